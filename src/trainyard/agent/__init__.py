@@ -1,0 +1,1 @@
+"""What runs beside each replica: standard library only, up in milliseconds."""

@@ -1,0 +1,1 @@
+"""The domain's words: standard library only, no I/O, no clock."""

@@ -1,0 +1,25 @@
+"""Where the bytes of a replica's output lie, shared by the agent that writes them and the log book that reads them.
+
+`<root>/<job id>/<attempt>/<replica>/<incarnation>/` holds `stdout`, `stderr` (the exact bytes, nothing else) and
+`index`: fixed records (time in microseconds since the epoch, stream, end offset of that stream at that time),
+appended in order of arrival, which gives lines their times and the two streams their order.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Final
+
+STREAMS: Final = ("stdout", "stderr")
+INDEX_RECORD: Final = struct.Struct("<QQ")     # time_us, end_offset << 1 | stream number
+
+
+def replica_directory(root: Path, job_id: int, attempt: int, replica: str, incarnation: int) -> Path:
+    """The directory of one incarnation's output."""
+    return root / str(job_id) / str(attempt) / replica / str(incarnation)
+
+
+def index_record(time_us: int, stream: int, end_offset: int) -> bytes:
+    """Sixteen bytes saying that `stream` (0 stdout, 1 stderr) was `end_offset` bytes long at `time_us`."""
+    return INDEX_RECORD.pack(time_us, end_offset << 1 | stream)

@@ -1,0 +1,137 @@
+"""What every executor speaks: the run group it is asked to hold, and the readings it gives back.
+
+A *run group* is one attempt of a job: all its replicas. An *incarnation* counts the starts of one replica within
+the attempt (0 is the first): a worker restarted in place keeps its attempt and gets its next incarnation. The
+triple run id, replica name, incarnation is started at most once, ever (law 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one replica asks for."""
+
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What an executor has in all, or what is still free. None means: not limited here."""
+
+    replicas: int
+    gpus: int = 0
+    cpus: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PythonPackage:
+    """pythonPackageSpec: packages to install in order, then `python3 -m module args`."""
+
+    uris: tuple[str, ...]
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSpec:
+    """One replica as its job asks for it; `$(VAR)` not yet expanded.
+
+    `name` is `workerpool{pool}-{index}`. Exactly one of (`command`/`args`) and `package` says what runs;
+    with `package` set, `args` are the module's arguments and `command` is empty.
+    """
+
+    name: str
+    pool: int
+    index: int
+    image_uri: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    package: PythonPackage | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()
+    incarnation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunGroup:
+    """One attempt of a job: what an executor is asked to hold. Replicas come in pool order, primary first."""
+
+    run_id: str
+    job_name: str                     # full resource name
+    job_id: int
+    project: str                      # number
+    location: str
+    replicas: tuple[ReplicaSpec, ...]
+    job_spec_json: str                # CustomJobSpec as JSON, for CLUSTER_SPEC.job
+    base_output_uri: str = ""         # gs://…/ with a trailing slash, or empty
+    experiment: str = ""
+    experiment_run: str = ""
+    tensorboard: str = ""
+    grace_seconds: float = 30.0
+    extra_env: Mapping[str, str] = field(default_factory=dict)   # set by the kind, over the service's own variables
+
+
+class Phase(StrEnum):
+    """What an executor sees of one replica."""
+
+    ABSENT = "absent"        # no trace of it (law 4: proves nothing before launch + settle)
+    STARTING = "starting"    # its agent has it: preparing the environment, waiting for the others
+    RUNNING = "running"      # the user's program has been started
+    ENDED = "ended"          # its whole process tree is gone and `exit` says how it ended
+
+
+class Cause(StrEnum):
+    """How a replica ended, as far as evidence goes."""
+
+    EXITED = "exited"              # the program ended by itself with `code`
+    SIGNALED = "signaled"          # the program was ended by `signal`, not sent by us
+    STOPPED = "stopped"            # we ended it, because a Stop was asked
+    OUT_OF_MEMORY = "oom"          # the kernel or the limit ended it for its memory
+    START_FAILED = "start failed"  # the program could not be started; `message` says why
+    LOST = "lost"                  # its agent vanished without an exit record; `message` says how we know
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The evidence of an end. Times are microseconds since the epoch; sizes in bytes."""
+
+    cause: Cause
+    code: int | None = None            # as a shell gives it: 0..255, signals as 128+n
+    signal: int | None = None
+    message: str = ""                  # one sentence where `cause` needs one
+    last_lines: str = ""               # the tail of its output, at most a few lines
+    started_us: int | None = None
+    ended_us: int | None = None
+    peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaReading:
+    """What was seen of one replica's newest incarnation."""
+
+    phase: Phase
+    incarnation: int = 0
+    exit: Exit | None = None
+    note: str = ""                     # what it is doing while STARTING, for the service log
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was seen of a run group, and when. Replicas that are not in the mapping are ABSENT."""
+
+    run_id: str
+    as_of_us: int
+    replicas: Mapping[str, ReplicaReading] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()        # what people should know: fields without effect here, host instead of image
+
+    def of(self, replica: str) -> ReplicaReading:
+        """The reading of one replica; ABSENT where nothing was seen."""
+        return self.replicas.get(replica, ReplicaReading(Phase.ABSENT))

@@ -1,0 +1,1 @@
+"""gRPC v1 and v1beta1."""

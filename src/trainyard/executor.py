@@ -1,0 +1,57 @@
+"""The promise of an executor: it holds run groups somewhere, and whatever it is asked to do may be asked again.
+
+Keepers are in `executors/`, listed in its BUILT_IN table; each passes tests/seams/executor_suite.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Protocol, runtime_checkable
+
+from trainyard.core.runs import Capacity, Reading, RunGroup
+
+
+class Executor(Protocol):
+    """Runs things somewhere. `launch`, `stop` and `release` may be repeated at will, in any order, after any crash."""
+
+    settle_seconds: float
+    """How old a launch must be before a replica's absence means that it is lost (law 4)."""
+
+    async def start(self) -> None:
+        """Come up and adopt what an earlier server left running. Raises Unavailable with a sentence if it can't."""
+
+    async def close(self) -> None:
+        """Let go. What runs goes on running (law 7)."""
+
+    def capacity(self) -> Capacity:
+        """What there is in all, used or not."""
+
+    async def launch(self, group: RunGroup) -> None:
+        """Start each replica of `group` whose (run id, name, incarnation) was never started; return at once.
+
+        What goes wrong in starting is no exception but an Exit with Cause.START_FAILED in a later reading.
+        Raises Unavailable when it can't even be asked now; the controller asks again.
+        """
+
+    async def observe(self, run_ids: Collection[str]) -> Mapping[str, Reading]:
+        """What is seen now of these groups, one Reading each, `as_of` never older than the call."""
+
+    async def stop(self, run_id: str, grace_seconds: float) -> None:
+        """SIGTERM to every process of the group, SIGKILL after the grace, the whole tree; return at once.
+
+        Also holds for a launch still on its way: what was stopped is not started afterwards.
+        """
+
+    async def release(self, run_id: str) -> None:
+        """The group is over: give back ports, devices and scratch space. Logs and exit records stay."""
+
+    async def forget(self, job_id: int) -> None:
+        """The job is deleted: remove all that is left of its groups, logs included."""
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """The talent of saying that something happened, instead of being asked. A hint only (law 3)."""
+
+    def changes(self) -> AsyncIterator[str]:
+        """Run ids of groups whose reading may have changed, as it happens, for ever."""

@@ -1,0 +1,1 @@
+"""Replicas as supervised process trees on this machine."""

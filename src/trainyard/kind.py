@@ -1,0 +1,67 @@
+"""The promise of a resource kind: what a request for it means, and what is to be done next for one job of it.
+
+Keepers are in `kinds/`, listed in its BUILT_IN table. Everything here is pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from trainyard.core.jobs import Decision, Job
+from trainyard.core.runs import Reading, Resources, RunGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a valid create request amounts to, before it has a name, a time and a place in the store."""
+
+    display_name: str
+    labels: dict[str, str]
+    spec: bytes
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a job needs to be admitted, all of it at once or nothing (gang)."""
+
+    replicas: tuple[Resources, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The admission's answer for one waiting job. `never`: the machine could not hold it even when empty."""
+
+    granted: bool
+    why_not: str = ""
+    never: bool = False
+
+
+class Kind(Protocol):
+    """One resource kind. `message` is the API message of the stored (widest) version."""
+
+    collection: str
+    """The collection in resource names, such as customJobs; also the key of the kind."""
+
+    message_name: str
+    """The message in the contract, such as CustomJob."""
+
+    def draft(self, message: Any) -> Draft:
+        """Fill defaults and check every rule; raises InvalidArgument naming all faults at once."""
+
+    def render(self, job: Job) -> Any:
+        """The API message of a stored job: its spec plus name, state, times and error."""
+
+    def demand(self, job: Job) -> Demand:
+        """What the job's next attempt needs."""
+
+    def run_group(self, job: Job) -> RunGroup:
+        """The present attempt, as an executor is to hold it."""
+
+    def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
+        """What comes next for this job.
+
+        `reading` is what was seen of `status.run_id` (None where it has none); `room` is the admission's answer
+        (None unless the job is QUEUED). Same arguments, same Decision; nothing to do gives the job's own status back.
+        """

@@ -1,0 +1,7 @@
+"""The keepers of the Kind promise, by collection, imported only when someone asks."""
+
+from collections.abc import Mapping
+
+BUILT_IN: Mapping[str, str] = {
+    "customJobs": "trainyard.kinds.custom_job.kind",
+}

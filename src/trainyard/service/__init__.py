@@ -1,0 +1,1 @@
+"""What a call means, whatever edge it came through."""

@@ -1,0 +1,159 @@
+"""The promises of a store: a Desk for the API, a Ledger for the controller, each writing its own half (law 2).
+
+Keepers are in `stores/`; each passes tests/seams/store_suite.py. Every write is durable before it returns (law 1).
+A guarded write that finds another revision changes nothing and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from trainyard.core.filters import Filter
+from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord, Severity
+from trainyard.core.names import JobName, OperationName, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list, newest first. `next_after` is the id to continue below, None on the last page."""
+
+    jobs: tuple[Job, ...]
+    next_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOperation:
+    """A long-running operation; ours are done when they are made. `api_version` is the one it was asked in."""
+
+    name: OperationName
+    api_version: str
+    kind: str                   # which metadata message: `DeleteOperationMetadata`
+    create_time_us: int
+    update_time_us: int
+    done: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Narrated:
+    """A note as stored: `seq` counts from 1 within the job and never has a gap."""
+
+    seq: int
+    note: Note
+
+
+class Desk(Protocol):
+    """What the API may do."""
+
+    async def insert(self, job: Job, notes: Sequence[Note] = ()) -> None:
+        """Make a new job durable with its first line of history. Raises AlreadyExists on a taken id."""
+
+    def get(self, name: JobName) -> Job:
+        """The job; raises NotFound. Answers in microseconds, on the caller's thread."""
+
+    async def page(self, scope: Scope, collection: str, filter: Filter | None, size: int, after: int | None) -> Page:
+        """Up to `size` jobs with an id below `after`, newest first, that match the filter."""
+
+    async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
+        """Write the intent to cancel (no change on a final or already cancelled job); raises NotFound."""
+
+    async def delete(self, name: JobName, operation: StoredOperation) -> None:
+        """Remove a final job and keep the operation, in one transaction, leaving a removal for the controller.
+
+        Raises NotFound, or FailedPrecondition where the job is not final.
+        """
+
+    def history(self, name: JobName) -> tuple[Change, ...]:
+        """Every transition, oldest first."""
+
+    def narration(self, name: JobName, after_seq: int = 0) -> tuple[Narrated, ...]:
+        """The service log after `after_seq`, oldest first."""
+
+    def replica_records(self, name: JobName) -> tuple[ReplicaRecord, ...]:
+        """How every incarnation that ended did end, in the order of recording."""
+
+    def queue_place(self, name: JobName) -> QueuePlace | None:
+        """Where the job waits, as last published; None when it does not wait."""
+
+    def operation(self, name: OperationName) -> StoredOperation:
+        """Raises NotFound."""
+
+    def operations(self, scope: Scope, job: JobName | None, size: int, after: int | None) -> tuple[StoredOperation, ...]:
+        """Operations of a job, or of the whole scope, newest first."""
+
+    async def delete_operation(self, name: OperationName) -> None:
+        """Forget it; raises NotFound."""
+
+
+class Ledger(Protocol):
+    """What the controller may do."""
+
+    def live(self) -> tuple[Job, ...]:
+        """Every job that is not final, oldest first: what a fresh controller takes up."""
+
+    def find(self, job_id: int) -> Job | None:
+        """The job by id; None where it is gone."""
+
+    async def commit(self, job: Job, decision: Decision) -> Job | None:
+        """Write the decision's status, history, notes and replica records in one transaction, guarded by `job.revision`.
+
+        Returns the job as it is now, or None (and nothing is written) where somebody moved first.
+        """
+
+    def removals(self) -> tuple[int, ...]:
+        """Ids of deleted jobs whose files are still to be removed."""
+
+    async def removed(self, job_id: int) -> None:
+        """The files of a deleted job are gone."""
+
+    def publish_queue(self, places: Mapping[int, QueuePlace]) -> None:
+        """Tell the Desk who waits where; replaces what was published before. Not durable: it is made anew."""
+
+    def on_write(self, listener: Callable[[int], None]) -> None:
+        """Call `listener(job_id)` on the event loop after each write of the Desk: a hint (law 3)."""
+
+
+class Store(Desk, Ledger, Protocol):
+    """Both halves, and the life of the whole."""
+
+    largest_id: int
+    """The largest id in use when it was opened; fresh ids start above it."""
+
+    async def close(self) -> None:
+        """Finish what was acknowledged and let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of output. `text` has no line end; a line that is one JSON object has it in `payload` too."""
+
+    time_us: int
+    task: str                    # workerpool0-0, or `service`
+    attempt: int
+    stream: str                  # stdout, stderr, or `service`
+    severity: Severity
+    text: str
+    payload: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """Lines in order of time, and the cursor to go on from: opaque, never expires, also valid after a restart."""
+
+    lines: tuple[LogLine, ...]
+    cursor: str
+    more: bool                   # whether further lines were there already when this batch was cut
+
+
+class LogBook(Protocol):
+    """The output of every replica, readable while it runs and for ever after."""
+
+    async def read(self, job_id: int, cursor: str = "", size: int = 1000, task: str = "") -> LogBatch:
+        """Up to `size` lines after the cursor, of one task or (empty) all. Raises InvalidArgument on a bad cursor.
+
+        A last line without its line end is given only once its replica has ended.
+        """
+
+    def raw_files(self, job_id: int, task: str, stream: str, attempt: int | None = None) -> tuple[str, ...]:
+        """Paths that hold the exact bytes of a stream, in order of incarnation; the newest attempt by default."""
