@@ -3,6 +3,11 @@
 `<root>/<job id>/<attempt>/<replica>/<incarnation>/` holds `stdout`, `stderr` (the exact bytes, nothing else) and
 `index`: fixed records (time in microseconds since the epoch, stream, end offset of that stream at that time),
 appended in order of arrival, which gives lines their times and the two streams their order.
+
+The agent writes bytes to the stream first and their record to the index after. When the incarnation's output is
+complete (both pipes at their end, the last record written) it makes the empty file `closed`; from then on nothing in
+the directory changes, and a last line without its line end may be shown. Whoever finds an agent lost makes `closed`
+in its stead. The log book closes no directory itself.
 """
 
 from __future__ import annotations
@@ -12,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 STREAMS: Final = ("stdout", "stderr")
+INDEX: Final = "index"
+CLOSED: Final = "closed"                       # empty file: this incarnation's output is complete
 INDEX_RECORD: Final = struct.Struct("<QQ")     # time_us, end_offset << 1 | stream number
 
 
