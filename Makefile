@@ -40,7 +40,7 @@ lint: .venv/.group-lint .venv/.group-test   ## format, style, types, layers
 	@$(BIN)/lint-imports --no-timing >.venv/layers.txt || { cat .venv/layers.txt; exit 1; }
 
 bench: .venv/.group-demo .venv/.group-bench     ## measure, beside the peers that install here
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 reliability: .venv/.group-test   ## kill -9 at KILLS random points (default 300)
 	@$(BIN)/python tools/kill_test.py --kills $(or $(KILLS),300)
