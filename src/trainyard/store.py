@@ -10,9 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from trainyard.core.errors import AlreadyExists, FailedPrecondition, NotFound
 from trainyard.core.filters import Filter
 from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord, Severity
 from trainyard.core.names import JobName, OperationName, Scope
+
+
+class StoreError(Exception):
+    """The store cannot be opened; the message says what is wrong and how to go on, and somebody has to act on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,38 @@ class Narrated:
     note: Note
 
 
+def job_missing(name: JobName) -> NotFound:
+    """The error for a job that is not there, in the service's own wording."""
+    return NotFound(f"The {_resource(name)} does not exist.")
+
+
+def id_taken(name: JobName) -> AlreadyExists:
+    """The error for an id that another job has."""
+    return AlreadyExists(f"The {_resource(name)} {name} exists already.")
+
+
+def not_final(job: Job) -> FailedPrecondition:
+    """The error for deleting a job that has not ended."""
+    return FailedPrecondition(
+        f"The {_resource(job.name)} {job.name} is {job.status.state.api_name} and can be deleted only once it has "
+        "ended; cancel it first, then delete it when its state is final."
+    )
+
+
+def operation_missing(name: OperationName) -> NotFound:
+    """The error for an operation that is not there."""
+    return NotFound(f"The operation {name} does not exist.")
+
+
+def first_change(job: Job) -> Change:
+    """The first line of every job's history."""
+    return Change(job.create_time_us, None, job.status.state, job.status.attempt, "created")
+
+
+def _resource(name: JobName) -> str:
+    return name.collection[:1].upper() + name.collection[1:].removesuffix("s")
+
+
 class Desk(Protocol):
     """What the API may do."""
 
@@ -52,8 +89,14 @@ class Desk(Protocol):
     def get(self, name: JobName) -> Job:
         """The job; raises NotFound. Answers in microseconds, on the caller's thread."""
 
-    async def page(self, scope: Scope, collection: str, filter: Filter | None, size: int, after: int | None) -> Page:
-        """Up to `size` jobs with an id below `after`, newest first, that match the filter."""
+    async def page(
+        self, scope: Scope, collection: str, filter: Filter | None, size: int, after: int | None  # noqa: A002 - AIP's word
+    ) -> Page:
+        """Up to `size` jobs with an id below `after`, newest first, that match the filter.
+
+        A page may be short, even empty, and still name a `next_after` (AIP-158): a search that would take long is
+        answered in parts. Only `next_after` None ends the list.
+        """
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """Write the intent to cancel (no change on a final or already cancelled job); raises NotFound."""
@@ -79,7 +122,9 @@ class Desk(Protocol):
     def operation(self, name: OperationName) -> StoredOperation:
         """Raises NotFound."""
 
-    def operations(self, scope: Scope, job: JobName | None, size: int, after: int | None) -> tuple[StoredOperation, ...]:
+    def operations(
+        self, scope: Scope, job: JobName | None, size: int, after: int | None
+    ) -> tuple[StoredOperation, ...]:
         """Operations of a job, or of the whole scope, newest first."""
 
     async def delete_operation(self, name: OperationName) -> None:
@@ -96,7 +141,7 @@ class Ledger(Protocol):
         """The job by id; None where it is gone."""
 
     async def commit(self, job: Job, decision: Decision) -> Job | None:
-        """Write the decision's status, history, notes and replica records in one transaction, guarded by `job.revision`.
+        """Write status, history, notes and replica records in one transaction, guarded by `job.revision`.
 
         Returns the job as it is now, or None (and nothing is written) where somebody moved first.
         """

@@ -1,0 +1,224 @@
+"""The store in memory: the whole promise but for the power cut, with snapshots so that a test can make one happen."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from trainyard.core.clock import Clock
+from trainyard.core.errors import AlreadyExists
+from trainyard.core.filters import Filter, matches
+from trainyard.core.jobs import Change, Decision, Intent, Job, Note, QueuePlace, ReplicaRecord
+from trainyard.core.names import JobName, OperationName, Scope
+from trainyard.core.states import FINAL
+from trainyard.store import (
+    Narrated,
+    Page,
+    StoredOperation,
+    first_change,
+    id_taken,
+    job_missing,
+    not_final,
+    operation_missing,
+)
+
+
+async def open_store(data_dir: Path, clock: Clock) -> MemoryStore:  # noqa: ARG001 - the signature of every keeper
+    """A fresh, empty store; nothing is read from or written to `data_dir`."""
+    return MemoryStore()
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """All that is kept of one job. Replaced as a whole, so a copy of the dictionary is a snapshot."""
+
+    job: Job
+    changes: tuple[Change, ...]
+    notes: tuple[Note, ...]
+    records: tuple[ReplicaRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was durable at one moment: what a server finds that starts after a crash then."""
+
+    files: Mapping[int, _File] = field(default_factory=dict)
+    operations: Mapping[int, StoredOperation] = field(default_factory=dict)
+    removals: tuple[int, ...] = ()
+    largest_id: int = 0
+
+
+class MemoryStore:
+    """Keeps Desk and Ledger for one event loop; each method is one step, so no other can come in between."""
+
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
+        """Empty, or as it was at the snapshot."""
+        start = snapshot or Snapshot()
+        self._files = dict(start.files)
+        self._ids = sorted(start.files)
+        self._operations = dict(start.operations)
+        self._removals = dict.fromkeys(start.removals)
+        self._places: Mapping[int, QueuePlace] = {}
+        self._listeners: list[Callable[[int], None]] = []
+        self.largest_id = start.largest_id
+
+    def snapshot(self) -> Snapshot:
+        """What a crash at this moment would leave: everything acknowledged, and no listener or queue place."""
+        return Snapshot(dict(self._files), dict(self._operations), tuple(self._removals), self.largest_id)
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot) -> Self:
+        """The store as a server finds it that starts after the crash."""
+        return cls(snapshot)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def insert(self, job: Job, notes: Sequence[Note] = ()) -> None:
+        """See Desk."""
+        if job.id in self._files:
+            raise id_taken(job.name)
+        kept = replace(job, labels=dict(job.labels))
+        self._files[job.id] = _File(kept, (first_change(job),), tuple(notes))
+        bisect.insort(self._ids, job.id)
+        self.largest_id = max(self.largest_id, job.id)
+        self._hint(job.id)
+
+    def get(self, name: JobName) -> Job:
+        """See Desk."""
+        return self._file(name).job
+
+    async def page(
+        self, scope: Scope, collection: str, filter: Filter | None, size: int, after: int | None  # noqa: A002 - AIP's word
+    ) -> Page:
+        """See Desk."""
+        below = len(self._ids) if after is None else bisect.bisect_left(self._ids, after)
+        found: list[Job] = []
+        for job_id in reversed(self._ids[:below]):
+            job = self._files[job_id].job
+            here = job.name.scope == scope and job.name.collection == collection
+            if here and (filter is None or matches(filter, job)):
+                found.append(job)
+                if len(found) > size:
+                    return Page(tuple(found[:size]), found[size - 1].id)
+        return Page(tuple(found), None)
+
+    async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
+        """See Desk."""
+        file = self._file(name)
+        if file.job.is_final or file.job.intent is Intent.CANCEL:
+            return file.job
+        job = replace(
+            file.job, intent=Intent.CANCEL, intent_by=by, intent_time_us=now_us, revision=file.job.revision + 1
+        )
+        self._files[name.id] = replace(file, job=job)
+        self._hint(name.id)
+        return job
+
+    async def delete(self, name: JobName, operation: StoredOperation) -> None:
+        """See Desk."""
+        job = self._file(name).job
+        if not job.is_final:
+            raise not_final(job)
+        if operation.name.id in self._operations:
+            raise AlreadyExists(f"The operation {operation.name} exists already.")
+        del self._files[name.id]
+        self._ids.remove(name.id)
+        self._operations[operation.name.id] = operation
+        self._removals[name.id] = None
+        self.largest_id = max(self.largest_id, operation.name.id)
+        self._hint(name.id)
+
+    def history(self, name: JobName) -> tuple[Change, ...]:
+        """See Desk."""
+        return self._file(name).changes
+
+    def narration(self, name: JobName, after_seq: int = 0) -> tuple[Narrated, ...]:
+        """See Desk."""
+        told = enumerate(self._file(name).notes, 1)
+        return tuple(Narrated(seq, note) for seq, note in told if seq > after_seq)
+
+    def replica_records(self, name: JobName) -> tuple[ReplicaRecord, ...]:
+        """See Desk."""
+        return self._file(name).records
+
+    def queue_place(self, name: JobName) -> QueuePlace | None:
+        """See Desk."""
+        return self._places.get(name.id)
+
+    def operation(self, name: OperationName) -> StoredOperation:
+        """See Desk."""
+        found = self._operations.get(name.id)
+        if found is None or found.name.scope != name.scope or (name.job or found.name.job) != found.name.job:
+            raise operation_missing(name)
+        return found
+
+    def operations(
+        self, scope: Scope, job: JobName | None, size: int, after: int | None
+    ) -> tuple[StoredOperation, ...]:
+        """See Desk."""
+        newest_first = sorted(self._operations.values(), key=lambda operation: -operation.name.id)
+        found = [
+            operation
+            for operation in newest_first
+            if operation.name.scope == scope
+            and job in (None, operation.name.job)
+            and (after is None or operation.name.id < after)
+        ]
+        return tuple(found[:size])
+
+    async def delete_operation(self, name: OperationName) -> None:
+        """See Desk."""
+        del self._operations[self.operation(name).name.id]
+
+    def live(self) -> tuple[Job, ...]:
+        """See Ledger."""
+        return tuple(job for id_ in self._ids if (job := self._files[id_].job).status.state not in FINAL)
+
+    def find(self, job_id: int) -> Job | None:
+        """See Ledger."""
+        file = self._files.get(job_id)
+        return file.job if file else None
+
+    async def commit(self, job: Job, decision: Decision) -> Job | None:
+        """See Ledger."""
+        file = self._files.get(job.id)
+        if file is None or file.job.revision != job.revision:
+            return None
+        known = {(record.attempt, record.replica, record.incarnation) for record in file.records}
+        fresh = {(r.attempt, r.replica, r.incarnation): r for r in reversed(decision.records)}
+        records = tuple(record for key, record in reversed(fresh.items()) if key not in known)
+        written = replace(file.job, status=decision.status, revision=job.revision + 1)
+        self._files[job.id] = _File(
+            written, (*file.changes, *decision.changes), (*file.notes, *decision.notes), (*file.records, *records)
+        )
+        return written
+
+    def removals(self) -> tuple[int, ...]:
+        """See Ledger."""
+        return tuple(self._removals)
+
+    async def removed(self, job_id: int) -> None:
+        """See Ledger."""
+        self._removals.pop(job_id, None)
+
+    def publish_queue(self, places: Mapping[int, QueuePlace]) -> None:
+        """See Ledger."""
+        self._places = dict(places)
+
+    def on_write(self, listener: Callable[[int], None]) -> None:
+        """See Ledger."""
+        self._listeners.append(listener)
+
+    def _file(self, name: JobName) -> _File:
+        file = self._files.get(name.id)
+        if file is None or file.job.name != name:
+            raise job_missing(name)
+        return file
+
+    def _hint(self, job_id: int) -> None:
+        for listener in self._listeners:
+            listener(job_id)
