@@ -1,0 +1,146 @@
+"""An HTTP/1.1 connection: uvicorn's protocol with limits on how long and how large a request may be.
+
+What cannot be parsed is answered in the same JSON envelope as every other error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from trainyard.core.errors import Code
+from trainyard.edges.rest.envelope import error_body
+
+MOST_HEAD_BYTES: Final = 64 * 1024
+REQUEST_SECONDS: Final = 60.0
+KEEP_ALIVE_SECONDS: Final = 180      # longer than any client's pool keeps a connection: we are never the first to hang up
+
+App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+
+
+class Connections(ServerState):
+    """What uvicorn's protocols share; also tells the date for every answer."""
+
+    def __init__(self) -> None:
+        """Start with no connection."""
+        self._second = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:     # type: ignore[override]  # an attribute there, made when read here
+        """The Date header (RFC 9110, 6.6.1), made at most once a second."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._headers = [(b"date", formatdate(second, usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, value: list[tuple[bytes, bytes]]) -> None:
+        self._headers = value
+
+    def shut_down(self) -> None:
+        """Let every connection finish the request that it is in, and no further one."""
+        for connection in list(self.connections):
+            connection.shutdown()
+
+
+class HttpConnection(HttpToolsProtocol):
+    """One client. `request_seconds` is for one whole request to arrive, head and body."""
+
+    request_seconds = REQUEST_SECONDS
+    _deadline: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, unless the head of the request has grown beyond all reason."""
+        if self._in_head:
+            self._head_bytes += len(data)
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self.refuse(431, Code.INVALID_ARGUMENT, f"The request's head is larger than {MOST_HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        """A request starts: it has a while to arrive."""
+        self._in_head = True
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.request_seconds, self._too_slow)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is here."""
+        self._in_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request has arrived as a whole."""
+        self._disarm()
+        self._in_head = True
+        super().on_message_complete()
+
+    def eof_received(self) -> bool:      # type: ignore[override]  # asyncio.Protocol allows a bool, uvicorn returns none
+        """A client that has said all it wants (`nc -N`) still gets its answer; one that left a stream is gone."""
+        self._disarm()
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.response_started or cycle.more_body:
+            return False
+        cycle.keep_alive = False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gone, for whatever reason."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, in JSON as everything else."""
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
+            return
+        self.refuse(400, Code.INVALID_ARGUMENT, f"{msg} This port speaks HTTP/1.1 (REST) and HTTP/2 (gRPC).")
+
+    def refuse(self, status: int, code: Code, message: str) -> None:
+        """Answer without asking the application, and hang up."""
+        body = error_body(status, code, message)
+        head = [STATUS_LINE[status], b"content-type: application/json; charset=UTF-8\r\n", b"connection: close\r\n"]
+        self.transport.write(b"".join((*head, b"content-length: %d\r\n\r\n" % len(body), body)))
+        self.transport.close()
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
+            return
+        sentence = f"The request did not arrive as a whole within {self.request_seconds:g} seconds."
+        self.refuse(408, Code.DEADLINE_EXCEEDED, sentence)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def connection_factory(app: App, connections: Connections) -> Callable[[], HttpConnection]:
+    """What makes the protocol for each new client of `app`."""
+    config = Config(
+        app, http=HttpConnection, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
+    config.load()
+    return lambda: HttpConnection(config, connections, {})
+
+

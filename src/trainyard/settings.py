@@ -1,0 +1,186 @@
+"""Everything that can be set, as one frozen object: flags win over TRAINYARD_* variables, those over settings.toml.
+
+The table in docs/settings.md is made from the fields below. A value that cannot be meant is refused by name and
+place; nothing unknown is skipped.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+FILE_NAME: Final = "settings.toml"
+PREFIX: Final = "TRAINYARD_"
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+ACCELERATORS: Final = ("optional", "required")
+
+
+class BadSetting(Exception):
+    """A setting that cannot be used; the message names it, where it stands, and what would do instead."""
+
+
+def _setting(default: Any, doc: str, check: Callable[[Any], str] | None = None, *, file: bool = True) -> Any:
+    """A field with its sentence. `check` answers what is wrong with a value (empty: nothing)."""
+    return field(default=default, metadata={"doc": doc, "check": check, "file": file})
+
+
+def _port(value: int) -> str:
+    return "" if 0 <= value <= 65535 else "a port is a number from 0 (any free one) to 65535"
+
+
+def _loopback(value: str) -> str:
+    try:
+        loopback = value == "localhost" or ip_address(value).is_loopback
+    except ValueError:
+        return "it is neither localhost nor an IP address"
+    if loopback:
+        return ""
+    return "Trainyard runs whatever it is sent and has no credentials yet, so it listens on loopback only"
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    return lambda value: "" if value in choices else f"choose one of {', '.join(choices)}"
+
+
+def _at_least(least: float) -> Callable[[float], str]:
+    return lambda value: "" if least <= value < math.inf else f"it is a number of at least {least:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `trainyard serve` was told. Durations are in seconds, sizes in bytes."""
+
+    data_dir: Path = _setting(
+        Path(), "Directory of all state: store, logs, runs, buckets, environments. Without it $XDG_DATA_HOME/trainyard, "
+        "or ~/.local/share/trainyard.", file=False)
+    host: str = _setting("127.0.0.1", "Address to listen on; loopback only.", _loopback)
+    port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", _port)
+    grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", _port)
+    log_level: str = _setting("info", f"What is written to stderr: {', '.join(LOG_LEVELS)}.", _one_of(*LOG_LEVELS))
+    replicas: int = _setting(
+        0, "How many replicas run at the same time; 0 means four per core, at least eight.", _at_least(0))
+    accelerators: str = _setting(
+        "optional", "Whether a job that asks for GPUs runs without them where there are none (optional) or fails (required).",
+        _one_of(*ACCELERATORS))
+    stop_grace: float = _setting(
+        30.0, "Seconds between SIGTERM and SIGKILL when replicas are stopped.", _at_least(0))
+    drain: float = _setting(
+        10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
+
+    @classmethod
+    def load(cls, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+        """Read all three sources; `flags` holds what was given on the command line, by field name.
+
+        Raises BadSetting with one sentence.
+        """
+        known = {each.name: each for each in fields(cls)}
+        given = {name: value for name, value in flags.items() if value is not None}
+        from_environment = _from_environment(environment, known)
+        data_dir = Path(given.get("data_dir") or from_environment.get("data_dir") or default_data_dir(environment))
+        data_dir = Path(os.path.abspath(data_dir.expanduser()))      # noqa: PTH100 - a path that does not exist yet, links kept
+        merged = {**_from_file(data_dir / FILE_NAME, known), **from_environment, **given, "data_dir": data_dir}
+        for name in given:
+            _check(known[name], given[name], f"--{name.replace('_', '-')}")
+        return cls(**merged)
+
+
+def default_data_dir(environment: Mapping[str, str]) -> Path:
+    """Where state lies when nobody says (XDG Base Directory Specification): ~/.local/share/trainyard."""
+    base = environment.get("XDG_DATA_HOME") or ""
+    if not base.startswith("/"):
+        base = os.path.join(environment.get("HOME") or "~", ".local", "share")      # noqa: PTH118 - expanded by the caller
+    return Path(base) / "trainyard"
+
+
+def _from_environment(environment: Mapping[str, str], known: Mapping[str, Field[Any]]) -> dict[str, Any]:
+    found = {}
+    for name, each in known.items():
+        variable = PREFIX + name.upper()
+        text = environment.get(variable)
+        if text:
+            found[name] = _check(each, _from_text(each, text, variable), variable)
+    return found
+
+
+def _from_text(each: Field[Any], text: str, place: str) -> Any:
+    """A value written as text: a variable holds nothing else."""
+    kind = _kind(each)
+    try:
+        return kind(text)
+    except ValueError:
+        raise BadSetting(f"{place} is {text!r}, which is not {_KIND_NAMES[kind]}.") from None
+
+
+def _from_file(path: Path, known: Mapping[str, Field[Any]]) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+        table = tomllib.loads(text)
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{path} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadSetting(f"{path} is not TOML: {error}.") from None
+    allowed = {name: each for name, each in known.items() if each.metadata["file"]}
+    found = {}
+    for name, value in table.items():
+        place = f"{path}, line {_line_of(text, name)}: {name}"
+        if name not in allowed:
+            raise BadSetting(f"{place} is no setting{_nearest(name, allowed, known)}.")
+        kind = _kind(allowed[name])
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise BadSetting(f"{place} is {value!r}, which is not {_KIND_NAMES[kind]}.")
+        found[name] = _check(allowed[name], value, place)
+    return found
+
+
+def _check(each: Field[Any], value: Any, place: str) -> Any:
+    check = each.metadata["check"]
+    wrong = check(value) if check else ""
+    if wrong:
+        raise BadSetting(f"{place} is {value!r}: {wrong}.")
+    return value
+
+
+def _nearest(name: str, allowed: Mapping[str, object], known: Mapping[str, object]) -> str:
+    if name in known:
+        return f" of this file; give it as --{name.replace('_', '-')} or {PREFIX}{name.upper()}"
+    close = difflib.get_close_matches(name.replace("-", "_").lower(), allowed, 1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(allowed))}"
+
+
+def _line_of(text: str, key: str) -> int:
+    """The line (from 1) on which a top-level key or table stands."""
+    pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
+
+
+_KIND_NAMES: Final[Mapping[type, str]] = {int: "a whole number", float: "a number", str: "text", Path: "a path"}
+_KINDS: Final[Mapping[str, type]] = {
+    "int": int, "int | None": int, "float": float, "str": str, "Path": Path,
+}
+
+
+def _kind(each: Field[Any]) -> type:
+    return _KINDS[str(each.type)]
+
+
+def settings_table() -> str:
+    """docs/settings.md: one row per setting, from the fields above."""
+    rows = ["| flag | variable | settings.toml | default | what it does |", "|---|---|---|---|---|"]
+    for each in fields(Settings):
+        default = "" if each.default in (None, Path(), MISSING) else f"`{each.default}`"
+        in_file = f"`{each.name}`" if each.metadata["file"] else ""
+        flag = f"`--{each.name.replace('_', '-')}`"
+        rows.append(f"| {flag} | `{PREFIX}{each.name.upper()}` | {in_file} | {default} | {each.metadata['doc']} |")
+    return "\n".join(rows) + "\n"

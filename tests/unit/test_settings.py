@@ -1,0 +1,122 @@
+"""Settings: which source wins, and how what cannot be meant is refused."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from trainyard.settings import BadSetting, Settings, settings_table
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "settings.toml").write_text(text)
+    return tmp_path
+
+
+def test_defaults_listen_on_loopback(tmp_path: Path) -> None:
+    """Without a word from anybody the service is at 127.0.0.1:8470 with its state under the home directory."""
+    settings = Settings.load({}, {"HOME": str(tmp_path)})
+    assert (settings.host, settings.port, settings.grpc_port) == ("127.0.0.1", 8470, None)
+    assert settings.data_dir == tmp_path / ".local/share/trainyard"
+
+
+def test_xdg_moves_the_data(tmp_path: Path) -> None:
+    """An absolute XDG_DATA_HOME is honoured, a relative one is not (XDG Base Directory Specification)."""
+    assert Settings.load({}, {"XDG_DATA_HOME": str(tmp_path)}).data_dir == tmp_path / "trainyard"
+    elsewhere = Settings.load({}, {"XDG_DATA_HOME": "rel", "HOME": str(tmp_path)})
+    assert elsewhere.data_dir == tmp_path / ".local/share/trainyard"
+
+
+def test_flags_win_over_variables_over_the_file(tmp_path: Path) -> None:
+    """Each source overrides the one below it, setting by setting."""
+    write(tmp_path, 'port = 1\nstop_grace = 5\nlog_level = "debug"\n')
+    environment = {"TRAINYARD_PORT": "2", "TRAINYARD_STOP_GRACE": "6.5", "TRAINYARD_DATA_DIR": str(tmp_path)}
+    settings = Settings.load({"port": 3, "grpc_port": None}, environment)
+    assert (settings.port, settings.stop_grace, settings.log_level, settings.grpc_port) == (3, 6.5, "debug", None)
+
+
+def test_a_relative_data_dir_becomes_absolute() -> None:
+    """A later change of directory must not move the data."""
+    assert Settings.load({"data_dir": "here"}, {}).data_dir == Path.cwd() / "here"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('host = "127.0.0.1"\nprot = 3\n', "line 2: prot is no setting; did you mean port?"),
+        ("zzz = 1\n", "line 1: zzz is no setting; there are "),
+        ("data_dir = '/x'\n", "line 1: data_dir is no setting of this file; give it as --data-dir or TRAINYARD_DATA_DIR"),
+        ('\n\nport = "8470"\n', "line 3: port is '8470', which is not a whole number"),
+        ("port = true\n", "port is True, which is not a whole number"),
+        ("port = 70000\n", "port is 70000: a port is a number from 0"),
+        ("[port]\nx = 1\n", "line 1: port is {'x': 1}, which is not a whole number"),
+        ("port = \n", "is not TOML: Invalid value (at line 1, column 8)"),
+        ("stop_grace = nan\n", "stop_grace is nan: it is a number of at least 0"),
+        ('accelerators = "maybe"\n', "choose one of optional, required"),
+    ],
+)
+def test_a_bad_line_of_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    """The refusal says which line, what is wrong and what would do."""
+    with pytest.raises(BadSetting) as refusal:
+        Settings.load({"data_dir": write(tmp_path, text)}, {})
+    assert said in str(refusal.value)
+    assert str(tmp_path) in str(refusal.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Neither binary noise nor a directory in its place is taken for an empty file."""
+    (tmp_path / "settings.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadSetting, match="cannot be read"):
+        Settings.load({"data_dir": tmp_path}, {})
+    (tmp_path / "settings.toml").unlink()
+    (tmp_path / "settings.toml").mkdir()
+    with pytest.raises(BadSetting, match="cannot be read"):
+        Settings.load({"data_dir": tmp_path}, {})
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"TRAINYARD_PORT": "many"}, "TRAINYARD_PORT is 'many', which is not a whole number"),
+        ({"TRAINYARD_LOG_LEVEL": "loud"}, "TRAINYARD_LOG_LEVEL is 'loud': choose one of debug, info, warning, error"),
+    ],
+)
+def test_a_bad_variable_is_named(tmp_path: Path, environment: dict[str, str], said: str) -> None:
+    """The refusal names the variable."""
+    with pytest.raises(BadSetting) as refusal:
+        Settings.load({"data_dir": tmp_path}, environment)
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7"])
+def test_the_network_is_refused(tmp_path: Path, host: str) -> None:
+    """Until there are credentials, nobody but this machine is listened to."""
+    with pytest.raises(BadSetting, match="loopback only"):
+        Settings.load({"data_dir": tmp_path, "host": host}, {})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])
+def test_every_loopback_address_will_do(tmp_path: Path, host: str) -> None:
+    """IPv4, IPv6 and the name."""
+    assert Settings.load({"data_dir": tmp_path, "host": host}, {}).host == host
+
+
+def test_a_host_that_is_no_address_is_refused(tmp_path: Path) -> None:
+    """A typo is no address."""
+    with pytest.raises(BadSetting, match="neither localhost nor an IP address"):
+        Settings.load({"data_dir": tmp_path, "host": "localhsot"}, {})
+
+
+def test_settings_do_not_change(tmp_path: Path) -> None:
+    """One frozen object, read by all."""
+    settings = Settings.load({"data_dir": tmp_path}, {})
+    with pytest.raises(FrozenInstanceError):
+        settings.port = 1      # type: ignore[misc]  # the point of the test
+
+
+def test_the_page_tells_every_setting() -> None:
+    """docs/settings.md is what the fields say; `make docs` writes it anew."""
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    assert settings_table() in page
