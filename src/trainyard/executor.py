@@ -55,3 +55,14 @@ class Announces(Protocol):
 
     def changes(self) -> AsyncIterator[str]:
         """Run ids of groups whose reading may have changed, as it happens, for ever."""
+
+
+@runtime_checkable
+class Sweeps(Protocol):
+    """The talent of finding what nobody owns any more."""
+
+    async def sweep(self, live: Collection[str]) -> None:
+        """End and release every group whose run id is not in `live`; called once, before the controller's first act.
+
+        This is what a crash between a job's last commit and the Release after it leaves behind.
+        """

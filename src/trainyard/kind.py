@@ -31,11 +31,15 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The admission's answer for one waiting job. `never`: the machine could not hold it even when empty."""
+    """The admission's answer for one waiting job. `never`: the machine could not hold it even when empty.
+
+    `steady_us` is the steady clock now: how long a job has waited must not depend on a calendar that may jump.
+    """
 
     granted: bool
     why_not: str = ""
     never: bool = False
+    steady_us: int | None = None
 
 
 class Kind(Protocol):

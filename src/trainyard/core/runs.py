@@ -111,6 +111,7 @@ class Exit:
     ended_us: int | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
+    internal: bool = False             # with START_FAILED: the fault is the service's, not the job's; worth a retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +126,18 @@ class ReplicaReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was seen of a run group, and when. Replicas that are not in the mapping are ABSENT."""
+    """What was seen of a run group, and when. Replicas that are not in the mapping are ABSENT.
+
+    The last two are the controller's to set, never the executor's: calendar time may jump, so durations are taken
+    from the steady clock; and absence is proof only where no act younger than the settle time is under way (law 4).
+    """
 
     run_id: str
     as_of_us: int
     replicas: Mapping[str, ReplicaReading] = field(default_factory=dict)
     notes: tuple[str, ...] = ()        # what people should know: fields without effect here, host instead of image
+    steady_us: int | None = None       # the steady clock now
+    absence_counts: bool = False       # whether a replica that is ABSENT here is gone for sure
 
     def of(self, replica: str) -> ReplicaReading:
         """The reading of one replica; ABSENT where nothing was seen."""
