@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from trainyard.core.clock import rfc3339
 from trainyard.core.jobs import Change
@@ -23,7 +24,7 @@ def faults(changes: Sequence[Change], state: JobState) -> tuple[str, ...]:
     found = []
     if changes[0].source is not None:
         found.append("It does not begin with the creation.")
-    for number, (before, after) in enumerate(zip(changes, changes[1:], strict=False), 2):
+    for number, (before, after) in enumerate(pairwise(changes), 2):
         if after.source is None or after.source is not before.target:
             found.append(f"Line {number} does not start where line {number - 1} ended, at {before.target.name}.")
         elif after.target not in TRANSITIONS[after.source].values():

@@ -1,0 +1,134 @@
+"""How an attempt is going to end, if it is: one rule after the other, the strongest evidence first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from trainyard.core.clock import MICROSECONDS
+from trainyard.core.jobs import Intent, Job, Problem
+from trainyard.core.outcomes import (
+    MOST_WORKER_RESTARTS,
+    OUTCOMES,
+    Remedy,
+    Why,
+    by_whom,
+    job_problem,
+    plain_seconds,
+    replica_problem,
+)
+from trainyard.core.runs import Cause, Exit, Reading
+from trainyard.kinds.custom_job.memo import End, Memo, Verdict
+from trainyard.kinds.custom_job.policy import RunPolicy
+from trainyard.kinds.custom_job.sight import Seen, Sight
+
+_NO_TRACE = Exit(Cause.LOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that a decision about a launched attempt may look at."""
+
+    job: Job
+    policy: RunPolicy
+    memo: Memo
+    sight: Sight
+    reading: Reading
+    now_us: int
+
+    def most_retries(self, why: str) -> int:
+        """How often the job is retried for this cause."""
+        return 0 if self.policy.disable_retries else OUTCOMES[Why(why)].retries
+
+    def problem(self, seen: Seen) -> Problem:
+        """The sentence about a replica that ended otherwise than well."""
+        assert seen.why is not None
+        return replica_problem(seen.why, seen.name, seen.exit or _NO_TRACE, self.job.id)
+
+
+def judge(scene: Scene) -> Verdict | None:
+    """The attempt's verdict; None while it goes on.
+
+    Success, then a permanent failure, go before a cancel: what has ended first cannot be cancelled any more.
+    A cancel goes before the timeout and before any retry.
+    """
+    standing = scene.memo.verdict
+    if standing is not None:
+        return _reconsidered(scene, standing)
+    if scene.sight.primary.ended_well:
+        return Verdict(End.SUCCEEDED)
+    faults = scene.sight.faults()
+    return _failed(scene, faults) or _called_off(scene) or _retried(scene, faults)
+
+
+def _failed(scene: Scene, faults: list[Seen]) -> Verdict | None:
+    """Something ended for a cause that no further try mends."""
+    seen = next((seen for seen in faults if _is_permanent(scene, seen)), None)
+    return Verdict(End.FAILED, seen.why or "", _final_problem(scene, seen)) if seen else None
+
+
+def _called_off(scene: Scene) -> Verdict | None:
+    """Its owner wants it ended, now or (timeout) from the beginning."""
+    if scene.job.intent is Intent.CANCEL:
+        return _cancelled(scene)
+    timer = scene.memo.timer
+    passed_us = timer.elapsed_us(scene.now_us, scene.reading.steady_us) if timer else 0
+    if passed_us < round(scene.policy.timeout_seconds * MICROSECONDS):
+        return None
+    problem = job_problem(Why.TIMED_OUT, scene.job.id, seconds=plain_seconds(scene.policy.timeout_seconds))
+    return Verdict(End.TIMED_OUT, Why.TIMED_OUT, problem)
+
+
+def _retried(scene: Scene, faults: list[Seen]) -> Verdict | None:
+    """Something ended for a passing cause that a restart in place does not mend."""
+    seen = next((seen for seen in faults if not _may_restart_in_place(scene, seen)), None)
+    return Verdict(End.RETRY, seen.why or "", scene.problem(seen)) if seen else None
+
+
+def workers_to_restart(scene: Scene) -> list[Seen]:
+    """Replicas that ended for a cause that a restart in place mends."""
+    return [seen for seen in scene.sight.faults() if _may_restart_in_place(scene, seen)]
+
+
+def _reconsidered(scene: Scene, standing: Verdict) -> Verdict:
+    """A verdict stands, but a job whose primary won the race has succeeded, and a cancelled one is not retried."""
+    if standing.end in (End.CANCELLED, End.TIMED_OUT) and scene.sight.primary.ended_well:
+        return Verdict(End.SUCCEEDED)
+    if standing.end is End.RETRY and scene.job.intent is Intent.CANCEL:
+        return _cancelled(scene)
+    return standing
+
+
+def _cancelled(scene: Scene) -> Verdict:
+    by = by_whom(scene.job.intent_by)
+    return Verdict(End.CANCELLED, Why.CANCELLED, job_problem(Why.CANCELLED, scene.job.id, by=by))
+
+
+def _is_permanent(scene: Scene, seen: Seen) -> bool:
+    assert seen.why is not None
+    if OUTCOMES[seen.why].remedy is Remedy.NONE or scene.policy.disable_retries:
+        return True
+    if _may_restart_in_place(scene, seen):
+        return False
+    return scene.memo.retries.get(seen.why, 0) >= scene.most_retries(seen.why)
+
+
+def _may_restart_in_place(scene: Scene, seen: Seen) -> bool:
+    assert seen.why is not None
+    return (
+        OUTCOMES[seen.why].remedy is Remedy.RESTART_WORKER
+        and not scene.policy.disable_retries
+        and not scene.policy.restart_job_on_worker_restart
+        and seen.incarnation < MOST_WORKER_RESTARTS
+    )
+
+
+def _final_problem(scene: Scene, seen: Seen) -> Problem:
+    """The sentence about the failure, and what had been tried before."""
+    assert seen.why is not None
+    problem = scene.problem(seen)
+    tried = scene.memo.retries.get(seen.why, 0)
+    if tried:
+        return replace(problem, message=f"{problem.message} The job had been retried {tried} times before.")
+    if OUTCOMES[seen.why].remedy is not Remedy.NONE:
+        return replace(problem, message=f"{problem.message} It was not retried, because disableRetries is set.")
+    return problem
