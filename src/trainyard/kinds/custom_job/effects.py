@@ -1,0 +1,35 @@
+"""The fields of a CustomJob and what each does here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainyard.kinds.custom_job.rules import OUTPUT_ONLY
+from trainyard.kinds.field_effects import Effect, FieldEffect, notes, refuse
+from trainyard.kinds.spec_effects import SPEC_EFFECTS
+
+EFFECTS: tuple[FieldEffect, ...] = (
+    *(FieldEffect(name, Effect.OUTPUT, "What a client sends in it is ignored.") for name in OUTPUT_ONLY),
+    FieldEffect("display_name", Effect.FULL, "Kept, listed and filtered by."),
+    *(effect.under("job_spec") for effect in SPEC_EFFECTS),
+    FieldEffect(
+        "labels", Effect.FULL,
+        "Kept, listed and filtered by; trainyard-priority (low, normal, high or a number) orders the queue.",
+    ),
+    FieldEffect(
+        "encryption_spec", Effect.REFUSED,
+        "this server has no key ring and would store the job unencrypted; leave the field out, or encrypt the disk "
+        "that holds its data directory.",
+    ),
+)
+"""Every field of a CustomJob; docs and service log are made from it, and a test compares it with the descriptors."""
+
+
+def unhonoured(message: Any) -> tuple[str, ...]:
+    """One sentence for each field of this job that has not all of its effect here."""
+    return notes(message, EFFECTS)
+
+
+def refuse_unkept(message: Any) -> None:
+    """Raises FailedPrecondition or NotFound where silently going on would break a promise that a field makes."""
+    refuse(message, EFFECTS)

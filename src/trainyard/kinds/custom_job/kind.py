@@ -1,0 +1,78 @@
+"""CustomJob as a kind: what a request for one means, how it reads back, what it needs, and what comes next for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
+from trainyard.core.jobs import Decision, Job
+from trainyard.core.runs import Reading, RunGroup
+from trainyard.kind import Demand, Draft, Room
+from trainyard.kinds.custom_job import decide, effects, rules, spec
+from trainyard.kinds.machines import Machines
+from trainyard.kinds.worker_pools import demand_of, run_group
+
+_NANOS = 1000
+
+
+class CustomJobKind:
+    """Keeps the promise of kind.Kind for customJobs."""
+
+    collection = "customJobs"
+    message_name = "CustomJob"
+
+    def __init__(self, machines: Machines | None = None) -> None:
+        """Check machine types against `machines`; the catalogue of this release where none is given."""
+        self._machines = machines or Machines.known()
+        self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
+
+    def draft(self, message: Any) -> Draft:
+        """Check a CustomJob message; raises InvalidArgument with all faults, or says what cannot be kept here."""
+        asked = rules.without_output(message)
+        rules.check(asked, self._machines, spec.priority_faults(asked.labels))
+        effects.refuse_unkept(asked)
+        return Draft(
+            display_name=asked.display_name,
+            labels=dict(asked.labels),
+            spec=asked.SerializeToString(deterministic=True),
+            priority=spec.priority_of(asked),
+            notes=effects.unhonoured(asked),
+        )
+
+    def render(self, job: Job) -> Any:
+        """The CustomJob message of a stored job. `web_access_uris` stays empty: no shells are opened here."""
+        message, status = self._class.FromString(job.spec), job.status
+        spec.complete(message)
+        message.name = str(job.name)
+        message.state = status.state
+        _stamp(message.create_time, job.create_time_us)
+        _stamp(message.update_time, status.update_time_us)
+        if status.start_time_us is not None:
+            _stamp(message.start_time, status.start_time_us)
+        if status.end_time_us is not None:
+            _stamp(message.end_time, status.end_time_us)
+        if status.error is not None:
+            message.error.code = status.error.code
+            message.error.message = status.error.message
+        return message
+
+    def demand(self, job: Job) -> Demand:
+        """All replicas at once."""
+        return Demand(demand_of(self._spec(job), self._machines))
+
+    def run_group(self, job: Job) -> RunGroup:
+        """The present attempt."""
+        return run_group(self._spec(job), job, self._machines)
+
+    def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
+        """What comes next; pure."""
+        policy = spec.policy_of(self._spec(job), job.name.scope.location)
+        return decide.decide(job, policy, reading, room, now_us)
+
+    def _spec(self, job: Job) -> Any:
+        return self._class.FromString(job.spec).job_spec
+
+
+def _stamp(timestamp: Any, time_us: int) -> None:
+    seconds, micros = divmod(time_us, 1_000_000)
+    timestamp.seconds, timestamp.nanos = seconds, micros * _NANOS

@@ -1,0 +1,72 @@
+"""What a CustomJob's message says about its running, in plain values; the caller's bytes themselves are never edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainyard.core.errors import FieldViolation
+from trainyard.kinds.custom_job.policy import DEFAULT_MAX_WAIT_SECONDS, DEFAULT_TIMEOUT_SECONDS, RunPolicy
+from trainyard.kinds.faults import shortened
+from trainyard.kinds.spec_rules import is_spot, seconds_of, strategy_name
+from trainyard.kinds.worker_pools import directory, replica_names, used_pools
+
+PRIORITY_LABEL = "trainyard-priority"
+PRIORITIES: Mapping[str, int] = {"low": -10, "normal": 0, "high": 10}
+LARGEST_PRIORITY = 100
+SPOT_PRIORITY = -1000             # below every priority that a label can give
+
+
+def policy_of(job_spec: Any, location: str = "") -> RunPolicy:
+    """How long, how often and with what grace a CustomJobSpec is run. Durations in seconds."""
+    scheduling = job_spec.scheduling
+    strategy = strategy_name(scheduling)
+    timed = scheduling.HasField("timeout")
+    return RunPolicy(
+        replicas=replica_names(job_spec),
+        timeout_seconds=seconds_of(scheduling.timeout) if timed else DEFAULT_TIMEOUT_SECONDS,
+        disable_retries=scheduling.disable_retries,
+        # Scheduling.disable_retries, proto comment: overrides restart_job_on_worker_restart to false.
+        restart_job_on_worker_restart=scheduling.restart_job_on_worker_restart and not scheduling.disable_retries,
+        max_wait_seconds=_max_wait(scheduling) if strategy == "FLEX_START" else None,
+        preemptible=is_spot(strategy),
+        location=location,
+    )
+
+
+def _max_wait(scheduling: Any) -> float | None:
+    """Scheduling.max_wait_duration: 24 hours where it is not given, 0 waits for ever."""
+    if not scheduling.HasField("max_wait_duration"):
+        return DEFAULT_MAX_WAIT_SECONDS
+    return seconds_of(scheduling.max_wait_duration) or None
+
+
+def priority_of(message: Any) -> int:
+    """The place in the queue that the label and the strategy ask for; larger goes first. Expects checked labels."""
+    text = message.labels.get(PRIORITY_LABEL, "normal")
+    asked = PRIORITIES[text] if text in PRIORITIES else int(text)
+    return asked + SPOT_PRIORITY if is_spot(strategy_name(message.job_spec.scheduling)) else asked
+
+
+def priority_faults(labels: Mapping[str, str]) -> tuple[FieldViolation, ...]:
+    """What is wrong with the priority label; empty where it is right or not there."""
+    text = labels.get(PRIORITY_LABEL, "normal")
+    digits = text.removeprefix("-")
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= 3 and int(digits) <= LARGEST_PRIORITY
+    if text in PRIORITIES or is_number:
+        return ()
+    sentence = (
+        f"The label {PRIORITY_LABEL} must be low, normal, high or a whole number from -{LARGEST_PRIORITY} to "
+        f"{LARGEST_PRIORITY}, not {shortened(text)!r}."
+    )
+    return (FieldViolation("labels", sentence),)
+
+
+def complete(message: Any) -> None:
+    """Fill in, on a message that is about to be shown, what the service takes for granted where nothing is given."""
+    for pool in used_pools(message.job_spec):
+        if not pool.replica_count:
+            pool.replica_count = 1
+    if message.job_spec.HasField("base_output_directory"):
+        output = message.job_spec.base_output_directory
+        output.output_uri_prefix = directory(output.output_uri_prefix)

@@ -1,0 +1,165 @@
+"""What a worker pool may say: every rule that can be checked without a cloud, each reported under its own path.
+
+Sources: the proto comments of WorkerPoolSpec and its parts; Vertex AI "Configure compute resources",
+"Create a custom job", "Use Spot VMs", "Use reservations".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainyard.kinds import forms
+from trainyard.kinds.faults import Faults, shortened
+from trainyard.kinds.machines import Machine, Machines
+
+MOST_ENV = 100
+MOST_PACKAGES = 100
+BOOT_DISK_TYPES = ("pd-ssd", "pd-standard", "hyperdisk-balanced")
+SMALLEST_BOOT_DISK_GB, LARGEST_BOOT_DISK_GB = 100, 64_000
+RESERVATION_KEY = "compute.googleapis.com/reservation-name"
+_TOGETHER = "Both accelerator_type and accelerator_count should be specified or none."
+
+
+def is_skipped(pool: Any) -> bool:
+    """Whether the pool is `{}`: its position is left out."""
+    return not pool.ListFields()
+
+
+def check_pool(pool: Any, faults: Faults, machines: Machines) -> None:
+    """Every rule of one WorkerPoolSpec that is not skipped."""
+    _check_machine(pool.machine_spec, faults.under("machine_spec"), machines)
+    task = pool.WhichOneof("task")
+    if task is None:
+        faults.add("task", "Exactly one of container_spec and python_package_spec must be set.")
+    elif task == "container_spec":
+        _check_container(pool.container_spec, faults.under("container_spec"))
+    else:
+        _check_package(pool.python_package_spec, faults.under("python_package_spec"))
+    if pool.HasField("disk_spec"):
+        _check_disk(pool.disk_spec, faults.under("disk_spec"))
+    _check_mounts(pool, faults)
+
+
+def _check_machine(machine_spec: Any, faults: Faults, machines: Machines) -> None:
+    name = machine_spec.machine_type
+    machine = machines.find(name)
+    if faults.required("machine_type", name) and machine is None and not machines.allow_any:
+        faults.add("machine_type", f"Machine type {shortened(name)} is not supported.")
+    _check_accelerator(machine_spec, machine, faults)
+    if machine_spec.tpu_topology and machine is not None and not machine.is_tpu:
+        faults.add("tpu_topology", f"Machine type {name} has no TPUs.")
+    faults.matches("tpu_topology", machine_spec.tpu_topology, *forms.TPU_TOPOLOGY)
+    faults.matches("gpu_partition_size", machine_spec.gpu_partition_size, *forms.GPU_PARTITION)
+    faults.matches("min_gpu_driver_version", machine_spec.min_gpu_driver_version, *forms.DRIVER_VERSION)
+    if machine_spec.multihost_gpu_node_count < 0:
+        faults.add("multihost_gpu_node_count", "The number of nodes must not be negative.")
+    if machine_spec.HasField("reservation_affinity"):
+        _check_reservation(machine_spec.reservation_affinity, faults.under("reservation_affinity"))
+
+
+def accelerator_name(machine_spec: Any) -> str:
+    """The enum name of the accelerator, empty where none (or none that we know) is asked for."""
+    field = machine_spec.DESCRIPTOR.fields_by_name["accelerator_type"]
+    value = field.enum_type.values_by_number.get(machine_spec.accelerator_type)
+    return "" if value is None or value.number == 0 else value.name
+
+
+def _check_accelerator(machine_spec: Any, machine: Machine | None, faults: Faults) -> None:
+    count = machine_spec.accelerator_count
+    if count < 0:
+        faults.add("accelerator_count", "The number of accelerators must not be negative.")
+    if bool(machine_spec.accelerator_type) != bool(count):
+        faults.add("accelerator_type", _TOGETHER)
+        return
+    accelerator = accelerator_name(machine_spec)
+    if not accelerator or machine is None or count < 0:
+        return
+    counts = machine.fits.get(accelerator)
+    if counts is None:
+        faults.add(
+            "accelerator_type",
+            f'Accelerator "{accelerator}" is not supported for machine type "{machine.name}".',
+        )
+    elif count not in counts:
+        listed = ", ".join(map(str, counts))
+        faults.add(
+            "accelerator_count",
+            f'{count} of accelerator "{accelerator}" are not supported for machine type "{machine.name}"; '
+            f"supported: {listed}.",
+        )
+
+
+def _check_reservation(affinity: Any, faults: Faults) -> None:
+    kind, key, values = affinity.reservation_affinity_type, affinity.key, affinity.values
+    specific = affinity.DESCRIPTOR.fields_by_name["reservation_affinity_type"].enum_type.values_by_name[
+        "SPECIFIC_RESERVATION"
+    ]
+    if not faults.required("reservation_affinity_type", kind):
+        return
+    if kind != specific.number:
+        if key or values:
+            faults.add("key", "A key and values may be given with SPECIFIC_RESERVATION only.")
+        return
+    if faults.required("key", key) and key != RESERVATION_KEY:
+        faults.add("key", f"The key of a specific reservation is {RESERVATION_KEY}.")
+    faults.required("values", values)
+    for index, value in enumerate(values):
+        if faults.required(f"values[{index}]", value):
+            faults.matches(f"values[{index}]", value, *forms.RESERVATION)
+
+
+def _check_container(container: Any, faults: Faults) -> None:
+    faults.required("image_uri", container.image_uri.strip())
+    _check_env(container.env, faults)
+
+
+def _check_package(package: Any, faults: Faults) -> None:
+    faults.required("executor_image_uri", package.executor_image_uri.strip())
+    if faults.required("python_module", package.python_module):
+        faults.matches("python_module", package.python_module, *forms.MODULE)
+    faults.required("package_uris", package.package_uris)
+    faults.at_most("package_uris", package.package_uris, MOST_PACKAGES)
+    for index, uri in enumerate(package.package_uris):
+        if faults.required(f"package_uris[{index}]", uri):
+            faults.matches(f"package_uris[{index}]", uri, *forms.GCS_OBJECT)
+    _check_env(package.env, faults)
+
+
+def _check_env(env: Any, faults: Faults) -> None:
+    faults.at_most("env", env, MOST_ENV)
+    seen: set[str] = set()
+    for index, variable in enumerate(env):
+        name = variable.name
+        if faults.required(f"env[{index}].name", name):
+            faults.matches(f"env[{index}].name", name, *forms.C_IDENTIFIER)
+        if name in seen:
+            faults.add(f"env[{index}].name", f"EnvVar names must be unique; {shortened(name)} stands there twice.")
+        seen.add(name)
+
+
+def _check_disk(disk: Any, faults: Faults) -> None:
+    if disk.boot_disk_type and disk.boot_disk_type not in BOOT_DISK_TYPES:
+        listed = ", ".join(BOOT_DISK_TYPES)
+        faults.add("boot_disk_type", f"{shortened(disk.boot_disk_type)!r} is not a boot disk type; supported: {listed}.")
+    size = disk.boot_disk_size_gb
+    if size and not SMALLEST_BOOT_DISK_GB <= size <= LARGEST_BOOT_DISK_GB:
+        faults.add(
+            "boot_disk_size_gb",
+            f"{size} is out of range; a boot disk has {SMALLEST_BOOT_DISK_GB} to {LARGEST_BOOT_DISK_GB} GB.",
+        )
+
+
+def _check_mounts(pool: Any, faults: Faults) -> None:
+    for index, mount in enumerate(pool.nfs_mounts):
+        place = faults.under(f"nfs_mounts[{index}]")
+        place.required("server", mount.server)
+        if place.required("path", mount.path):
+            place.matches("path", mount.path, *forms.ABSOLUTE_PATH)
+        if place.required("mount_point", mount.mount_point):
+            place.matches("mount_point", mount.mount_point, *forms.MOUNT_POINT)
+    for index, mount in enumerate(pool.lustre_mounts):
+        place = faults.under(f"lustre_mounts[{index}]")
+        for part in ("instance_ip", "volume_handle", "filesystem"):
+            place.required(part, getattr(mount, part))
+        if place.required("mount_point", mount.mount_point):
+            place.matches("mount_point", mount.mount_point, *forms.MOUNT_POINT)

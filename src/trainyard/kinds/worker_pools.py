@@ -1,0 +1,109 @@
+"""A CustomJobSpec as a run group: shared by every kind that runs one; same spec, same group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from trainyard.contract import codec
+from trainyard.core.jobs import Job
+from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup
+from trainyard.kinds.machines import Machines
+from trainyard.kinds.pool_rules import accelerator_name, is_skipped
+
+
+def used_pools(spec: Any) -> Iterator[Any]:
+    """The pools that are not skipped, in order."""
+    return (pool for pool in spec.worker_pool_specs if not is_skipped(pool))
+
+
+def replica_count(pool: Any) -> int:
+    """How many replicas a pool has; one where its count is not given (the field is optional and 0 is absence)."""
+    return max(int(pool.replica_count), 1)
+
+
+def replica_names(spec: Any) -> tuple[str, ...]:
+    """`workerpool{pool}-{index}` of every replica, the primary first; skipped pools keep their number."""
+    return tuple(
+        f"workerpool{number}-{index}"
+        for number, pool in enumerate(spec.worker_pool_specs)
+        if not is_skipped(pool)
+        for index in range(replica_count(pool))
+    )
+
+
+def directory(uri_prefix: str) -> str:
+    """GcsDestination.output_uri_prefix: a missing trailing slash is added."""
+    return uri_prefix if not uri_prefix or uri_prefix.endswith("/") else f"{uri_prefix}/"
+
+
+def resources_of(machine_spec: Any, machines: Machines) -> Resources:
+    """What one replica on such a machine asks for: the machine type's vCPUs and memory, and its GPUs."""
+    machine = machines.find(machine_spec.machine_type)
+    accelerator, gpus = accelerator_name(machine_spec), machine_spec.accelerator_count
+    if not accelerator and machine is not None:
+        accelerator, gpus = machine.accelerator, machine.count
+    return Resources(
+        cpus=float(machine.cpus) if machine else 0.0,
+        memory_bytes=machine.memory_bytes if machine else 0,
+        gpus=gpus if accelerator.startswith("NVIDIA_") else 0,
+    )
+
+
+def demand_of(spec: Any, machines: Machines) -> tuple[Resources, ...]:
+    """What every replica asks for, in the order of replica_names."""
+    return tuple(
+        resources
+        for pool in used_pools(spec)
+        for resources in (resources_of(pool.machine_spec, machines),) * replica_count(pool)
+    )
+
+
+def run_group(spec: Any, job: Job, machines: Machines) -> RunGroup:
+    """The job's present attempt as an executor is to hold it. The job must have a run id."""
+    run_id = job.status.run_id
+    assert run_id is not None, "a run group is asked for only once its attempt has been admitted"
+    return RunGroup(
+        run_id=run_id,
+        job_name=str(job.name),
+        job_id=job.id,
+        project=job.name.scope.project,
+        location=job.name.scope.location,
+        replicas=tuple(_replicas(spec, machines)),
+        job_spec_json=codec.write(spec).decode(),
+        base_output_uri=directory(spec.base_output_directory.output_uri_prefix),
+        experiment=spec.experiment,
+        experiment_run=spec.experiment_run,
+        tensorboard=spec.tensorboard,
+    )
+
+
+def _replicas(spec: Any, machines: Machines) -> Iterator[ReplicaSpec]:
+    for number, pool in enumerate(spec.worker_pool_specs):
+        if is_skipped(pool):
+            continue
+        resources = resources_of(pool.machine_spec, machines)
+        for index in range(replica_count(pool)):
+            yield _replica(pool, number, index, resources)
+
+
+def _replica(pool: Any, number: int, index: int, resources: Resources) -> ReplicaSpec:
+    name = f"workerpool{number}-{index}"
+    if pool.WhichOneof("task") == "python_package_spec":
+        task, command = pool.python_package_spec, ()
+        package = PythonPackage(tuple(task.package_uris), task.python_module)
+        image_uri = task.executor_image_uri
+    else:
+        task, package = pool.container_spec, None
+        command, image_uri = tuple(task.command), task.image_uri
+    return ReplicaSpec(
+        name=name,
+        pool=number,
+        index=index,
+        image_uri=image_uri,
+        command=command,
+        args=tuple(task.args),
+        package=package,
+        env=tuple((variable.name, variable.value) for variable in task.env),
+        resources=resources,
+    )
