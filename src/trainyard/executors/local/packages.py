@@ -1,0 +1,73 @@
+"""A Python package is what is in it: the same code packed again, or under another name, has the same fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+_CHUNK = 1 << 20
+
+
+class PreparationFailed(Exception):  # noqa: N818 - named as an event; the message is one sentence for the job's owner
+    """The environment of a replica could not be made; the message says why and how to go on."""
+
+
+def locate(uri: str, buckets: Path) -> Path:
+    """The file of a `gs://bucket/object` URI; raises PreparationFailed where there is none.
+
+    Only gs:// is read (the contract's rule): anything else would let a job name any file of this machine.
+    """
+    scheme, _, rest = uri.partition("gs://")
+    parts = PurePosixPath(rest).parts
+    if scheme or len(parts) < 2 or ".." in parts or parts[0].startswith("/"):
+        raise PreparationFailed(f"The package {uri!r} is not of the form gs://bucket/object.")
+    path = buckets.joinpath(*parts)
+    if not path.is_file():
+        raise PreparationFailed(
+            f"The package {uri} does not exist; it was looked for at {path}. Upload it to the bucket and submit again."
+        )
+    return path
+
+
+def fingerprint(path: Path) -> str:
+    """Hex sha256 over names and contents of an archive's members, whatever their order in time and packing.
+
+    The official client packs the same script anew for every job; times, owners and compression do not count.
+    A file that is no archive counts by its bytes.
+    """
+    digest = hashlib.sha256()
+    try:
+        members = list(_members(path))
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError):
+        with path.open("rb") as file:
+            return _hash(file)
+    for name, content in sorted(members):
+        digest.update(f"{len(name)} {name} {content}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _members(path: Path) -> Iterator[tuple[str, str]]:
+    """(name and kind, hash of content) of every member; a directory has none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            for info in packed.infolist():
+                with packed.open(info) as file:
+                    yield f"{info.filename} {info.external_attr >> 16}", _hash(file)
+        return
+    with tarfile.open(path) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() else None
+            held = _hash(content) if content else ""
+            yield f"{member.name} {member.mode} {member.type!r} {member.linkname}", held
+
+
+
+def _hash(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
