@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import uvloop
 
 from trainyard.edges.port import HTTP2_PREFACE, Port
 
@@ -82,7 +83,7 @@ def test_http1_goes_to_the_http_protocol() -> None:
         async with running(Backend()) as (_, number):
             assert await talk(number, b"get / http/1.0\r\n", expect=16) == b"GET / HTTP/1.0\r\n"
             assert await talk(number, b"PR", b"OPFIND / x", expect=12) == b"PROPFIND / X"
-    asyncio.run(story())
+    uvloop.run(story())
 
 
 @pytest.mark.parametrize("cut", [1, 3, 14, 23])
@@ -92,7 +93,7 @@ def test_a_preface_in_pieces_is_still_a_preface(cut: int) -> None:
         async with running(Backend()) as (_, number):
             hello = HTTP2_PREFACE + b"settings"
             assert await talk(number, hello[:cut], hello[cut:], expect=len(hello)) == hello
-    asyncio.run(story())
+    uvloop.run(story())
 
 
 def test_pressure_is_passed_on() -> None:
@@ -113,7 +114,7 @@ def test_pressure_is_passed_on() -> None:
             while got < total + len(HTTP2_PREFACE):
                 got += len(await asyncio.wait_for(reader.read(1 << 20), 10))
             writer.close()
-    asyncio.run(story())
+    uvloop.run(story())
 
 
 def test_a_silent_client_is_let_go() -> None:
@@ -127,7 +128,7 @@ def test_a_silent_client_is_let_go() -> None:
                 assert await asyncio.wait_for(reader.read(), 5) == b""
                 writer.close()
             assert not port.waiting
-    asyncio.run(story())
+    uvloop.run(story())
 
 
 def test_scanners_leave_nothing_behind() -> None:
@@ -146,7 +147,7 @@ def test_scanners_leave_nothing_behind() -> None:
             assert not port.waiting
             assert not port.spliced
             assert await talk(number, b"still there", expect=11) == b"STILL THERE"
-    asyncio.run(story())
+    uvloop.run(story())
 
 
 def test_a_grpc_server_that_cannot_start_costs_only_its_caller(caplog: pytest.LogCaptureFixture) -> None:
@@ -162,5 +163,5 @@ def test_a_grpc_server_that_cannot_start_costs_only_its_caller(caplog: pytest.Lo
             writer.close()
             assert not port.spliced
             assert await talk(number, b"ok", expect=2) == b"OK"
-    asyncio.run(story())
+    uvloop.run(story())
     assert "no grpc today" in caplog.text

@@ -1,0 +1,162 @@
+"""One HTTP request and its answer, over ASGI: bodies of known size in, whole or streamed answers out.
+
+Whatever is wrong with the request as HTTP (too large, unknown encoding, cut short) is a Refusal; what is wrong with
+its meaning is an ApiError from further in.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from trainyard.core.errors import Code
+
+MOST_BODY_BYTES: Final = 8 * 1024 * 1024
+MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
+JSON: Final = b"application/json; charset=UTF-8"
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+class Refusal(Exception):
+    """The request is refused as HTTP; `status` is HTTP's, `code` names it in the envelope."""
+
+    def __init__(self, status: int, code: Code, message: str, headers: Mapping[str, str] | None = None) -> None:
+        """Keep the sentence and the headers that explain it, such as Allow."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers or {}
+
+
+class Disconnected(Exception):
+    """The client left before it had said everything; there is nobody to answer."""
+
+
+class Exchange:
+    """A request with what is needed to answer it. Header names are lower case."""
+
+    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Wrap one ASGI call of type http."""
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.started = False
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """By lower-case name; of a repeated header the last one counts."""
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
+
+    @cached_property
+    def method(self) -> str:
+        """The verb, X-HTTP-Method-Override honoured on POST (as Google's front end does)."""
+        verb = str(self.scope["method"])
+        override = self.headers.get("x-http-method-override") if verb == "POST" else None
+        return override.upper() if override else verb
+
+    @cached_property
+    def path(self) -> str:
+        """The path as it came, percent-encoded."""
+        raw: bytes = self.scope["raw_path"]
+        return raw.decode("latin-1")
+
+    @cached_property
+    def query(self) -> list[tuple[str, str]]:
+        """The query's pairs in order, decoded."""
+        text = self.scope["query_string"].decode("latin-1")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=1000) if text else []
+
+    def parameter(self, *names: str) -> str | None:
+        """The last value of a query parameter under any of its names."""
+        return next((value for name, value in reversed(self.query) if name in names), None)
+
+    async def body(self) -> bytes:
+        """The whole request body, decompressed. Raises Refusal, or Disconnected."""
+        declared = self.headers.get("content-length")
+        if declared is None and "transfer-encoding" not in self.headers:
+            return b""
+        if declared is not None and int(declared) > MOST_BODY_BYTES:
+            await self._refuse_size(0)
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self._incoming():
+            size += len(piece)
+            if size > MOST_BODY_BYTES:
+                await self._refuse_size(size)
+            pieces.append(piece)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return decoded(body, self.headers.get("content-encoding", ""))
+
+    async def gone(self) -> None:
+        """Wait until the client has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def answer(self, status: int, body: bytes, content_type: bytes = JSON, *extra: tuple[bytes, bytes]) -> None:
+        """The whole answer at once."""
+        headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *extra]
+        await self.start(status, headers)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head of an answer; `write` and `finish` follow."""
+        self.started = True
+        headers.append((b"x-content-type-options", b"nosniff"))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, piece: bytes) -> None:
+        """One piece of the body; waits while the client is slower than we are."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def finish(self) -> None:
+        """The end of a streamed answer."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _incoming(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            more = message["more_body"]
+            yield message["body"]
+
+    async def _refuse_size(self, size: int) -> None:
+        """Refuse, after having let a client of good faith finish its sentence, so that it reads ours."""
+        if self.headers.get("expect", "").lower() != "100-continue":
+            async for piece in self._incoming():
+                size += len(piece)
+                if size > MOST_DRAINED_BYTES:
+                    break
+        sentence = f"The request's body is larger than {MOST_BODY_BYTES} bytes."
+        raise Refusal(413, Code.INVALID_ARGUMENT, sentence, {"connection": "close"})
+
+
+def decoded(body: bytes, encoding: str) -> bytes:
+    """The body without its Content-Encoding; a small body that unpacks to a huge one is refused like a huge one."""
+    match encoding.strip().lower():
+        case "" | "identity":
+            return body
+        case "gzip" | "x-gzip":
+            return _gunzip(body)
+    sentence = f"Content-Encoding {encoding!r} is not known here; send gzip, or nothing."
+    raise Refusal(415, Code.INVALID_ARGUMENT, sentence, {"accept-encoding": "gzip, identity"})
+
+
+def _gunzip(body: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(body, MOST_BODY_BYTES + 1)
+    except zlib.error as error:
+        raise Refusal(400, Code.INVALID_ARGUMENT, f"The request's body is not gzip, as it claims: {error}.") from None
+    if len(plain) > MOST_BODY_BYTES:
+        raise Refusal(413, Code.INVALID_ARGUMENT, f"The request's body unpacks to more than {MOST_BODY_BYTES} bytes.")
+    if not unpacker.eof or unpacker.unused_data:
+        raise Refusal(400, Code.INVALID_ARGUMENT, "The request's body is not one whole gzip member, as it claims.")
+    return plain
