@@ -13,8 +13,10 @@ in its stead. The log book closes no directory itself.
 from __future__ import annotations
 
 import struct
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:     # the agent reads this module too, and pathlib would be a third of its start-up time
+    from pathlib import Path
 
 STREAMS: Final = ("stdout", "stderr")
 INDEX: Final = "index"

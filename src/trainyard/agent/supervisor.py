@@ -1,0 +1,253 @@
+"""Watches one incarnation of a replica from its first instruction to its exit record.
+
+Run by the supervisor, and by the guard if the supervisor dies: it keeps nothing in memory that it could not find
+again in the kernel (children, pipes) or in the control directory.
+"""
+# ruff: noqa: PTH - the agent does without pathlib: importing it would be a third of the agent's start-up time
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from typing import Any
+
+from trainyard.agent import ending, kernel, processes, program, records
+from trainyard.agent.memory import KillCounter
+from trainyard.agent.pump import Stream, tail
+from trainyard.agent.task import Task
+
+_LOOK_AT_STOP_AGAIN_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
+_SLOW_TO_DIE_SECONDS = 5.0
+_LAST_LINES, _LAST_BYTES = 5, 2048
+
+
+class Watch:
+    """The loop beside one program. `main` is the program's pid, a child of the caller."""
+
+    def __init__(self, task: Task, memory: KillCounter) -> None:
+        """Take up the pipes and files of `task`; nothing is started yet."""
+        self._task = task
+        self._memory = memory
+        self._streams = [Stream(n, pipe, target) for n, (pipe, target) in enumerate(zip(task.pipes, task.targets,
+                                                                                         strict=True))]
+        self._main = 0
+        self._started_us: int | None = None
+        self._ended: kernel.Ended | None = None
+        self._stop_at: float | None = None        # when the grace of a stop is over
+        self._stopped = False                     # a SIGTERM was sent while the program ran
+        self._note = ""
+        self._family_changed = True               # a child has ended since we last looked
+        self._signals, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def start(self) -> bool:
+        """Execute the program and say so; False if it could not be, which is then recorded."""
+        task = self._task
+        self._started_us = ending.now_us()
+        try:
+            self._main = program.start(task.argv, task.env, task.work, *task.write_ends())
+        except program.CannotStart as failure:
+            task.close_write_ends()
+            self._finish(ending.unstarted(ending.START_FAILED, str(failure)))
+            return False
+        self._announce()
+        task.close_write_ends()
+        return True
+
+    def resume(self, main: int, started_us: int | None) -> None:
+        """Go on watching a program that another agent started."""
+        self._main, self._started_us = main, started_us
+        self._announce()
+
+    def _announce(self) -> None:
+        process = processes.read(self._main)
+        records.write_running(self._task.control, {
+            "pid": self._main,
+            "start_ticks": process.start_ticks if process else 0,
+            "started_us": self._started_us,
+            "boot_id": records.boot_id(),
+        })
+        self._task.tell()
+
+    def run(self) -> None:
+        """Until the whole tree is gone and its end is on record."""
+        try:
+            while not self._is_over():
+                self._wait()
+        except ChildProcessError:
+            self._end_tree()
+            self._finish(ending.unstarted(ending.LOST, "Its exit status was taken by a process that is not ours."))
+            return
+        self._end_tree()
+        assert self._ended is not None
+        self._finish(ending.of_program(self._ended, stopped=self._stopped, memory=self._memory,
+                                       started_us=self._started_us))
+
+    def _is_over(self) -> bool:
+        if self._family_changed:
+            self._family_changed = False
+            self._reap()
+        if self._stop_at is None:
+            return self._ended is not None                  # as when a container's first process ends
+        if time.monotonic() >= self._stop_at:
+            return True
+        return self._ended is not None and not self._others()
+
+    def _reap(self) -> None:
+        """Note the program's end without reaping it; reap the orphans that we adopted."""
+        if self._ended is None:
+            self._ended = kernel.ended(self._main)
+        for pid in self._others():
+            os.waitpid(pid, os.WNOHANG)
+
+    def _others(self) -> list[int]:
+        return [pid for pid in processes.children() if pid != self._main]
+
+    def _wait(self) -> None:
+        """Sleep until something happens, then move bytes, index them and look at the stop marker."""
+        now = time.monotonic()
+        poller = select.poll()
+        poller.register(self._signals, select.POLLIN)
+        times = []
+        if self._stop_at is None:
+            poller.register(self._task.wake, select.POLLIN)
+        else:
+            times += [self._stop_at, now + _LOOK_AT_STOP_AGAIN_SECONDS]
+        for stream in self._streams:
+            if not stream.at_end:
+                if stream.ready_at <= now:
+                    poller.register(stream.pipe, select.POLLIN)
+                else:
+                    times.append(stream.ready_at)
+            due = stream.index_due()
+            if due is not None:
+                times.append(due)
+        timeout = max(0.0, min(times) - now) * 1000 + 0.5 if times else None
+        seen = {descriptor for descriptor, _ in poller.poll(timeout)}
+        self._handle(seen, time.monotonic())
+
+    def _handle(self, seen: set[int], now: float) -> None:
+        if self._signals in seen:
+            os.read(self._signals, 4096)
+            self._family_changed = True
+        if self._task.wake in seen or self._stop_at is not None:
+            self._look_at_stop()
+        for stream in self._streams:
+            if stream.pipe in seen and not stream.at_end:
+                stream.pump(now)
+            due = stream.index_due()
+            if due is not None and due <= now:
+                stream.write_index(self._task.index, now)
+        self._tell_trouble()
+
+    def _look_at_stop(self) -> None:
+        first = self._stop_at is None
+        self._stop_at = records.read_stop(self._task.run_directory)
+        if not first or self._stop_at is None:
+            return
+        self._reap()
+        self._stopped = self._ended is None
+        for process in processes.descendants([os.getpid()]):
+            processes.send(process, signal.SIGTERM)
+            processes.send(process, signal.SIGCONT)          # what is stopped can't hear
+
+    def _tell_trouble(self) -> None:
+        trouble = next((stream.trouble for stream in self._streams if stream.trouble), "")
+        note = f"Its output can't be written: {trouble}. It waits until that is mended; nothing is lost." if trouble \
+            else ""
+        if note != self._note:
+            self._note = note
+            records.write_note(self._task.control, note)
+            self._task.tell()
+
+    def _end_tree(self) -> None:
+        """Nothing below us lives when this returns."""
+        def living() -> list[processes.Process]:
+            return processes.descendants([os.getpid()]) if self._ended is None or self._others() else []
+
+        while not processes.end_all(living, self._reap_quietly, time.monotonic() + _SLOW_TO_DIE_SECONDS):
+            records.write_note(self._task.control, f"Waits for process {living()[0].pid}, which the kernel does not "
+                                                   "end though it was sent SIGKILL." if living() else "")
+
+    def _reap_quietly(self) -> None:
+        try:
+            self._reap()
+        except ChildProcessError:
+            return
+
+    def _finish(self, record: dict[str, Any]) -> None:
+        """The last bytes, the durable files, the record; only then is the program reaped."""
+        task = self._task
+        self._drain()
+        record["last_lines"] = self._last_lines() if record.get("code") != 0 else ""
+        while True:
+            try:
+                task.close_logs()
+                records.write_exit(task.control, record)
+                break
+            except OSError as error:
+                records.write_note(task.control, f"Its end can't be recorded: {error.strerror}. Trying again.")
+                time.sleep(_RETRY_SECONDS)
+        task.tell()
+        clear_children()
+
+    def _drain(self) -> None:
+        """All that the pipes hold; the tree is gone, so nothing more can come."""
+        for stream in self._streams:
+            while not stream.at_end:
+                before = stream.length
+                stream.pump(time.monotonic())
+                if stream.trouble:
+                    self._tell_trouble()
+                    time.sleep(_RETRY_SECONDS)
+                elif stream.length == before:
+                    break
+            while stream.index_due() is not None:
+                stream.write_index(self._task.index, time.monotonic())
+                if stream.index_due() is not None:
+                    time.sleep(_RETRY_SECONDS)
+
+    def _last_lines(self) -> str:
+        """From stderr where there is any, else from stdout."""
+        stdout, stderr = self._task.targets
+        return tail(stderr, _LAST_BYTES, _LAST_LINES) or tail(stdout, _LAST_BYTES, _LAST_LINES)
+
+
+def clear_children() -> None:
+    """Reap every child; end any that slipped in after all. Afterwards the kernel says that we have none."""
+    while True:
+        for pid in processes.children():
+            os.waitpid(pid, os.WNOHANG)
+        if not processes.children():
+            return
+        processes.end_all(lambda: processes.descendants([os.getpid()]), lambda: None, time.monotonic() + 1.0)
+
+
+def supervise(task: Task) -> None:
+    """The supervisor's whole life. The caller exits when this returns."""
+    kernel.adopt_orphans()
+    watch = Watch(task, KillCounter())
+    if watch.start():
+        watch.run()
+
+
+def take_over(task: Task, memory: KillCounter) -> None:
+    """The guard's second life, after its supervisor died: the same loop, over children that the kernel handed us."""
+    if records.read_exit(task.control) is not None:
+        clear_children()
+        return
+    watch = Watch(task, memory)
+    running, _ = records.read_running(task.control)
+    if running is not None:
+        watch.resume(running["pid"], running["started_us"])
+    elif orphans := processes.children():
+        # Killed between exec and its record: of the children that became ours, the program is the oldest.
+        ages = {pid: process.start_ticks for pid in orphans if (process := processes.read(pid))}
+        watch.resume(min(ages, key=lambda pid: (ages[pid], pid)), ending.now_us())
+    elif not watch.start():      # no child became ours, so nothing was ever executed: it is still ours to start
+        return
+    watch.run()

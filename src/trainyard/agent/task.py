@@ -1,0 +1,87 @@
+"""One incarnation as its agents hold it: what to run, and the open files that guard and supervisor share."""
+# ruff: noqa: PTH - the agent does without pathlib: importing it would be a third of the agent's start-up time
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from trainyard.agent import records
+from trainyard.core.log_files import CLOSED, INDEX, STREAMS
+
+
+class Task:
+    """All paths are absolute. The descriptors are opened once, before the agents part, so that both have the same."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        """`request` is what the executor sent: see executors/local/launcher.py."""
+        self.run_id: str = request["run_id"]
+        self.name = records.marker(request["run_id"], request["replica"], request["incarnation"])
+        self.runs: str = request["runs"]
+        self.run_directory = f"{self.runs}/{self.run_id}"
+        self.control = f"{self.runs}/{self.name}"
+        self.work = f"{self.control}/{records.WORK}"
+        self.logs: str = request["logs"]
+        self.logs_root: str = request["logs_root"]
+        self.argv: list[str] = request["argv"]
+        self.env: dict[str, str] = request["env"]
+        self.lock = -1
+        self.wake = -1
+        self.index = -1
+        self.pipes: list[int] = []
+        self.targets: list[int] = []
+        self._write_ends: list[int] = []
+
+    def make_directories(self) -> None:
+        """Control, working and log directories; raises OSError."""
+        os.makedirs(self.work, exist_ok=True)
+        os.makedirs(self.logs, exist_ok=True)
+
+    def take_lock(self) -> bool:
+        """Whether this process, and what it forks, is now the one that holds the incarnation."""
+        lock = records.take_lock(self.control)
+        self.lock = -1 if lock is None else lock
+        return lock is not None
+
+    def was_started(self) -> bool:
+        """Whether any agent ever came to the point of executing the program."""
+        return os.path.exists(f"{self.control}/{records.STARTED}")
+
+    def open_streams(self) -> None:
+        """Pipes for the program, files for their bytes, and the index; raises OSError."""
+        for name in STREAMS:
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(reading, False)
+            self.pipes.append(reading)
+            self._write_ends.append(writing)
+            # Without O_APPEND, which splice refuses; readable for the last lines.
+            self.targets.append(os.open(f"{self.logs}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        self.index = os.open(f"{self.logs}/{INDEX}", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def write_ends(self) -> tuple[int, int]:
+        """Where the program writes: stdout, stderr. A pipe whose writing end we closed is opened anew."""
+        if not self._write_ends:
+            self._write_ends = [os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_CLOEXEC) for pipe in self.pipes]
+        return self._write_ends[0], self._write_ends[1]
+
+    def close_write_ends(self) -> None:
+        """Let go of the program's ends, so that the pipes end when its last process does."""
+        for descriptor in self._write_ends:
+            os.close(descriptor)
+        self._write_ends = []
+
+    def close_logs(self) -> None:
+        """Make the output durable and say that it is complete. May be repeated; raises OSError."""
+        if any(os.fstat(target).st_size for target in self.targets):
+            for descriptor in (*self.targets, self.index):
+                os.fdatasync(descriptor)
+        os.close(os.open(f"{self.logs}/{CLOSED}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        records.sync_upwards(self.logs, self.logs_root)
+
+    def mark_started(self) -> bool:
+        """True for exactly one caller ever, and then durably so."""
+        return records.mark_started(self.control, self.runs)
+
+    def tell(self) -> None:
+        """Hint the server that this group's reading has changed."""
+        records.tell(self.runs, self.run_id)
