@@ -1,0 +1,113 @@
+"""The data directory: one server at a time holds it, and whatever is wrong with it is told in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+from trainyard.core.clock import Clock
+from trainyard.store import StoreError
+from trainyard.stores.sqlite.faults import DATABASE, damaged, is_damage, primary_code
+from trainyard.stores.sqlite.migrate import built_in, upgrade
+
+LOCK = "trainyard.lock"
+
+_WRITER_CACHE_KIB = 16 * 1024
+_BUSY_SECONDS = 5.0
+
+
+def hold(data_dir: Path) -> int:
+    """Make the directory if need be and take its lock; the descriptor that holds it, never inherited.
+
+    The kernel lets go of the lock when the process ends, however it ends. Raises StoreError.
+    """
+    try:
+        _make(data_dir)
+        lock = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(_unusable(data_dir, error)) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreError(
+            f"Another Trainyard server (process {holder}) is using {data_dir}. Stop it first, or give this one another "
+            "--data-dir."
+        ) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            os.close(lock)
+            raise StoreError(_unusable(data_dir, error)) from error
+        # On a full disk the lock holds all the same, only without our number in it.
+    return lock
+
+
+def connect(path: Path, *, writes: bool = False) -> sqlite3.Connection:
+    """A connection that leaves transactions to us; a reading one can't write."""
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
+    if not writes:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def open_writer(data_dir: Path, clock: Clock) -> sqlite3.Connection:
+    """The one connection that writes, on a file that has been brought to the newest version. Raises StoreError."""
+    path = data_dir / DATABASE
+    try:
+        connection = connect(path, writes=True)
+        try:
+            upgrade(connection, path, built_in(), clock.now_us())
+            # Only now: an empty file takes its first version under a rollback journal, where a crash leaves nothing.
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise StoreError(_trouble(path, error)) from error
+    return connection
+
+
+def _make(data_dir: Path) -> None:
+    missing = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in missing:
+        parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
+
+
+def _unusable(data_dir: Path, error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            f"{data_dir} can't be written ({error.strerror}). Make it writable for user {os.geteuid()}, or give "
+            "another --data-dir."
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk of {data_dir} is full. Free some space, or give another --data-dir."
+    return f"{data_dir} can't be used as a data directory ({error.strerror}). Mend that, or give another --data-dir."
+
+
+def _trouble(path: Path, error: sqlite3.Error) -> str:
+    if is_damage(error):
+        return damaged(path, error)
+    code = primary_code(error)
+    if code == sqlite3.SQLITE_FULL:
+        return f"The disk of {path.parent} is full. Free some space, or give another --data-dir."
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return (
+            f"{path} can't be opened for writing ({error}). Make it and its directory writable for user "
+            f"{os.geteuid()}, or give another --data-dir."
+        )
+    return f"{path} can't be opened ({error}). Look at that disk, or give another --data-dir."

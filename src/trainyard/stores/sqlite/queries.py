@@ -1,0 +1,15 @@
+"""The statements of queries.sql by name, read once; no other module holds fixed SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+
+def _read(text: str) -> Mapping[str, str]:
+    _, *blocks = text.split("-- name: ")
+    named = (block.partition("\n") for block in blocks)
+    return {name.strip(): statement.strip() for name, _, statement in named}
+
+
+SQL: Mapping[str, str] = _read(files(__package__).joinpath("queries.sql").read_text("utf-8"))

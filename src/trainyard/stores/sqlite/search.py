@@ -1,0 +1,143 @@
+"""A list filter becomes SQL in which every value is a bound parameter, and every page is found in bounded work.
+
+SQLite's planner does not weigh labels against states, so the choice is made here. A search walks down the ids in
+windows. For each window every index that the filter could use (a *driver*) says how far down its next few thousand
+entries reach, and the one that reaches furthest is read. A search that still finds nothing for long hands back what it
+has and where it stopped, instead of letting one caller hold a thread (AIP-158 allows short pages).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trainyard.core.filter_tree import Filter, LabelIs, NameIs, NameLike
+from trainyard.stores.sqlite.conditions import (
+    ALL_STATES,
+    Bounds,
+    Condition,
+    after_prefix,
+    condition,
+    conjuncts,
+    id_bounds,
+    possible_states,
+)
+
+_FIRST_WINDOW = 500
+_LARGEST_WINDOW = 8000
+_ENOUGH_SECONDS = 0.008
+_FEW = 2000          # a set this small is read and sorted whole
+_ALL_IDS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Ids of the page, newest first; go on below `next_after`, None at the end."""
+
+    ids: tuple[int, ...]
+    next_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """One way to walk: `source` gives rows of `job` in the order of `key`, bound by `parameters`."""
+
+    source: str
+    index: str            # the same walk over the index alone, to see how far it reaches
+    key: str
+    parameters: tuple[object, ...]
+    whole: bool = False   # a small set, not in the order of ids: read at once
+
+
+def search(
+    connection: sqlite3.Connection, place: int, tree: Filter | None, size: int, after: int | None, skew: Bounds
+) -> Found:
+    """Up to `size` ids below `after` in one place, within the caller's transaction."""
+    terms = conjuncts(tree)
+    lowest, below = id_bounds(terms, skew)
+    below = min(below, _ALL_IDS if after is None else after)
+    wanted = condition(tree)
+    drivers = list(_drivers(connection, place, tree))
+    ids: list[int] = []
+    window, started = _FIRST_WINDOW, time.monotonic()
+    while True:
+        driver, reach = _furthest(connection, drivers, below, window)
+        ids += _window(connection, driver, wanted, (max(reach, lowest), below), size + 1 - len(ids))
+        if len(ids) > size:
+            return Found(tuple(ids[:size]), ids[size - 1])
+        if reach <= lowest:
+            return Found(tuple(ids), None)
+        if time.monotonic() - started > _ENOUGH_SECONDS and window == _LARGEST_WINDOW:
+            return Found(tuple(ids), reach)
+        below, window = reach, min(window * 4, _LARGEST_WINDOW)
+
+
+def _window(
+    connection: sqlite3.Connection, driver: _Driver, wanted: Condition, bounds: tuple[int, int], limit: int
+) -> list[int]:
+    lowest, below = bounds
+    statement = (
+        f"SELECT job.id FROM {driver.source} AND {driver.key} >= ? AND {driver.key} < ? AND ({wanted.sql}) "  # noqa: S608 - only text of ours; values are bound
+        f"ORDER BY {driver.key} DESC LIMIT ?"
+    )
+    parameters = (*driver.parameters, lowest, below, *wanted.parameters, limit)
+    return [row[0] for row in connection.execute(statement, parameters)]
+
+
+def _furthest(
+    connection: sqlite3.Connection, drivers: list[_Driver], below: int, window: int
+) -> tuple[_Driver, int]:
+    """The driver whose next `window` entries reach the lowest id, and that id (0: to the very end)."""
+    best, lowest = drivers[0], _ALL_IDS
+    for driver in drivers:
+        if driver.whole:
+            return driver, 0
+        walk = f"SELECT {driver.key} FROM {driver.index} AND {driver.key} < ?"  # noqa: S608 - as above
+        statement = f"{walk} ORDER BY {driver.key} DESC LIMIT 1 OFFSET ?"
+        row = connection.execute(statement, (*driver.parameters, below, window)).fetchone()
+        reach = row[0] if row else 0
+        if reach < lowest:
+            best, lowest = driver, reach
+    return best, lowest
+
+
+def _drivers(connection: sqlite3.Connection, place: int, tree: Filter | None) -> Iterator[_Driver]:
+    """Every walk that cannot miss a match, the plain one last."""
+    for term in conjuncts(tree):
+        match term:
+            case NameIs(name):
+                yield _walk("job_by_name", "job.place = ? AND job.display_name = ?", (place, name))
+            case LabelIs(key, value):
+                where = "l.place = ? AND l.k = ? AND l.v = ?"
+                source = f"label AS l CROSS JOIN job ON job.id = l.job WHERE {where}"
+                yield _Driver(source, f"label AS l WHERE {where}", "l.job", (place, key, value))
+            case NameLike((first, *_)) if first:
+                end = after_prefix(first)
+                where = "job.place = ? AND job.display_name >= ?" + (" AND job.display_name < ?" if end else "")
+                values = (place, first, end) if end else (place, first)
+                yield from _if_few(connection, _walk("job_by_name", where, values, whole=True))
+    states = possible_states(tree)
+    if len(states) == 1:
+        yield _walk("job_by_state", "job.place = ? AND job.state = ?", (place, *states))
+    elif states != ALL_STATES:
+        where = f"job.place = ? AND job.state IN ({', '.join('?' * len(states))})"
+        yield from _if_few(connection, _walk("job_by_state", where, (place, *sorted(states)), whole=True))
+    yield _walk("job_by_place", "job.place = ?", (place,))
+
+
+def _walk(index: str, where: str, parameters: tuple[object, ...], *, whole: bool = False) -> _Driver:
+    source = f"job INDEXED BY {index} WHERE {where}"
+    return _Driver(source, source, "job.id", parameters, whole)
+
+
+def _if_few(connection: sqlite3.Connection, driver: _Driver) -> Iterator[_Driver]:
+    if _count(connection, driver, _FEW) < _FEW:
+        yield driver
+
+
+def _count(connection: sqlite3.Connection, driver: _Driver, most: int) -> int:
+    statement = f"SELECT count(*) FROM (SELECT 1 FROM {driver.index} LIMIT ?)"  # noqa: S608 - as above
+    return int(connection.execute(statement, (*driver.parameters, most)).fetchone()[0])
+

@@ -1,0 +1,250 @@
+"""The store on SQLite: the whole promise in one file of the data directory, for one server at a time.
+
+Writes go through one thread (writer.py), point reads run where they are asked on a connection of the event loop's
+thread, searches in a few threads with connections of their own. WAL lets readers see the last commit at any time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from threading import local
+
+from trainyard.core.clock import Clock
+from trainyard.core.filter_tree import Filter, name_like
+from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord
+from trainyard.core.names import JobName, OperationName, Scope
+from trainyard.store import Narrated, Page, StoredOperation, job_missing, operation_missing
+from trainyard.stores.sqlite import rows
+from trainyard.stores.sqlite.conditions import Bounds
+from trainyard.stores.sqlite.faults import DATABASE, told
+from trainyard.stores.sqlite.files import connect, hold, open_writer
+from trainyard.stores.sqlite.queries import SQL
+from trainyard.stores.sqlite.search import search
+from trainyard.stores.sqlite.writer import GroupWriter
+from trainyard.stores.sqlite.writes import Writes
+
+_SEARCH_THREADS = 2
+_NO_BOUND = 2**63 - 1
+
+
+async def open_store(data_dir: Path, clock: Clock) -> SqliteStore:
+    """Take the data directory, upgrade its store where it is older, and open it on the running loop.
+
+    Raises StoreError where the directory is in use, not writable, damaged, full, or written by a newer program.
+    """
+    lock = hold(data_dir)
+    try:
+        return SqliteStore(data_dir / DATABASE, open_writer(data_dir, clock), lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+class SqliteStore:
+    """Keeps Desk and Ledger. Made by `open_store`; its methods are called on the loop that it was opened on."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int) -> None:
+        """Takes over the writing connection and the lock."""
+        self._path = path
+        self._lock = lock
+        self._listeners: list[Callable[[int], None]] = []
+        self._queue: Mapping[int, QueuePlace] = {}
+        self._places: dict[int, tuple[Scope, str]] = {}
+        self._reader = connect(path)
+        self._per_thread = local()
+        self._searchers: list[sqlite3.Connection] = []
+        self._pool = ThreadPoolExecutor(_SEARCH_THREADS, "store-search")
+        tallies = dict(connection.execute(SQL["tallies"]).fetchall())
+        self._writes = Writes(Bounds(tallies["ahead_us"], tallies["behind_us"]))
+        self.largest_id: int = connection.execute(SQL["largest_id"]).fetchone()[0]
+        self._writer = GroupWriter(connection, path, self._hint)
+        self._writer.on_rollback = self._forget
+
+    async def close(self) -> None:
+        """See Store."""
+        await self._writer.close()
+        await asyncio.to_thread(self._pool.shutdown)
+        for connection in (self._reader, *self._searchers):
+            connection.close()
+        self._searchers.clear()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    # Desk
+
+    async def insert(self, job: Job, notes: Sequence[Note] = ()) -> None:
+        """See Desk."""
+        await self._writer.do(self._writes.insert(job, notes))
+
+    def get(self, name: JobName) -> Job:
+        """See Desk."""
+        job = self.find(name.id)
+        if job is None or job.name != name:
+            raise job_missing(name)
+        return job
+
+    async def page(
+        self, scope: Scope, collection: str, filter: Filter | None, size: int, after: int | None  # noqa: A002 - AIP's word
+    ) -> Page:
+        """See Desk."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._page, (scope, collection), filter, size, after)
+
+    async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
+        """See Desk."""
+        return await self._writer.do(self._writes.ask_cancel(name, by, now_us, self._job))
+
+    async def delete(self, name: JobName, operation: StoredOperation) -> None:
+        """See Desk."""
+        await self._writer.do(self._writes.delete(name, operation, self._job))
+
+    def history(self, name: JobName) -> tuple[Change, ...]:
+        """See Desk."""
+        return tuple(map(rows.change_from, self._of_job(name, "history", name.id)))
+
+    def narration(self, name: JobName, after_seq: int = 0) -> tuple[Narrated, ...]:
+        """See Desk."""
+        return tuple(map(rows.narrated_from, self._of_job(name, "narration", name.id, after_seq)))
+
+    def replica_records(self, name: JobName) -> tuple[ReplicaRecord, ...]:
+        """See Desk."""
+        return tuple(map(rows.record_from, self._of_job(name, "records", name.id)))
+
+    def queue_place(self, name: JobName) -> QueuePlace | None:
+        """See Desk."""
+        return self._queue.get(name.id)
+
+    def operation(self, name: OperationName) -> StoredOperation:
+        """See Desk."""
+        found = self._rows("get_operation", name.id)
+        operation = rows.operation_from(found[0]) if found else None
+        if operation is None or not _answers_to(operation.name, name):
+            raise operation_missing(name)
+        return operation
+
+    def operations(
+        self, scope: Scope, job: JobName | None, size: int, after: int | None
+    ) -> tuple[StoredOperation, ...]:
+        """See Desk."""
+        below = _NO_BOUND if after is None else after
+        if job is None:
+            found = self._rows("operations_of_scope", scope.project, scope.location, below, size)
+        elif job.scope != scope:
+            found = []
+        else:
+            found = self._rows(
+                "operations_of_job", job.id, scope.project, scope.location, job.collection, below, size
+            )
+        return tuple(map(rows.operation_from, found))
+
+    async def delete_operation(self, name: OperationName) -> None:
+        """See Desk."""
+        await self._writer.do(self._writes.delete_operation(self.operation(name).name))
+
+    # Ledger
+
+    def live(self) -> tuple[Job, ...]:
+        """See Ledger."""
+        return tuple(self._job(row, self._reader) for row in self._rows("live_jobs"))
+
+    def find(self, job_id: int) -> Job | None:
+        """See Ledger."""
+        found = self._rows("get_job", job_id)
+        return self._job(found[0], self._reader) if found else None
+
+    async def commit(self, job: Job, decision: Decision) -> Job | None:
+        """See Ledger."""
+        return await self._writer.do(self._writes.commit(job, decision))
+
+    def removals(self) -> tuple[int, ...]:
+        """See Ledger."""
+        return tuple(row[0] for row in self._rows("removals"))
+
+    async def removed(self, job_id: int) -> None:
+        """See Ledger."""
+        await self._writer.do(self._writes.removed(job_id))
+
+    def publish_queue(self, places: Mapping[int, QueuePlace]) -> None:
+        """See Ledger."""
+        self._queue = dict(places)
+
+    def on_write(self, listener: Callable[[int], None]) -> None:
+        """See Ledger."""
+        self._listeners.append(listener)
+
+    def _forget(self) -> None:
+        """A transaction was undone, and with it perhaps a place that was remembered from it."""
+        self._places.clear()
+        self._writes.forget()
+
+    # Reading
+
+    def _hint(self, job_id: int) -> None:
+        for listener in self._listeners:
+            listener(job_id)
+
+    def _rows(self, query: str, *parameters: object) -> list[rows.Row]:
+        with told(self._path):
+            return self._reader.execute(SQL[query], parameters).fetchall()
+
+    def _of_job(self, name: JobName, query: str, *parameters: object) -> list[rows.Row]:
+        """Rows that belong to a job, once it is clear that the job is there under this very name."""
+        place = self._rows("place_of_job", name.id)
+        if not place or self._place(place[0][0], self._reader) != (name.scope, name.collection):
+            raise job_missing(name)
+        return self._rows(query, *parameters)
+
+    def _job(self, row: rows.Row, connection: sqlite3.Connection) -> Job:
+        return rows.job_from(row, *self._place(row[0], connection))
+
+    def _place(self, place: int, connection: sqlite3.Connection) -> tuple[Scope, str]:
+        known = self._places.get(place)
+        if known is None:
+            project, location, collection = connection.execute(SQL["place_of"], (place,)).fetchone()
+            known = self._places[place] = (Scope(project, location), collection)
+        return known
+
+    def _page(self, place_key: tuple[Scope, str], tree: Filter | None, size: int, after: int | None) -> Page:
+        """On a search thread: ids and jobs from one and the same moment."""
+        scope, collection = place_key
+        with told(self._path):
+            connection = self._searcher()
+            connection.execute("BEGIN")
+            try:
+                place = connection.execute(SQL["find_place"], (scope.project, scope.location, collection)).fetchone()
+                if place is None:
+                    return Page((), None)
+                found = search(connection, place[0], tree, size, after, self._writes.skew)
+                wanted = connection.execute(SQL["get_jobs"], (json.dumps(found.ids),))
+                return Page(tuple(rows.job_from(row, scope, collection) for row in wanted), found.next_after)
+            finally:
+                connection.execute("ROLLBACK")
+
+    def _searcher(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._per_thread, "connection", None)
+        if connection is None:
+            connection = self._per_thread.connection = connect(self._path)
+            connection.create_function("name_like", 2, _name_like, deterministic=True)
+            self._searchers.append(connection)
+        return connection
+
+
+def _answers_to(stored: OperationName, asked: OperationName) -> bool:
+    return stored.scope == asked.scope and asked.job in (None, stored.job)
+
+
+def _name_like(name: str, pieces: str) -> bool:
+    return name_like(name, _pieces(pieces))
+
+
+@lru_cache(maxsize=16)
+def _pieces(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))

@@ -1,0 +1,138 @@
+"""One thread writes, and takes all that waits in one transaction: durable before answered, and fast because shared.
+
+A piece of work that fails takes nothing with it: its batch is rolled back and each piece is done again on its own.
+Hints leave on the event loop once the batch is durable, also where the caller no longer waits (law 3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from trainyard.core.errors import ApiError, Unavailable
+from trainyard.stores.sqlite.faults import translated
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], tuple[T, int | None]]
+"""Runs inside the batch's transaction. Gives its answer and the id of the job to hint at, or None.
+
+An ApiError must be raised before the first write; any other exception may come at any point.
+"""
+
+_LARGEST_BATCH = 256
+
+
+@dataclass(slots=True)
+class _Item:
+    work: Work[Any]
+    future: asyncio.Future[Any]
+    answer: Any = None
+    hint: int | None = None
+    error: Exception | None = None
+
+
+class GroupWriter:
+    """The thread, its connection and its queue. Belongs to the event loop that made it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, hint: Callable[[int], None]) -> None:
+        """`hint(job_id)` is called on the loop for each durable write of the Desk."""
+        self._connection = connection
+        self._path = path
+        self._hint = hint
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._closed = False
+        self.on_rollback: Callable[[], None] = lambda: None
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Work[T]) -> T:
+        """Have it done durably. Raises what `work` raised, or Unavailable where the store could not write."""
+        if self._closed:
+            raise Unavailable("The server is stopping; nothing was changed.")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Item(work, future))
+        return await future
+
+    async def close(self) -> None:
+        """Finish what is queued, then end the thread and close its connection."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._connection.close()
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            batch: list[_Item] = []
+            item = self._queue.get()
+            while item is not None:
+                batch.append(item)
+                if len(batch) == _LARGEST_BATCH:
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            stopping = item is None
+            if batch:
+                self._write(batch)
+                try:
+                    self._loop.call_soon_threadsafe(self._answer, batch)
+                except RuntimeError:
+                    return    # the loop is closed: nobody is left who could be answered
+
+    def _write(self, batch: list[_Item]) -> None:
+        if len(batch) > 1:
+            try:
+                self._transaction(batch)
+            except Exception:
+                self._roll_back()
+            else:
+                return
+        for item in batch:
+            item.error = None
+            try:
+                self._transaction([item])
+            except sqlite3.Error as error:
+                item.error = translated(error, self._path)
+                self._roll_back()
+            except Exception as error:
+                item.error = error
+                self._roll_back()
+
+    def _transaction(self, batch: list[_Item]) -> None:
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        for item in batch:
+            try:
+                item.answer, item.hint = item.work(self._connection)
+            except ApiError as error:
+                item.error = error
+        execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        self.on_rollback()
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                # SQLite has undone it already (a full disk may do that); nothing is open any more.
+                return
+
+    def _answer(self, batch: list[_Item]) -> None:
+        for item in batch:
+            if not item.future.done():
+                if item.error is None:
+                    item.future.set_result(item.answer)
+                else:
+                    item.future.set_exception(item.error)
+            if item.error is None and item.hint is not None:
+                self._hint(item.hint)

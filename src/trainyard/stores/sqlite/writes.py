@@ -1,0 +1,152 @@
+"""Each write of the promise as one piece of work for the group writer; whatever can be refused is refused first."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from trainyard.core.errors import AlreadyExists
+from trainyard.core.ids import lowest_id_at
+from trainyard.core.jobs import Decision, Intent, Job, Note
+from trainyard.core.names import JobName, OperationName
+from trainyard.store import StoredOperation, first_change, id_taken, job_missing, not_final, operation_missing
+from trainyard.stores.sqlite import rows
+from trainyard.stores.sqlite.conditions import Bounds
+from trainyard.stores.sqlite.queries import SQL
+from trainyard.stores.sqlite.writer import Work
+
+ReadJob = Callable[[rows.Row, sqlite3.Connection], Job]
+
+_IDS_PER_MICROSECOND = lowest_id_at(1)
+
+
+class Writes:
+    """Makes the work, and remembers on the writer's thread what saves statements: places, and the skew of ids."""
+
+    def __init__(self, skew: Bounds) -> None:
+        """`skew` as the tallies have it."""
+        self.skew = skew
+        self._places: dict[tuple[str, str, str], int] = {}
+        self._untold = False
+
+    def forget(self) -> None:
+        """A transaction was undone: what was remembered from it may not be there."""
+        self._places.clear()
+        self._untold = True
+
+    def insert(self, job: Job, notes: Sequence[Note]) -> Work[None]:
+        """Raises AlreadyExists."""
+
+        def work(connection: sqlite3.Connection) -> tuple[None, int]:
+            if connection.execute(SQL["place_of_job"], (job.id,)).fetchone():
+                raise id_taken(job.name)
+            place = self._place(connection, job.name)
+            self._widen(connection, job)
+            connection.execute(SQL["add_job"], rows.job_row(job, place))
+            connection.execute(SQL["add_detail"], rows.detail_row(job))
+            connection.execute(SQL["add_body"], rows.body_row(job))
+            connection.executemany(SQL["add_label"], [(place, key, value, job.id) for key, value in job.labels.items()])
+            connection.execute(SQL["add_change"], rows.change_row(job.id, first_change(job)))
+            for note in notes:
+                connection.execute(SQL["add_note"], rows.note_row(job.id, note))
+            return None, job.id
+
+        return work
+
+    def ask_cancel(self, name: JobName, by: str, now_us: int, read: ReadJob) -> Work[Job]:
+        """Raises NotFound."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Job, int | None]:
+            job = _present(connection, name, read)
+            if job.is_final or job.intent is Intent.CANCEL:
+                return job, None
+            connection.execute(SQL["set_intent"], (Intent.CANCEL.value, by, now_us, job.id))
+            connection.execute(SQL["touch_job"], (job.id,))
+            asked = replace(job, intent=Intent.CANCEL, intent_by=by, intent_time_us=now_us, revision=job.revision + 1)
+            return asked, job.id
+
+        return work
+
+    def delete(self, name: JobName, operation: StoredOperation, read: ReadJob) -> Work[None]:
+        """Raises NotFound, FailedPrecondition, or AlreadyExists on a taken operation id."""
+
+        def work(connection: sqlite3.Connection) -> tuple[None, int]:
+            job = _present(connection, name, read)
+            if not job.is_final:
+                raise not_final(job)
+            if connection.execute(SQL["get_operation"], (operation.name.id,)).fetchone():
+                raise AlreadyExists(f"The operation {operation.name} exists already.")
+            connection.execute(SQL["add_operation"], rows.operation_row(operation))
+            connection.execute(SQL["add_removal"], (job.id,))
+            connection.execute(SQL["raise_tally"], (job.id, "largest_id"))
+            for part in ("job", "detail", "body", "labels", "history", "notes", "records"):
+                connection.execute(SQL[f"delete_{part}"], (job.id,))
+            return None, job.id
+
+        return work
+
+    def delete_operation(self, name: OperationName) -> Work[None]:
+        """Raises NotFound."""
+
+        def work(connection: sqlite3.Connection) -> tuple[None, None]:
+            if not connection.execute(SQL["delete_operation"], (name.id,)).rowcount:
+                raise operation_missing(name)
+            connection.execute(SQL["raise_tally"], (name.id, "largest_id"))
+            return None, None
+
+        return work
+
+    def commit(self, job: Job, decision: Decision) -> Work[Job | None]:
+        """None where the job is gone or has another revision."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Job | None, None]:
+            status, execute = decision.status, connection.execute
+            if not execute(SQL["advance_job"], rows.advance_row(job, status)).rowcount:
+                return None, None
+            execute(SQL["advance_detail"], rows.advance_detail_row(job.id, status))
+            for change in decision.changes:
+                execute(SQL["add_change"], rows.change_row(job.id, change))
+            for note in decision.notes:
+                execute(SQL["add_note"], rows.note_row(job.id, note))
+            for record in decision.records:
+                execute(SQL["add_record"], rows.record_row(job.id, record))
+            return replace(job, status=status, revision=job.revision + 1), None
+
+        return work
+
+    def removed(self, job_id: int) -> Work[None]:
+        """No error where it was not there: it may be said twice."""
+
+        def work(connection: sqlite3.Connection) -> tuple[None, None]:
+            connection.execute(SQL["delete_removal"], (job_id,))
+            return None, None
+
+        return work
+
+    def _place(self, connection: sqlite3.Connection, name: JobName) -> int:
+        key = (name.scope.project, name.scope.location, name.collection)
+        place = self._places.get(key)
+        if place is None:
+            found = connection.execute(SQL["find_place"], key).fetchone()
+            place = found[0] if found else connection.execute(SQL["add_place"], key).lastrowid
+            assert place is not None
+            self._places[key] = place
+        return place
+
+    def _widen(self, connection: sqlite3.Connection, job: Job) -> None:
+        """Keep the tallies true before the job is there: too wide a bound costs time, too narrow a one hides jobs."""
+        ahead = job.id // _IDS_PER_MICROSECOND - job.create_time_us
+        if self._untold or not -self.skew.behind_us <= ahead <= self.skew.ahead_us:
+            skew = Bounds(max(self.skew.ahead_us, ahead), max(self.skew.behind_us, -ahead))
+            connection.execute(SQL["raise_tally"], (skew.ahead_us, "ahead_us"))
+            connection.execute(SQL["raise_tally"], (skew.behind_us, "behind_us"))
+            self.skew, self._untold = skew, False
+
+
+def _present(connection: sqlite3.Connection, name: JobName, read: ReadJob) -> Job:
+    row = connection.execute(SQL["get_job"], (name.id,)).fetchone()
+    job = read(row, connection) if row else None
+    if job is None or job.name != name:
+        raise job_missing(name)
+    return job
