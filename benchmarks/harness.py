@@ -70,7 +70,9 @@ def server(*flags: str) -> Iterator[Server]:
         began = time.perf_counter()
         process = subprocess.Popen(
             [BIN / "trainyard", "serve", "--port", "0", "--data-dir", scratch, *flags],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         assert process.stdout is not None
         found = re.search(r"http://[0-9.]+:\d+", process.stdout.readline())
@@ -86,6 +88,7 @@ def server(*flags: str) -> Iterator[Server]:
 
 def job_body(*command: str, replicas: int = 1, name: str = "bench") -> bytes:
     """A minimal CustomJob whose replicas run `command` on the host."""
+
     def pool(count: int) -> dict[str, object]:
         return {
             "machineSpec": {"machineType": "n1-standard-4"},

@@ -1,0 +1,231 @@
+"""Kill -9 the server, the spawner, guards and supervisors at random moments under load, then check every promise.
+
+    python tools/kill_test.py [--kills 300] [--seed N] [--report docs/reliability.md]
+
+Checked: every acknowledged job exists and ends as its program says; no attempt or incarnation ran twice (each program
+signs a witness file when it starts); logs are complete to the byte; what had ended before a restart is final within
+two seconds of it; no process is left. Exit status 0 only if all of it held; the seed repeats the choices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kill_service import Service, Unanswered
+from kill_workload import FINAL, Tracked, Workload
+
+VICTIMS = {
+    "server": 4,
+    "supervisor": 5,
+    "guard": 5,
+    "spawner": 2,
+    "server and supervisor": 2,
+    "guard and supervisor": 1,
+}
+MOST_SECONDS_TO_END = 90.0
+MOST_SECONDS_TO_CONSISTENCY = 2.0
+
+
+@dataclass
+class Tally:
+    """What happened and what was found wrong."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    restarts: list[float] = field(default_factory=list)
+    consistency: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def agents_of(service: Service) -> list[tuple[int, int]]:
+    """(guard, supervisor) of every program that runs now, found as its parent and grandparent."""
+    pairs = []
+    for running in service.data_dir.glob("runs/*/*/*/running"):
+        if (running.parent / "exit.json").exists():
+            continue
+        try:
+            pid = int(json.loads(running.read_text().splitlines()[0])["pid"])
+            supervisor = parent_of(pid)
+            guard = parent_of(supervisor)
+        except (OSError, ValueError, IndexError):
+            continue
+        pairs.append((guard, supervisor))
+    return pairs
+
+
+def parent_of(pid: int) -> int:
+    """The parent's process id, from the field after the last parenthesis of /proc/PID/stat."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def is_agent(pid: int, service: Service) -> bool:
+    """Whether a process is one of this service's agents: forked from its spawner, so it has the same command line."""
+    try:
+        return pid > 1 and str(service.data_dir).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def kill(pid: int) -> bool:
+    """SIGKILL; False where the process is gone already."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def strike(victim: str, service: Service, dice: random.Random) -> bool:
+    """Kill one victim of that sort; False where there is none just now."""
+    hit = False
+    if "supervisor" in victim or "guard" in victim:
+        pairs = agents_of(service)
+        if not pairs:
+            return False
+        guard, supervisor = dice.choice(pairs)
+        targets = [pid for name, pid in (("guard", guard), ("supervisor", supervisor)) if name in victim]
+        hit = sum(kill(pid) for pid in targets if is_agent(pid, service)) > 0
+    if victim == "spawner":
+        spawner = service.spawner()
+        hit = spawner is not None and kill(spawner)
+    if "server" in victim:
+        service.kill()
+        hit = True
+    return hit
+
+
+def ended_on_disk(service: Service, job: Tracked) -> bool:
+    """Whether every replica of the job's newest attempt has left its exit record."""
+    attempts = sorted(service.data_dir.glob(f"runs/{job.id}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    if not attempts:
+        return False
+    newest = [
+        max(replica.iterdir(), key=lambda p: int(p.name)) for replica in attempts[-1].iterdir() if replica.is_dir()
+    ]
+    return len(newest) == job.plan.replicas and all((directory / "exit.json").exists() for directory in newest)
+
+
+def check_consistency(service: Service, workload: Workload, tally: Tally) -> None:
+    """After a restart: everything acknowledged is there, and what had ended is final within two seconds."""
+    tracked = list(workload.jobs)
+    ended = [job for job in tracked if not job.seen_final and ended_on_disk(service, job)]
+    began = time.monotonic()
+    for job in ended:
+        attempts = len(list(service.data_dir.glob(f"runs/{job.id}-*")))
+        while True:
+            shown = service.get(f"/v1/{job.name}")
+            moved_on = len(list(service.data_dir.glob(f"runs/{job.id}-*"))) > attempts
+            if shown["state"] in FINAL or moved_on or not ended_on_disk(service, job):
+                break
+            if time.monotonic() - began > MOST_SECONDS_TO_CONSISTENCY:
+                tally.faults.append(
+                    f"{job.name} ({job.plan.label}) is {shown['state']} two seconds after a restart, yet it had ended"
+                )
+                break
+            time.sleep(0.01)
+    tally.consistency.append(time.monotonic() - began)
+    for job in random.Random(len(tracked)).sample(tracked, min(20, len(tracked))):
+        try:
+            service.get(f"/v1/{job.name}")
+        except Unanswered as problem:
+            tally.faults.append(f"{job.name} was acknowledged and cannot be read after a restart: {problem}")
+
+
+def storm(service: Service, workload: Workload, tally: Tally, kills: int, dice: random.Random) -> None:
+    """Keep the service busy and kill something at every turn, until `kills` were hits."""
+    while tally.kills.total() < kills:
+        workload.top_up()
+        time.sleep(dice.expovariate(1 / 0.06))
+        victim = dice.choices(list(VICTIMS), weights=list(VICTIMS.values()))[0]
+        if strike(victim, service, dice):
+            tally.kills[victim] += 1
+        if not service.alive():
+            tally.restarts.append(service.start())
+            check_consistency(service, workload, tally)
+        if tally.kills.total() % 500 == 499:
+            print(f"  {tally.kills.total()} kills, {len(workload.jobs)} jobs, {len(tally.faults)} faults", flush=True)
+
+
+def check_everything(service: Service, workload: Workload, tally: Tally) -> None:
+    """Wait for the last job, then hold every promise against what is there."""
+    deadline = time.monotonic() + MOST_SECONDS_TO_END
+    waiting = list(workload.jobs)
+    while waiting and time.monotonic() < deadline:
+        workload.cancel_what_never_ends()
+        waiting = [job for job in waiting if workload.look(job) not in FINAL]
+        time.sleep(0.05)
+    for job in workload.jobs:
+        tally.faults.extend(workload.faults_of(job))
+    tally.faults.extend(workload.witness_faults())
+    service.stop()
+    deadline = time.monotonic() + 5
+    while (left := service.processes_left()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    tally.faults.extend(f"process left behind: {process}" for process in left)
+
+
+def report(tally: Tally, workload: Workload, seed: int, elapsed: float) -> str:
+    """The result as a paragraph and a table, the same for the terminal and for docs/reliability.md."""
+    ready, settled = sorted(tally.restarts), sorted(tally.consistency)
+    lines = [
+        f"{tally.kills.total():,} kills in {elapsed:,.0f} s over {len(workload.jobs):,} jobs "
+        f"({workload.witnessed():,} program starts), seed {seed}, {datetime.now(UTC):%Y-%m-%d}, "
+        f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}.",
+        "",
+        "| killed | times |",
+        "|---|---|",
+        *(f"| {name} | {count:,} |" for name, count in tally.kills.most_common()),
+        "",
+        f"Server restarts: {len(ready):,}; ready again after {ready[len(ready) // 2]:.2f} s (median), "
+        f"{ready[-1]:.2f} s (worst); "
+        f"consistent {settled[len(settled) // 2]:.2f} s (median), {settled[-1]:.2f} s (worst) after that."
+        if ready
+        else "The server was never hit.",
+        "",
+        f"Faults found: {len(tally.faults)}.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the storm; print the result; 0 only without a fault."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
+    parser.add_argument("--report", type=Path, help="write the result under the mark in this page")
+    asked = parser.parse_args()
+    dice = random.Random(asked.seed)
+    tally = Tally()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="trainyard-kill-", ignore_cleanup_errors=True) as scratch:
+        service = Service(Path(scratch) / "data")
+        service.start()
+        workload = Workload(service, Path(scratch), dice)
+        try:
+            storm(service, workload, tally, asked.kills, dice)
+            check_everything(service, workload, tally)
+        finally:
+            service.end_everything()
+    text = report(tally, workload, asked.seed, time.monotonic() - began)
+    print(text)
+    for fault in tally.faults[:40]:
+        print("FAULT", fault)
+    if asked.report and not tally.faults:
+        head, mark, _ = asked.report.read_text().partition("<!-- result of tools/kill_test.py -->")
+        asked.report.write_text(f"{head}{mark}\n\n{text}\n")
+    return 1 if tally.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
