@@ -1,1 +1,1 @@
-"""Desired versus observed: brings every job one safe step nearer to what was asked."""
+"""The controller: brings what is observed to what was asked for, one guarded step at a time."""

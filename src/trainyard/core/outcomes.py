@@ -109,11 +109,15 @@ OUTCOMES: Final[Mapping[Why, Outcome]] = {
 
 
 class Wait(StrEnum):
-    """Every reason for which an accepted job does not run yet. `QueuePlace` adds position and numbers."""
+    """Every reason for which an accepted job does not run yet.
 
-    NO_ROOM = "It asks for {asks}; there is room for {free} now."
-    BEHIND = "It asks for {asks}; jobs before it wait for room, and it may not overtake them any longer."
+    The first two go into the job and change only with their reason; PLACE, with its numbers of the moment, into the
+    published queue.
+    """
+
+    NO_ROOM = "It asks for {asks}; less than that is free now, or jobs before it wait for room."
     NEVER = "It asks for {asks}; all there is here is {total}, so it cannot ever start. Ask for less."
+    PLACE = "It asks for {asks}; free now: {free}."
 
 
 class Line(StrEnum):

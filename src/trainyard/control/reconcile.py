@@ -1,0 +1,122 @@
+"""One step of one job: look, decide, commit under guard, and only then act; safe to repeat, safe to lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from trainyard.control.acts import Acts
+from trainyard.control.admission import Admission
+from trainyard.core.clock import MICROSECONDS, Clock
+from trainyard.core.jobs import Decision, Job, Release
+from trainyard.core.states import JobState
+from trainyard.kind import Kind, Room
+from trainyard.store import Ledger
+
+
+class Reconciler:
+    """The shell around every kind's `decide`. `wake(job id)` is called for others that got room."""
+
+    def __init__(
+        self,
+        store: Ledger,
+        kinds: Mapping[str, Kind],
+        acts: Acts,
+        admission: Admission,
+        clock: Clock,
+        wake: Callable[[int], None],
+    ) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._acts = acts
+        self._watcher = acts.watcher
+        self._admission = admission
+        self._clock = clock
+        self._wake = wake
+        self._runs: dict[int, str] = {}           # job id -> the run group that it may hold
+        self._releases: dict[str, int] = {}       # run id -> job id: over, and the executor does not know yet
+        self.revisions: dict[int, int] = {}       # job id -> the revision that the last step ended at
+
+    def adopt(self, job: Job) -> None:
+        """Take up a live job after a start: what it holds is held again, before anybody else may ask."""
+        demand = self._kinds[job.name.collection].demand(job)
+        if job.status.state is not JobState.QUEUED:
+            self._admission.hold(job, demand)
+        if job.status.run_id is not None:
+            self._runs[job.id] = job.status.run_id
+            self._watcher.watch(job.status.run_id, job.id)
+
+    async def step(self, job_id: int) -> float | None:
+        """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""
+        await self.release_leftovers(job_id)
+        job = self._store.find(job_id)
+        if job is None or job.is_final:
+            await self._let_go(job_id)
+            return None
+        kind = self._kinds[job.name.collection]
+        room = self._room(job, kind, self._clock.steady_us())
+        reading = self._watcher.reading(job.status.run_id) if job.status.run_id is not None else None
+        now_us = self._clock.now_us()
+        decision = kind.decide(job, reading, room, now_us)
+        if _says_something(job, decision):
+            committed = await self._store.commit(job, decision)
+            if committed is None:
+                return 0.0           # somebody moved first: look again
+            job = committed
+        self.revisions[job_id] = job.revision
+        await self._act(job, decision)
+        if decision.look_again_us is None:
+            return None
+        return max(0, decision.look_again_us - now_us) / MICROSECONDS
+
+    async def release_leftovers(self, job_id: int) -> None:
+        """Release the job's groups that are over and that the executor could not be told about before."""
+        for run_id in [run_id for run_id, owner in self._releases.items() if owner == job_id]:
+            await self._acts.release(run_id)
+            del self._releases[run_id]
+
+    def make_room(self, steady_us: int) -> None:
+        """Grant what can be granted, and let those who got it know."""
+        for job_id in self._admission.admit(steady_us):
+            self._wake(job_id)
+
+    def _room(self, job: Job, kind: Kind, steady_us: int) -> Room | None:
+        if job.status.state is not JobState.QUEUED:
+            return None
+        if not self._admission.knows(job.id):
+            self._admission.wait(job, kind.demand(job), steady_us)
+        self.make_room(steady_us)
+        return self._admission.room(job.id, steady_us)
+
+    async def _act(self, job: Job, decision: Decision) -> None:
+        """Follow the commit: watch the run group that it names, then do what it calls for."""
+        run_id = job.status.run_id
+        before = self._runs.get(job.id)
+        if before is not None and before != run_id:
+            self._releases[before] = job.id
+            del self._runs[job.id]
+        if run_id is not None and run_id != before:
+            self._runs[job.id] = run_id
+            self._watcher.watch(run_id, job.id)
+        await self.release_leftovers(job.id)
+        for action in decision.actions:
+            if not isinstance(action, Release):     # already done, by the run group that the job has left
+                await self._acts.perform(job, action)
+        if job.is_final:
+            await self._let_go(job.id)
+
+    async def _let_go(self, job_id: int) -> None:
+        """The job is over or deleted: once its run group is released, its room is free for others."""
+        run_id = self._runs.pop(job_id, None)
+        if run_id is not None:
+            self._releases[run_id] = job_id
+        await self.release_leftovers(job_id)
+        self.revisions.pop(job_id, None)
+        if self._admission.drop(job_id):
+            self.make_room(self._clock.steady_us())
+
+
+def _says_something(job: Job, decision: Decision) -> bool:
+    """Whether there is anything to write: a look that finds nothing new costs no commit."""
+    return bool(
+        decision.status != job.status or decision.changes or decision.notes or decision.records
+    )
