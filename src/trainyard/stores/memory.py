@@ -188,12 +188,15 @@ class MemoryStore:
         file = self._files.get(job.id)
         if file is None or file.job.revision != job.revision:
             return None
-        known = {(record.attempt, record.replica, record.incarnation) for record in file.records}
-        fresh = {(r.attempt, r.replica, r.incarnation): r for r in reversed(decision.records)}
-        records = tuple(record for key, record in reversed(fresh.items()) if key not in known)
+        records = {(r.attempt, r.replica, r.incarnation): r for r in file.records}
+        for record in decision.records:
+            records.setdefault((record.attempt, record.replica, record.incarnation), record)
         written = replace(file.job, status=decision.status, revision=job.revision + 1)
         self._files[job.id] = _File(
-            written, (*file.changes, *decision.changes), (*file.notes, *decision.notes), (*file.records, *records)
+            written,
+            (*file.changes, *decision.changes),
+            (*file.notes, *decision.notes),
+            tuple(records.values()),
         )
         return written
 

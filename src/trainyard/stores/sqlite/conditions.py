@@ -143,7 +143,8 @@ def _like(pieces: tuple[str, ...]) -> Condition:
         tests.append(Condition("job.display_name >= ?", (first,)))
         tests += [Condition("job.display_name < ?", (end,))] if end else []
     if last:
-        tests.append(Condition("substr(CAST(job.display_name AS BLOB), -?) = ?", _sized(last)))
+        # The substr of an empty blob is NULL.
+        tests.append(Condition("ifnull(substr(CAST(job.display_name AS BLOB), -?), x'') = ?", _sized(last)))
     inner = [piece for piece in middle if piece]
     tests += [Condition("instr(job.display_name, ?) > 0", (piece,)) for piece in inner]
     if inner and (first or last or len(inner) > 1):
