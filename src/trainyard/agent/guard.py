@@ -3,8 +3,6 @@
 The program is a child of the second, the supervisor. Both are subreapers: when the supervisor is killed, the kernel
 makes every process of the replica a child of the guard, exit statuses included.
 """
-# ruff: noqa: PTH - the agent does without pathlib: importing it would be a third of the agent's start-up time
-
 from __future__ import annotations
 
 import os

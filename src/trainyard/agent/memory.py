@@ -1,6 +1,4 @@
 """Evidence that the kernel ended a program for its memory, counted before and after, and never guessed."""
-# ruff: noqa: PTH - the agent does without pathlib: importing it would be a third of the agent's start-up time
-
 from __future__ import annotations
 
 import os

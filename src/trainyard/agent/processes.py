@@ -1,6 +1,4 @@
 """Process trees as the kernel tells them: who descends from whom, and how to end all of them, forkers included."""
-# ruff: noqa: PTH - the agent does without pathlib: importing it would be a third of the agent's start-up time
-
 from __future__ import annotations
 
 import contextlib
@@ -52,7 +50,7 @@ def read(pid: int) -> Process | None:
 
 def everyone() -> list[Process]:
     """Every process that /proc shows."""
-    seen = (read(int(name)) for name in os.listdir("/proc") if name.isdecimal())
+    seen = (read(int(name)) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 - no pathlib in the agent
     return [process for process in seen if process is not None]
 
 

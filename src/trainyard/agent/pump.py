@@ -34,7 +34,7 @@ class Stream:
         self.length = os.lseek(target, 0, os.SEEK_END)
         self.at_end = False
         self.ready_at = 0.0             # do not look into the pipe before this time
-        self.trouble = ""               # why bytes can't be written now; they wait in the pipe and the program with them
+        self.trouble = ""               # why bytes can't be written now: they wait in the pipe, the program with them
         self._indexed = 0
         self._indexed_at = 0.0
         self._pipe_bytes = 0
@@ -47,7 +47,7 @@ class Stream:
             while self.length - before < _MOST_PER_TURN and self._move():
                 pass
             self.trouble = ""
-        except OSError as error:        # a full disk, a quota, a failing device: wait, hold the program back, lose nothing
+        except OSError as error:        # a full disk, a quota, a failing device: hold the program back, lose nothing
             self.trouble = error.strerror or str(error)
             self.ready_at = now + _RETRY_SECONDS
             return

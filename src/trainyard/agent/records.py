@@ -1,7 +1,7 @@
 """The files by which agents and executor know of each other: each is written once, whole, and outlives both.
 
     <runs>/hints                               FIFO: agents write a run id when its reading may have changed
-    <runs>/<run id>/stop                       JSON {"grace_seconds", "asked_at"}: nothing may start any more; end what runs
+    <runs>/<run id>/stop                       JSON {"grace_seconds", "asked_at"}: end what runs, start nothing more
     <runs>/<run id>/wake                       FIFO: one byte in it says "read `stop`"; it is never taken out
     <runs>/<run id>/<replica>/<incarnation>/
         lock                                   flock held by the agents while one of them lives
@@ -12,8 +12,6 @@
 
 Whoever writes `exit.json` holds `lock`.
 """
-# ruff: noqa: PTH - the agent does without pathlib: importing it would be a third of the agent's start-up time
-
 from __future__ import annotations
 
 import contextlib
@@ -30,7 +28,8 @@ STARTED: Final = "started"
 RUNNING: Final = "running"
 EXIT: Final = "exit.json"
 WORK: Final = "work"
-MARKER_VARIABLE: Final = "TRAINYARD_RUN"
+MARKER_VARIABLE: Final = "TRAINYARD_RUN"       # with the next one, in the environment of every process of a replica
+RUNS_VARIABLE: Final = "TRAINYARD_RUNS"
 MOST_BYTES_OF_A_RECORD: Final = 64 * 1024
 
 
@@ -68,7 +67,7 @@ def sync_upwards(path: str, root: str) -> None:
         sync_directory(path)
         if path == root:
             return
-        path = os.path.dirname(path)
+        path = os.path.dirname(path)  # noqa: PTH120 - no pathlib in the agent
 
 
 def mark_started(directory: str, root: str) -> bool:
@@ -81,7 +80,7 @@ def mark_started(directory: str, root: str) -> bool:
         os.fsync(descriptor)
         sync_upwards(directory, root)
     except OSError:
-        os.unlink(f"{directory}/{STARTED}")      # nothing is executed after this, so it may be tried again
+        os.unlink(f"{directory}/{STARTED}")      # nothing is executed after this, so it may be tried again  # noqa: PTH108 - no pathlib in the agent
         raise
     finally:
         os.close(descriptor)
@@ -181,10 +180,10 @@ def _replace(path: str, record: dict[str, Any], *, durable: bool) -> None:
         if durable:
             os.fsync(descriptor)
     except OSError:
-        os.unlink(draft)
+        os.unlink(draft)  # noqa: PTH108 - no pathlib in the agent
         raise
     finally:
         os.close(descriptor)
-    os.rename(draft, path)
+    os.rename(draft, path)  # noqa: PTH104 - no pathlib in the agent
     if durable:
-        sync_directory(os.path.dirname(path))
+        sync_directory(os.path.dirname(path))  # noqa: PTH120 - no pathlib in the agent

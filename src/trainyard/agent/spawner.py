@@ -3,8 +3,6 @@
 It is a child of the server, spoken to through one socket of whole packets. It holds nothing: killed at any time, it
 is started again and what was not answered is asked again. When the server goes, so does it; the agents stay.
 """
-# ruff: noqa: PTH - the agent does without pathlib: importing it would be a third of the agent's start-up time
-
 from __future__ import annotations
 
 import gc
@@ -13,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 
 from trainyard.agent.guard import keep, leave, prepare
 from trainyard.agent.task import Task
@@ -31,13 +30,13 @@ def main() -> None:
     gc.freeze()
     while packet := channel.recv(MOST_BYTES_OF_A_PACKET):
         if os.fork() == 0:
-            leave(lambda content=packet: _guard(channel, content))
+            leave(partial(_guard, channel, packet))
 
 
 def _guard(channel: socket.socket, packet: bytes) -> None:
     request = json.loads(packet)
     if "file" in request:                               # too large for a packet
-        with open(request["file"], "rb") as file:       # noqa: PTH123 - see the head of this module
+        with open(request["file"], "rb") as file: # noqa: PTH123 - no pathlib in the agent
             request = json.load(file)
     task = Task(request)
     try:

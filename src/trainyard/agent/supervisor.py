@@ -3,8 +3,6 @@
 Run by the supervisor, and by the guard if the supervisor dies: it keeps nothing in memory that it could not find
 again in the kernel (children, pipes) or in the control directory.
 """
-# ruff: noqa: PTH - the agent does without pathlib: importing it would be a third of the agent's start-up time
-
 from __future__ import annotations
 
 import os

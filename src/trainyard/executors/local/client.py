@@ -1,0 +1,327 @@
+"""The executor of this machine: run groups as supervised process trees that need no server to go on or to end well.
+
+All truth is in the files that the agents write (agent/records.py). The server may be killed at any point: the next one
+reads the same files, and what it repeats has no second effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from trainyard.agent import ending, records
+from trainyard.core.clock import MICROSECONDS, Clock
+from trainyard.core.errors import Unavailable
+from trainyard.core.runs import Capacity, Reading, ReplicaSpec, RunGroup
+from trainyard.executors.local import environments
+from trainyard.executors.local.allotment import Room, gpus_of_this_machine
+from trainyard.executors.local.groups import Group, Groups, write_unstarted
+from trainyard.executors.local.launcher import Launcher, this_python
+from trainyard.executors.local.packages import PreparationFailed
+from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, notes_on, plan
+from trainyard.executors.local.readings import Incarnation
+from trainyard.executors.local.sweep import bury
+
+_HOUSEKEEPING_SECONDS = 0.5
+_NO_LIMIT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """How much of this machine is used.
+
+    `replicas`: how many run at once; 0 means four per core, at least eight. `gpus`: device names, None to ask the
+    driver. `ports`: from which every replica gets its own. `accelerators`: "optional" runs a job that asks for GPUs
+    without them where the machine has none, "required" fails it. `python`: for the agents. `environment`: what the
+    server was started with, of which programs get an allowlisted part.
+    """
+
+    replicas: int = 0
+    gpus: tuple[str, ...] | None = None
+    ports: range = range(20000, 30000)
+    accelerators: str = "optional"
+    python: str = field(default_factory=this_python)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    prepared: environments.Options | None = None
+
+
+class LocalExecutor:
+    """Keeps the promises Executor and Announces. Built by `open_executor`, used in one event loop."""
+
+    settle_seconds = 2.0     # a killed server's spawner may still be at its last requests
+
+    def __init__(self, data_dir: Path, clock: Clock, options: LocalOptions) -> None:
+        """Nothing is touched before `start`. State lies in `runs`, `logs`, `buckets`, `environments` of `data_dir`."""
+        self._places = Places(data_dir / "runs", data_dir / "logs", data_dir / "buckets")
+        self._clock = clock
+        self._options = options
+        self._base = handed_on(options.environment)
+        self._groups = Groups(self._places)
+        self._launcher = Launcher(options.python, data_dir / "agent.log", self._complain)
+        self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._chores: set[asyncio.Task[object]] = set()
+        self._listeners: set[asyncio.Queue[str]] = set()
+        self._hints = -1
+        self._gpus: tuple[str, ...] = ()
+        self._room = Room(options.ports, ())
+        self._environments = environments.EnvironmentCache(data_dir / "environments", self._places.buckets)
+
+    async def start(self) -> None:
+        """Come up and adopt what runs. Raises Unavailable with a sentence."""
+        if sys.platform != "linux":
+            raise Unavailable("The local executor needs Linux: only there can it keep hold of every process of a job.")
+        options = self._options
+        self._gpus = options.gpus if options.gpus is not None else await asyncio.to_thread(
+            gpus_of_this_machine, options.environment)
+        self._room = Room(options.ports, self._gpus)
+        prepared = options.prepared or environments.Options(gpus=bool(self._gpus))
+        self._environments = environments.EnvironmentCache(
+            self._places.runs.parent / "environments", self._places.buckets, prepared)
+        try:
+            for run_id, allotment in self._groups.load().items():
+                self._room.hold(run_id, allotment)
+            self._open_hints()
+            self._launcher.start()
+        except OSError as error:
+            raise Unavailable(f"The local executor can't use {error.filename or self._places.runs}: "
+                              f"{error.strerror}.") from None
+        self._chore(self._keep_house())
+
+    async def close(self) -> None:
+        """Let go; what runs goes on running, and an installation on its way is given up."""
+        tasks = [*self._preparing.values(), *self._chores]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._launcher.close()
+        if self._hints >= 0:
+            asyncio.get_running_loop().remove_reader(self._hints)
+            os.close(self._hints)
+            self._hints = -1
+
+    def capacity(self) -> Capacity:
+        """Slots for replicas, and GPUs. With none of these and accelerators optional, GPUs do not limit anything."""
+        replicas = self._options.replicas or max(8, 4 * (os.cpu_count() or 1))
+        imaginary = _NO_LIMIT if self._options.accelerators == "optional" else 0
+        return Capacity(replicas=replicas, gpus=len(self._gpus) or imaginary)
+
+    async def launch(self, group: RunGroup) -> None:
+        """Start what was never started; see the promise. Raises Unavailable when there is no room or no disk."""
+        try:
+            held = self._groups.of(group.run_id)
+            if held.allotment is None:
+                held.allotment = self._room.allot(group)
+            begun = [(spec, work) for spec in group.replicas if (work := self._begin(held, group, spec))]
+            self._groups.keep(held)
+            for spec, work in begun:
+                held.newest[spec.name].asked = True
+                work()
+        except OSError as error:
+            raise Unavailable(f"Nothing can be started now: {error.strerror}: {error.filename}.") from None
+
+    async def observe(self, run_ids: Collection[str]) -> Mapping[str, Reading]:
+        """Look at the files of these groups, now."""
+        return {run_id: self._read(run_id) for run_id in run_ids}
+
+    async def stop(self, run_id: str, grace_seconds: float) -> None:
+        """Place the stop marker and wake the agents. Raises Unavailable when the marker can't be written."""
+        try:
+            self._groups.stop(run_id, grace_seconds)
+        except OSError as error:
+            raise Unavailable(f"{run_id} can't be stopped now: {error.strerror}: {error.filename}.") from None
+        for name, task in list(self._preparing.items()):
+            if name.startswith(f"{run_id}/"):
+                task.cancel()
+
+    async def release(self, run_id: str) -> None:
+        """Give back ports and GPUs. The working directories stay until the job is forgotten: people look into them."""
+        self._room.give_back(run_id)
+        self._groups.release(run_id)
+        for name in self._launcher.unsettled():
+            if name.startswith(f"{run_id}/"):
+                self._launcher.settled(name)
+
+    async def forget(self, job_id: int) -> None:
+        """Remove runs and logs of a job."""
+        for run_id in self._groups.runs_of(job_id):
+            await self.release(run_id)
+        await asyncio.to_thread(self._groups.remove, job_id)
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Run ids as the agents hint at them."""
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        self._listeners.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._listeners.discard(queue)
+
+    def plan(self, group: RunGroup) -> list[ReplicaPlan]:
+        """What launching the group would start; for a group without room, with port 0 everywhere. No I/O."""
+        allotment = self._groups.of(group.run_id).allotment or Room(range(1), ()).imagined(group)
+        return [plan(group, spec, allotment, self._base, self._places) for spec in group.replicas]
+
+    def _begin(self, held: Group, group: RunGroup, spec: ReplicaSpec) -> Callable[[], object] | None:
+        """What sets one incarnation going; None if it was ever started or somebody is at it."""
+        assert held.allotment is not None
+        incarnation = held.newest.get(spec.name)
+        if incarnation is None or incarnation.number < spec.incarnation:
+            incarnation = self._groups.incarnation(group.run_id, spec.name, spec.incarnation)
+            held.newest[spec.name] = incarnation
+        if incarnation.number > spec.incarnation or incarnation.asked or incarnation.was_started():
+            return None
+        missing_gpus = spec.resources.gpus > len(held.allotment.gpus.get(spec.name, ()))
+        if self._groups.is_stopped(group.run_id):
+            return partial(self._refuse, incarnation, ending.STOPPED, ending.STOPPED_BEFORE_START)
+        if missing_gpus and self._options.accelerators == "required":
+            return partial(self._refuse, incarnation, ending.START_FAILED,
+                           f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}.")
+        prepared = self._environments.needs(spec)
+        self._groups.note(held, notes_on(spec, held.allotment, prepared=prepared))
+        if prepared:
+            return partial(self._begin_preparing, held, group, spec, incarnation)
+        planned = plan(group, spec, held.allotment, self._base, self._places)
+        self._groups.note(held, planned.notes)
+        return partial(self._start, incarnation, planned)
+
+    def _begin_preparing(self, held: Group, group: RunGroup, spec: ReplicaSpec, incarnation: Incarnation) -> None:
+        task = asyncio.get_running_loop().create_task(self._prepare(held, group, spec, incarnation))
+        self._preparing[incarnation.name] = task
+
+    async def _prepare(self, held: Group, group: RunGroup, spec: ReplicaSpec, incarnation: Incarnation) -> None:
+        """Make the environment of one replica, then start it there."""
+        def say(note: str) -> None:
+            incarnation.note, incarnation.stale = note, True
+            self._announce(held.run_id)
+
+        try:
+            prepared = await self._environments.prepare(spec, say)
+            assert held.allotment is not None
+            planned = plan(group, spec, held.allotment, prepared.over(self._base), self._places)
+            self._groups.note(held, (*prepared.notes, *planned.notes))
+            self._groups.keep(held)
+            self._start(incarnation, planned)
+        except PreparationFailed as failure:
+            self._refuse(incarnation, ending.START_FAILED, str(failure))
+        except asyncio.CancelledError:
+            if self._groups.is_stopped(held.run_id):
+                self._refuse(incarnation, ending.STOPPED, ending.STOPPED_BEFORE_START)
+            raise
+        except OSError as error:
+            self._refuse(incarnation, ending.START_FAILED, f"Its Python environment could not be made: {error}.")
+        finally:
+            self._preparing.pop(incarnation.name, None)
+
+    def _start(self, incarnation: Incarnation, planned: ReplicaPlan) -> None:
+        if planned.refused:
+            self._refuse(incarnation, ending.START_FAILED, planned.refused)
+            return
+        self._launcher.launch(incarnation.name, {
+            "run_id": planned.run_id, "replica": planned.replica, "incarnation": planned.incarnation,
+            "runs": str(self._places.runs), "logs": str(planned.logs), "logs_root": str(self._places.logs),
+            "argv": planned.argv, "env": dict(planned.env),
+        }, self._places.runs / planned.run_id / f"{planned.replica}.{planned.incarnation}.request")
+
+    def _refuse(self, incarnation: Incarnation, cause: str, message: str) -> None:
+        """Record an end without a start; where the record can't be written, the controller will ask again."""
+        try:
+            write_unstarted(incarnation, cause, message)
+        except OSError as error:
+            incarnation.asked, incarnation.note = False, f"Its end can't be recorded: {error.strerror}."
+        incarnation.stale = True
+        self._announce(incarnation.name.split("/", 1)[0])
+
+    def _read(self, run_id: str) -> Reading:
+        as_of = self._clock.now_us()
+        now = self._clock.steady_us() / MICROSECONDS
+        group = self._groups.of(run_id)
+        replicas = {}
+        for replica, incarnation in group.newest.items():
+            replicas[replica] = incarnation.look()
+            if incarnation.needs_proof_of_life(now):
+                self._check_life(run_id, incarnation)
+        return Reading(run_id, as_of, replicas, tuple(group.notes))
+
+    def _check_life(self, run_id: str, incarnation: Incarnation) -> None:
+        """Where both agents are dead, have the rest ended and the loss recorded; the next readings will tell."""
+        try:
+            lock = incarnation.lock_of_the_dead()
+        except OSError:
+            return
+        if lock is not None:
+            incarnation.burying = True
+            self._chore(self._bury(run_id, incarnation, lock))
+
+    async def _bury(self, run_id: str, incarnation: Incarnation, lock: int) -> None:
+        try:
+            await asyncio.to_thread(bury, incarnation.control, incarnation.logs, incarnation.name, lock)
+        finally:
+            incarnation.burying = False
+            self._announce(run_id)
+
+    async def _keep_house(self) -> None:
+        """What hints may have missed: launches unanswered, notes unread, agents gone."""
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+            for name in self._launcher.unsettled():
+                self._settle(name)
+            self._launcher.ask_again()
+            for group in self._groups.known():
+                for incarnation in group.newest.values():
+                    incarnation.stale = True
+
+    def _settle(self, name: str) -> None:
+        control = self._places.runs / name
+        if (control / records.STARTED).exists() or (control / records.EXIT).exists():
+            self._launcher.settled(name)
+
+    def _complain(self, name: str, why: str) -> None:
+        """A guard could start nothing: it says why, and is asked again."""
+        run_id, replica, _ = name.split("/")
+        incarnation = self._groups.of(run_id).newest.get(replica)
+        if incarnation is not None:
+            incarnation.note, incarnation.stale = f"It can't be started now ({why}); trying again.", True
+        self._announce(run_id)
+
+    def _open_hints(self) -> None:
+        path = self._places.runs / records.HINTS
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISFIFO(path.lstat().st_mode):
+                path.unlink()
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        self._hints = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        asyncio.get_running_loop().add_reader(self._hints, self._hear)
+
+    def _hear(self) -> None:
+        """Hints from agents; a torn one is no run id of ours and changes nothing."""
+        with contextlib.suppress(BlockingIOError):
+            for run_id in dict.fromkeys(os.read(self._hints, 1 << 16).decode(errors="replace").split()):
+                self._announce(run_id)
+
+    def _announce(self, run_id: str) -> None:
+        group = self._groups.get(run_id)
+        for incarnation in group.newest.values() if group else ():
+            incarnation.stale = True
+        for queue in self._listeners:
+            queue.put_nowait(run_id)
+
+    def _chore(self, work: Coroutine[object, object, object]) -> None:
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+
+async def open_executor(data_dir: Path, clock: Clock, options: LocalOptions) -> LocalExecutor:
+    """A started executor over `data_dir`; raises Unavailable with a sentence where it can't come up."""
+    executor = LocalExecutor(await asyncio.to_thread(data_dir.resolve), clock, options)
+    await executor.start()
+    return executor

@@ -1,0 +1,170 @@
+"""The run groups that this machine holds: what each was allotted is on disk before anything of it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainyard.agent import ending, records
+from trainyard.core.log_files import replica_directory
+from trainyard.executors.local.plan import Allotment, Places, attempt_of
+from trainyard.executors.local.readings import Incarnation
+from trainyard.executors.local.sweep import close_logs
+
+_HELD = "held"
+_GAP_OF_ATTEMPTS = 8
+
+
+@dataclass(slots=True)
+class Group:
+    """One run group. `allotment` None: it was released, or this machine never held it."""
+
+    run_id: str
+    allotment: Allotment | None = None
+    notes: dict[str, None] = field(default_factory=dict)           # in order, each once
+    is_kept: bool = False                                          # what is above is on disk
+    newest: dict[str, Incarnation] = field(default_factory=dict)   # by replica
+
+
+class Groups:
+    """The directories under `runs`, read lazily: a run group that nobody asks for costs nothing."""
+
+    def __init__(self, places: Places) -> None:
+        """Nothing is read before `load`."""
+        self.places = places
+        self._held = places.runs / _HELD
+        self._known: dict[str, Group] = {}
+
+    def load(self) -> dict[str, Allotment]:
+        """Make the directories and read what groups hold since an earlier server. Raises OSError."""
+        for directory in (self.places.runs, self._held, self.places.logs):
+            directory.mkdir(parents=True, exist_ok=True)
+        for path in self._held.glob("*.json"):
+            with contextlib.suppress(ValueError, KeyError):       # half written: its launch was never acknowledged
+                record = json.loads(path.read_text())
+                gpus = {name: tuple(devices) for name, devices in record["gpus"].items()}
+                group = self.of(path.stem)
+                group.allotment = Allotment(record["ports"], gpus)
+                group.notes.update(dict.fromkeys(record["notes"]))
+                group.is_kept = True
+        return {run_id: group.allotment for run_id, group in self._known.items() if group.allotment}
+
+    def of(self, run_id: str) -> Group:
+        """The group, with what its directory says of it."""
+        if run_id not in self._known:
+            self._known[run_id] = group = Group(run_id)
+            run_directory = self.places.runs / run_id
+            with contextlib.suppress(FileNotFoundError):
+                for replica in run_directory.iterdir():
+                    numbers = [int(each.name) for each in replica.iterdir()] if replica.is_dir() else []
+                    if numbers:
+                        group.newest[replica.name] = self.incarnation(run_id, replica.name, max(numbers))
+        return self._known[run_id]
+
+    def get(self, run_id: str) -> Group | None:
+        """The group, if this server has to do with it."""
+        return self._known.get(run_id)
+
+    def known(self) -> list[Group]:
+        """Those that this server has to do with."""
+        return list(self._known.values())
+
+    def incarnation(self, run_id: str, replica: str, number: int) -> Incarnation:
+        """Where one start of one replica lies."""
+        name = records.marker(run_id, replica, number)
+        logs = replica_directory(self.places.logs, *attempt_of(run_id), replica, number)
+        return Incarnation(name, number, self.places.runs / name, logs)
+
+    @staticmethod
+    def note(group: Group, notes: Iterable[str]) -> None:
+        """Add what people should know; `keep` writes it down."""
+        for note in notes:
+            if note not in group.notes:
+                group.notes[note] = None
+                group.is_kept = False
+
+    def keep(self, group: Group) -> None:
+        """Write down what the group holds, before anything of it starts. Raises OSError."""
+        if group.is_kept or group.allotment is None:
+            return
+        run_directory = self.places.runs / group.run_id
+        run_directory.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(run_directory / records.WAKE, 0o600)
+        content = {"ports": group.allotment.ports, "gpus": group.allotment.gpus, "notes": list(group.notes)}
+        draft = self._held / f"{group.run_id}.draft"
+        draft.write_text(json.dumps(content))
+        draft.rename(self._held / f"{group.run_id}.json")
+        group.is_kept = True
+
+    def stop(self, run_id: str, grace_seconds: float) -> None:
+        """Place the stop marker, or bring its deadline nearer, and wake the agents. Raises OSError."""
+        run_directory = self.places.runs / run_id
+        run_directory.mkdir(parents=True, exist_ok=True)
+        asked = time.monotonic()     # the agents' clock: it counts the grace, and no calendar change can move it
+        placed = records.read_stop(str(run_directory))
+        if placed is None or placed > asked + grace_seconds:
+            records.write_stop(str(run_directory), grace_seconds, asked)
+        with contextlib.suppress(OSError):                        # no agent has it open: they read the marker first
+            wake = os.open(run_directory / records.WAKE, os.O_WRONLY | os.O_NONBLOCK)
+            try:
+                os.write(wake, b"s")
+            finally:
+                os.close(wake)
+
+    def is_stopped(self, run_id: str) -> bool:
+        """Whether nothing of the group may start any more."""
+        return (self.places.runs / run_id / records.STOP).exists()
+
+    def release(self, run_id: str) -> None:
+        """Forget what the group holds; nothing may start under its id any more."""
+        if (self.places.runs / run_id).exists():
+            self.stop(run_id, 0.0)
+        (self._held / f"{run_id}.json").unlink(missing_ok=True)
+        self._known.pop(run_id, None)
+
+    def runs_of(self, job_id: int) -> list[str]:
+        """The run ids of a job that have left anything here."""
+        found = {f"{job_id}-{path.name}" for path in _entries(self.places.logs / str(job_id))}
+        attempt = missing = 0
+        while missing < _GAP_OF_ATTEMPTS:
+            present = (self.places.runs / f"{job_id}-{attempt}").exists()
+            found.update({f"{job_id}-{attempt}"} if present else ())
+            attempt, missing = attempt + 1, 0 if present else missing + 1
+        return sorted(found)
+
+    def remove(self, job_id: int) -> None:
+        """Remove control, scratch and log files of a job. Blocks; missing ones are fine."""
+        for run_id in self.runs_of(job_id):
+            shutil.rmtree(self.places.runs / run_id, ignore_errors=True)
+        shutil.rmtree(self.places.logs / str(job_id), ignore_errors=True)
+
+
+def write_unstarted(incarnation: Incarnation, cause: str, message: str) -> bool:
+    """Record that an incarnation was never executed; False if it was, or if an agent has it and will tell."""
+    incarnation.control.mkdir(parents=True, exist_ok=True)
+    lock = records.take_lock(str(incarnation.control))
+    if lock is None:
+        return False
+    try:
+        if incarnation.was_started() or records.read_exit(str(incarnation.control)) is not None:
+            return False
+        close_logs(incarnation.logs)
+        record: dict[str, Any] = ending.unstarted(cause, message)
+        records.write_exit(str(incarnation.control), record)
+        return True
+    finally:
+        os.close(lock)
+
+
+def _entries(directory: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return list(directory.iterdir())
+    return []

@@ -1,0 +1,146 @@
+"""The server's end of the spawner: every launch is asked again until its marker is seen, so no death loses one."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import trainyard
+from trainyard.agent.spawner import MOST_BYTES_OF_A_PACKET
+
+_SOURCE = Path(trainyard.__file__).parent.parent
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from trainyard.agent.spawner import main; main()"
+_ASK_AGAIN_SECONDS = 1.0
+_RESTART_SECONDS = 0.2
+
+
+class Launcher:
+    """Sends requests to a spawner that it keeps alive. `complain(name, why)` hears what could not be started yet."""
+
+    def __init__(self, python: str, log: Path, complain: Callable[[str, str], None]) -> None:
+        """Nothing is started before `start`. `log` gets what the agents write to stderr: tracebacks of ours."""
+        self._command = [python, "-I", "-S", "-c", _BOOT, str(_SOURCE)]
+        self._log = log
+        self._complain = complain
+        self._channel: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._asked: dict[str, tuple[float, bytes, Path]] = {}
+        self._unsent: collections.deque[str] = collections.deque()
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the spawner; it takes requests at once, even while it comes up. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs, self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._command, str(theirs.fileno())], pass_fds=[theirs.fileno()], start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._channel = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._receive)
+
+    def close(self) -> None:
+        """Let the spawner go; what it has started stays."""
+        self._closed = True
+        self._drop()
+
+    @property
+    def pid(self) -> int | None:
+        """The spawner's process."""
+        return self._process.pid if self._process else None
+
+    def launch(self, name: str, request: dict[str, Any], overflow: Path) -> None:
+        """Ask for one incarnation. A request too large for a packet goes through the file `overflow`."""
+        packet = json.dumps(request).encode()
+        if len(packet) > MOST_BYTES_OF_A_PACKET:
+            overflow.write_bytes(packet)
+            packet = json.dumps({"file": str(overflow)}).encode()
+        self._asked[name] = (asyncio.get_running_loop().time(), packet, overflow)
+        self._unsent.append(name)
+        self._send()
+
+    def settled(self, name: str) -> None:
+        """The incarnation has been started, or never will be: stop asking."""
+        if asked := self._asked.pop(name, None):
+            asked[2].unlink(missing_ok=True)
+
+    def unsettled(self) -> list[str]:
+        """What has been asked and not been seen to start."""
+        return list(self._asked)
+
+    def ask_again(self) -> None:
+        """Repeat what has gone unanswered for a second; harmless where the answer is only late."""
+        now = asyncio.get_running_loop().time()
+        for name, (asked, packet, overflow) in self._asked.items():
+            if now - asked > _ASK_AGAIN_SECONDS and name not in self._unsent:
+                self._asked[name] = (now, packet, overflow)
+                self._unsent.append(name)
+        if self._channel is None and not self._closed:
+            with contextlib.suppress(OSError):      # no memory, no descriptors: the next call tries again
+                self.start()
+        self._send()
+
+    def _send(self) -> None:
+        if self._channel is None:
+            return
+        loop = asyncio.get_running_loop()
+        while self._unsent:
+            asked = self._asked.get(self._unsent[0])
+            try:
+                if asked:
+                    self._channel.send(asked[1])
+            except BlockingIOError:
+                loop.add_writer(self._channel.fileno(), self._send)
+                return
+            except OSError:                         # the spawner is gone; its end of file brings the next
+                return
+            self._unsent.popleft()
+        loop.remove_writer(self._channel.fileno())
+
+    def _receive(self) -> None:
+        assert self._channel is not None
+        try:
+            packet = self._channel.recv(MOST_BYTES_OF_A_PACKET)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        if packet:
+            answer = json.loads(packet)
+            self._complain(answer["name"], answer["error"])
+            return
+        self._drop()
+        if not self._closed:
+            asyncio.get_running_loop().call_later(_RESTART_SECONDS, self._restart)
+
+    def _restart(self) -> None:
+        """A new spawner, asked for everything that the old one may not have done."""
+        if self._closed or self._channel is not None:
+            return
+        self._unsent = collections.deque(self._asked)
+        self.ask_again()
+
+    def _drop(self) -> None:
+        if self._channel is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._channel.fileno())
+            loop.remove_writer(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1.0)
+
+
+def this_python() -> str:
+    """The interpreter that runs the server; agents use the same unless told otherwise."""
+    return sys.executable or os.environ.get("PYTHON", "python3")

@@ -1,0 +1,126 @@
+"""From a run group to the exact command, environment and directories of each replica: same input, same answer. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trainyard.agent.records import MARKER_VARIABLE, RUNS_VARIABLE, marker
+from trainyard.core.environment import resolve
+from trainyard.core.log_files import STREAMS, replica_directory
+from trainyard.core.runs import ReplicaSpec, RunGroup
+
+HOST = "127.0.0.1"
+NO_COMMAND = (
+    "No command is known: the entry point of an image can't be read without a container engine. "
+    "Set containerSpec.command to what shall run."
+)
+# What a program needs of this machine. Everything else of the server's environment, its secrets first, stays its own.
+_HANDED_ON = frozenset({
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+})
+_HANDED_ON_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "PYENV_")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things lie on this machine. All absolute."""
+
+    runs: Path
+    logs: Path
+    buckets: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """What a run group holds of this machine while it lasts, by replica name."""
+
+    ports: Mapping[str, int]
+    gpus: Mapping[str, tuple[str, ...]]
+
+    def addresses(self) -> dict[str, str]:
+        """`host:port` of every replica, which the others reach."""
+        return {name: f"{HOST}:{port}" for name, port in self.ports.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaPlan:
+    """What is started for one incarnation. `refused` set: why it can't be, and nothing else counts."""
+
+    run_id: str
+    replica: str
+    incarnation: int
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    work: Path
+    logs: Path
+    notes: tuple[str, ...] = ()
+    refused: str = ""
+
+    def __str__(self) -> str:
+        """As a shell would be told to do it."""
+        lines = [f"# {marker(self.run_id, self.replica, self.incarnation)}"]
+        lines += [f"# {note}" for note in self.notes]
+        if self.refused:
+            return "\n".join([*lines, f"# not started: {self.refused}"]) + "\n"
+        lines += [f"cd {shlex.quote(str(self.work))}", "env -i \\"]
+        lines += [f"  {name}={shlex.quote(value)} \\" for name, value in sorted(self.env.items())]
+        out, err = (shlex.quote(str(self.logs / stream)) for stream in STREAMS)
+        lines.append(f"  {shlex.join(self.argv)} >{out} 2>{err}")
+        return "\n".join(lines) + "\n"
+
+
+def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of the server's environment that programs get, under all else that is set."""
+    kept = {name: value for name, value in environment.items()
+            if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)}
+    return {"PYTHONUNBUFFERED": "1", **kept}
+
+
+def attempt_of(run_id: str) -> tuple[int, int]:
+    """Job id and attempt of a run id `{job id}-{attempt}`; raises ValueError on anything else."""
+    job, _, attempt = run_id.rpartition("-")
+    return int(job), int(attempt)
+
+
+def plan(
+    group: RunGroup, spec: ReplicaSpec, allotment: Allotment, base: Mapping[str, str], places: Places,
+) -> ReplicaPlan:
+    """The start of one replica; `base` is its machine's (or its prepared environment's) part of the environment."""
+    name = marker(group.run_id, spec.name, spec.incarnation)
+    devices = ",".join(allotment.gpus.get(spec.name, ()))
+    ours = {
+        "CUDA_VISIBLE_DEVICES": devices,
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "TRAINYARD_GCS_ROOT": str(places.buckets),
+        RUNS_VARIABLE: str(places.runs),
+        MARKER_VARIABLE: name,
+    }
+    program = resolve(replace(group, extra_env={**group.extra_env, **ours}), spec, allotment.addresses(), base)
+    attempt = attempt_of(group.run_id)[1]
+    return ReplicaPlan(
+        run_id=group.run_id,
+        replica=spec.name,
+        incarnation=spec.incarnation,
+        argv=program.argv,
+        env=program.env,
+        work=places.runs / name / "work",
+        logs=replica_directory(places.logs, group.job_id, attempt, spec.name, spec.incarnation),
+        notes=program.notes,
+        refused="" if program.command else NO_COMMAND,
+    )
+
+
+def notes_on(spec: ReplicaSpec, allotment: Allotment, *, prepared: bool) -> tuple[str, ...]:
+    """What people should know of one replica's place. `prepared`: its environment has told of the image already."""
+    notes = []
+    if not prepared and spec.image_uri:
+        notes.append(f"{spec.name} runs on this host, not in its image {spec.image_uri}.")
+    missing = spec.resources.gpus - len(allotment.gpus.get(spec.name, ()))
+    if missing > 0:
+        notes.append(f"{spec.name} asks for {spec.resources.gpus} GPU(s); this machine has none, so it runs without.")
+    return tuple(notes)
