@@ -18,7 +18,7 @@ from trainyard.core.errors import Unavailable
 from trainyard.core.runs import Phase, Reading
 from trainyard.executor import Announces, Executor
 
-_STALE_US = 500_000     # a reading that was this old when it was asked for proves no absence
+_STALE_US = 500_000     # a reading that was older than this when it was asked for proves no absence
 
 
 @dataclass(slots=True)
@@ -134,20 +134,22 @@ class Watcher:
             return False
         self._problems.clear(EXECUTOR)
         for run_id, reading in readings.items():
-            self._take(run_id, reading, asked_us - reading.as_of_us < _STALE_US, asked_steady_us)
+            age_us = max(0, asked_us - reading.as_of_us)
+            self._take(run_id, reading, age_us < _STALE_US, asked_steady_us - age_us)
         return True
 
-    def _take(self, run_id: str, reading: Reading, fresh: bool, asked_steady_us: int) -> None:
+    def _take(self, run_id: str, reading: Reading, fresh: bool, seen_steady_us: int) -> None:
+        """Keep a reading. `fresh`: it was as new as promised, so that its absences may count."""
         watched = self._runs.get(run_id)
         if watched is None:
             return
         present = frozenset(
             (name, seen.incarnation) for name, seen in reading.replicas.items() if seen.phase is not Phase.ABSENT)
         if watched.present - present:
-            watched.quiet_since_us = max(watched.quiet_since_us, asked_steady_us)
+            watched.quiet_since_us = max(watched.quiet_since_us, seen_steady_us)
         watched.present = present
         settled_us = watched.quiet_since_us + round(self._executor.settle_seconds * MICROSECONDS)
-        reading = replace(reading, absence_counts=fresh and asked_steady_us >= settled_us)
+        reading = replace(reading, absence_counts=fresh and seen_steady_us >= settled_us)
         before, watched.reading = watched.reading, reading
         if before is None or _differ(before, reading):
             self._wake(watched.job_id)

@@ -6,12 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from trainyard.core.jobs import Problem
-
-_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class End(StrEnum):
@@ -69,9 +66,9 @@ class Memo:
     """
 
     verdict: Verdict | None = None
-    incarnations: Mapping[str, int] = _NOTHING
-    recorded: Mapping[str, int] = _NOTHING
-    retries: Mapping[str, int] = _NOTHING
+    incarnations: Mapping[str, int] = field(default_factory=dict)
+    recorded: Mapping[str, int] = field(default_factory=dict)
+    retries: Mapping[str, int] = field(default_factory=dict)
     timer: Timer | None = None
     ran: bool = False
     retry_after_us: int | None = None
@@ -110,9 +107,9 @@ class Memo:
         after, delay = notebook.get("after", (None, 0))
         return cls(
             verdict=verdict,
-            incarnations=notebook.get("inc", _NOTHING),
-            recorded=notebook.get("rec", _NOTHING),
-            retries=notebook.get("retries", _NOTHING),
+            incarnations=notebook.get("inc", {}),
+            recorded=notebook.get("rec", {}),
+            retries=notebook.get("retries", {}),
             timer=Timer(*notebook["timer"]) if "timer" in notebook else None,
             ran=notebook.get("ran", False),
             retry_after_us=after,
