@@ -1,4 +1,4 @@
-"""What each field does here, as a table: it has its effect, has it in part, has none, or is refused; never just ignored.
+"""What each field does here, as a table: it has its effect, a part of it, none, or is refused; never just ignored.
 
 The sentences reach people twice: in the job's service log when a job uses the field, and in the documentation.
 """

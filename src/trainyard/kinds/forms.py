@@ -51,7 +51,7 @@ RESERVATION: Final = _form(
     rf"projects/{_PROJECT}/zones/{_PART}/reservations/{_PART}",
     "projects/{project}/zones/{zone}/reservations/{reservation}",
 )
-RESOURCE_NAME: Final = _form(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", "a lowercase letter, then letters, digits and dashes")
+RESOURCE_NAME: Final = _form(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", "a lowercase letter, then letters, digits, dashes")
 LOCATION: Final = _form(r"[a-z][a-z0-9-]{0,62}", "a location id such as us-central1")
 PROJECT: Final = _form(_PROJECT, "a project id or number")
 DOMAIN: Final = _form(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+", "a DNS name that ends with a dot")
@@ -64,7 +64,7 @@ GCS_OBJECT: Final = _form(
     r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/[^\x00\r\n]+",
     "gs://{bucket}/{object}",
 )
-C_IDENTIFIER: Final = _form(r"[A-Za-z_][A-Za-z0-9_]*", "a C identifier: letters, digits and underscores, no leading digit")
+C_IDENTIFIER: Final = _form(r"[A-Za-z_][A-Za-z0-9_]*", "a C identifier (letters, digits, underscores; no digit first)")
 MODULE: Final = _form(
     r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*",
     "a Python module name such as trainer.task",

@@ -64,7 +64,7 @@ def _table() -> Mapping[str, Machine]:
 def _singles(entries: list[dict[str, Any]]) -> Iterator[Machine]:
     for entry in entries:
         accelerator, count = entry.get("accelerator", ""), entry.get("count", 0)
-        fits = {accelerator: [count]} if accelerator else entry.get("fits", {})
+        fits: dict[str, list[int]] = {accelerator: [count]} if accelerator else entry.get("fits", {})
         yield Machine(
             name=entry["name"],
             cpus=entry["cpus"],
@@ -80,7 +80,7 @@ def _sizes(families: list[dict[str, Any]], attachable: Mapping[str, list[dict[st
     for family in families:
         steps = attachable.get(family.get("accelerators", ""), [])
         for cpus in family["cpus"]:
-            fits = next((step["fits"] for step in steps if cpus <= step["cpus_up_to"]), {})
+            fits: dict[str, list[int]] = next((step["fits"] for step in steps if cpus <= step["cpus_up_to"]), {})
             yield Machine(
                 name=f"{family['prefix']}-{cpus}",
                 cpus=cpus,

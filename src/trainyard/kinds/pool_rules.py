@@ -140,7 +140,8 @@ def _check_env(env: Any, faults: Faults) -> None:
 def _check_disk(disk: Any, faults: Faults) -> None:
     if disk.boot_disk_type and disk.boot_disk_type not in BOOT_DISK_TYPES:
         listed = ", ".join(BOOT_DISK_TYPES)
-        faults.add("boot_disk_type", f"{shortened(disk.boot_disk_type)!r} is not a boot disk type; supported: {listed}.")
+        given = shortened(disk.boot_disk_type)
+        faults.add("boot_disk_type", f"{given!r} is not a boot disk type; supported: {listed}.")
     size = disk.boot_disk_size_gb
     if size and not SMALLEST_BOOT_DISK_GB <= size <= LARGEST_BOOT_DISK_GB:
         faults.add(

@@ -52,7 +52,7 @@ def is_spot(strategy: str) -> bool:
 
 def seconds_of(duration: Any) -> float:
     """A google.protobuf.Duration in seconds."""
-    return duration.seconds + duration.nanos / 1e9
+    return float(duration.seconds + duration.nanos / 1e9)
 
 
 def _check_values(message: Any, faults: Faults) -> None:
@@ -112,9 +112,9 @@ def _arguments(pool: Any) -> Any:
 def _check_scheduling(spec: Any, faults: Faults, machines: Machines) -> None:
     scheduling, place = spec.scheduling, faults.under("scheduling")
     strategy = strategy_name(scheduling)
-    if scheduling.HasField("timeout") and _is_duration(scheduling.timeout, "timeout", place):
-        if seconds_of(scheduling.timeout) <= 0:
-            place.add("timeout", "The timeout must be greater than 0 seconds.")
+    timed = scheduling.HasField("timeout") and _is_duration(scheduling.timeout, "timeout", place)
+    if timed and seconds_of(scheduling.timeout) <= 0:
+        place.add("timeout", "The timeout must be greater than 0 seconds.")
     if scheduling.HasField("max_wait_duration"):
         _check_max_wait(scheduling.max_wait_duration, strategy, place)
     if strategy == "FLEX_START":

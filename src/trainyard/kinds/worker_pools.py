@@ -70,7 +70,7 @@ def run_group(spec: Any, job: Job, machines: Machines) -> RunGroup:
         project=job.name.scope.project,
         location=job.name.scope.location,
         replicas=tuple(_replicas(spec, machines)),
-        job_spec_json=codec.write(spec).decode(),
+        job_spec_json=codec.render_bytes(spec).decode(),
         base_output_uri=directory(spec.base_output_directory.output_uri_prefix),
         experiment=spec.experiment,
         experiment_run=spec.experiment_run,

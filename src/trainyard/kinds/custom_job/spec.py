@@ -1,4 +1,4 @@
-"""What a CustomJob's message says about its running, in plain values; the caller's bytes themselves are never edited."""
+"""What a CustomJob's message says about its running, in plain values; the caller's own bytes are never edited."""
 
 from __future__ import annotations
 

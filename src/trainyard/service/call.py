@@ -1,0 +1,51 @@
+"""What every verb is handed: the keepers of state, time and ids, and what is known of the call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trainyard.core.errors import FieldViolation, InvalidArgument
+from trainyard.core.names import JobName
+
+if TYPE_CHECKING:
+    from trainyard.contract.operations import Operation
+    from trainyard.core.clock import Clock
+    from trainyard.core.ids import Ids
+    from trainyard.kind import Kind
+    from trainyard.service.access import Access, Caller
+    from trainyard.store import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Keepers:
+    """What outlives a call. `kinds` by collection."""
+
+    desk: Desk
+    kinds: Mapping[str, Kind]
+    clock: Clock
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call on its way."""
+
+    keepers: Keepers
+    operation: Operation
+    version: str
+    caller: Caller
+    access: Access
+
+
+Handler = Callable[[Call, Any], Awaitable[Any]]
+
+
+def job_name(text: str, kind: Kind) -> JobName:
+    """The name of a job of this kind; raises InvalidArgument on one of another kind or of no form at all."""
+    name = JobName.parse(text)
+    if name.collection != kind.collection:
+        message = f"{text!r} is not the name of a {kind.message_name}: projects/*/locations/*/{kind.collection}/*."
+        raise InvalidArgument(message, [FieldViolation("name", message)])
+    return name

@@ -1,0 +1,85 @@
+"""The single door: whatever edge a call comes through, it is checked, widened, carried out and narrowed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainyard.contract import versions
+from trainyard.core.errors import Unimplemented
+from trainyard.service import iam, locations, lro, verbs
+from trainyard.service.access import Access, Caller, require
+from trainyard.service.call import Call, Handler, Keepers
+from trainyard.service.following import Follower
+from trainyard.service.insight import Insight
+
+if TYPE_CHECKING:
+    from trainyard.contract.operations import Operation
+    from trainyard.core.clock import Clock
+    from trainyard.core.ids import Ids
+    from trainyard.kind import Kind
+    from trainyard.store import Desk, LogBook
+
+OF_A_KIND: Mapping[str, verbs.KindHandler] = {
+    "create": verbs.create,
+    "get": verbs.get,
+    "list": verbs.list_,
+    "delete": verbs.delete,
+    "cancel": verbs.cancel,
+}
+OF_THE_REST: Mapping[str, Handler] = {
+    "get_operation": lro.get,
+    "list_operations": lro.list_,
+    "wait_operation": lro.wait,
+    "cancel_operation": lro.cancel,
+    "delete_operation": lro.delete,
+    "get_location": locations.get,
+    "list_locations": locations.list_,
+    "test_iam_permissions": iam.permissions,
+    "get_iam_policy": iam.get_policy,
+    "set_iam_policy": iam.set_policy,
+}
+
+
+class Service:
+    """Answers every operation of the book, for every edge; `insight` and `follower` answer what the book has not."""
+
+    def __init__(
+        self, *, desk: Desk, logbook: LogBook, kinds: Iterable[Kind], clock: Clock, ids: Ids, access: Access
+    ) -> None:
+        """Work on these; `access` says who may."""
+        self.access = access
+        self.insight = Insight(desk, logbook, access)
+        self.follower = Follower(self.insight, desk, logbook)
+        self._keepers = Keepers(desk, {kind.collection: kind for kind in kinds}, clock, ids)
+
+    async def call(self, operation: Operation, version: str, request: Any, caller: Caller) -> Any:
+        """The answer to one call, as a message of `version`; raises ApiError.
+
+        `request` is a message of `version` too (`v1`, `v1beta1`; `ui` for the mixins, which have no version).
+        """
+        require(self.access, caller, operation.permission, resource_of(request))
+        call = Call(self._keepers, operation, version, caller, self.access)
+        if not operation.collection:
+            handler = OF_THE_REST.get(operation.verb)
+            if handler is None:
+                raise _not_here(operation)
+            return await handler(call, request)
+        kind, of_kind = self._keepers.kinds.get(operation.collection), OF_A_KIND.get(operation.verb)
+        if kind is None or of_kind is None:
+            raise _not_here(operation)
+        return versions.narrow(await of_kind(call, kind, versions.widen(request)), version)
+
+
+def resource_of(request: Any) -> str:
+    """The resource that a request is about, for the question whether the caller may."""
+    fields = request.DESCRIPTOR.fields_by_name
+    name = next((name for name in ("parent", "name", "resource") if name in fields), None)
+    return getattr(request, name) if name else ""
+
+
+def _not_here(operation: Operation) -> Unimplemented:
+    return Unimplemented(
+        f"{operation.method} is not served by this release of Trainyard; it serves custom jobs, their operations and "
+        "locations."
+    )

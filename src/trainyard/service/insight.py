@@ -1,0 +1,184 @@
+"""What the original's messages have no place for: why a job is as it is, its queue, its replicas' ends, its output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trainyard.core.clock import rfc3339
+from trainyard.core.errors import InvalidArgument
+from trainyard.core.jobs import Change, Job, QueuePlace, ReplicaRecord
+from trainyard.core.names import JobName
+from trainyard.core.runs import Cause
+from trainyard.core.states import JobState
+from trainyard.service.access import Access, Caller, require
+
+if TYPE_CHECKING:
+    from trainyard.store import Desk, LogBook, LogLine
+
+LARGEST_LOG_PAGE = 10_000
+STREAMS = ("stdout", "stderr")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a job is as it is: one sentence, and what it rests on."""
+
+    job: Job
+    sentence: str
+    evidence: tuple[str, ...]
+    queue: QueuePlace | None
+    history: tuple[Change, ...]
+    replicas: tuple[ReplicaRecord, ...]
+
+
+class Insight:
+    """Reads a job's history, queue place, replica records and output for people."""
+
+    def __init__(self, desk: Desk, logbook: LogBook, access: Access) -> None:
+        """Read from these; `access` says who may."""
+        self._desk = desk
+        self._logbook = logbook
+        self._access = access
+
+    def explain(self, name: str, caller: Caller) -> dict[str, Any]:
+        """The explanation of one job as JSON values; raises NotFound, PermissionDenied, InvalidArgument."""
+        return as_json(self.explanation(name, caller))
+
+    def explanation(self, name: str, caller: Caller) -> Explanation:
+        """The explanation of one job; raises NotFound, PermissionDenied, InvalidArgument."""
+        job = self.job(name, caller)
+        queue = self._desk.queue_place(job.name) if job.status.state is JobState.QUEUED else None
+        history = self._desk.history(job.name)
+        replicas = self._desk.replica_records(job.name)
+        sentence, evidence = _sentence(job, queue, history), _evidence(job, history, replicas)
+        return Explanation(job, sentence, evidence, queue, history, replicas)
+
+    async def logs(
+        self, name: str, caller: Caller, cursor: str = "", size: int = 1000, task: str = ""
+    ) -> dict[str, Any]:
+        """One page of output as JSON values: `entries`, `cursor` to go on from, `more` whether there is more already.
+
+        Raises InvalidArgument on a bad cursor or size, NotFound, PermissionDenied.
+        """
+        if size < 0:
+            raise InvalidArgument(f"size must not be negative, but is {size}.")
+        job = self.job(name, caller)
+        batch = await self._logbook.read(job.id, cursor, min(size or 1000, LARGEST_LOG_PAGE), task)
+        return {"entries": [entry(line) for line in batch.lines], "cursor": batch.cursor, "more": batch.more}
+
+    def raw_files(
+        self, name: str, caller: Caller, task: str, stream: str, attempt: int | None = None
+    ) -> tuple[str, ...]:
+        """Paths of the files with the exact bytes of a replica's stream, in order; the newest attempt by default."""
+        if stream not in STREAMS:
+            raise InvalidArgument(f"{stream!r} is not a stream; a replica has stdout and stderr.")
+        return self._logbook.raw_files(self.job(name, caller).id, task, stream, attempt)
+
+    def job(self, name: str, caller: Caller) -> Job:
+        """The job, if the caller may see it."""
+        parsed = JobName.parse(name)
+        require(self._access, caller, f"aiplatform.{parsed.collection}.get", name)
+        return self._desk.get(parsed)
+
+
+def _sentence(job: Job, queue: QueuePlace | None, history: Sequence[Change]) -> str:
+    """What a person wants to hear first."""
+    status = job.status
+    if status.error is not None:
+        return status.error.message
+    if status.state is JobState.QUEUED:
+        why = (queue.why if queue else "") or status.waits_for or "It waits for the controller to look at it."
+        return f"Position {queue.position} of {queue.length} in the queue. {why}" if queue else why
+    return history[-1].why if history else ""
+
+
+def _evidence(job: Job, history: Sequence[Change], replicas: Sequence[ReplicaRecord]) -> tuple[str, ...]:
+    """What the sentence rests on: who asked for the end, and how the replicas of the newest attempt ended."""
+    found = []
+    if job.intent_time_us is not None:
+        who = job.intent_by or "somebody who did not have to say who they are"
+        found.append(f"Cancel asked at {rfc3339(job.intent_time_us)} by {who}.")
+    attempts = sum(1 for change in history if change.target is JobState.PENDING)
+    if attempts > 1:
+        found.append(f"{attempts} attempts were made; this is about the newest.")
+    newest = max((record.attempt for record in replicas), default=0)
+    found.extend(_end_of(record) for record in replicas if record.attempt == newest)
+    return tuple(found)
+
+
+def _end_of(record: ReplicaRecord) -> str:
+    end = record.exit
+    again = f" (restart {record.incarnation})" if record.incarnation else ""
+    how = {
+        Cause.EXITED: f"exited with code {end.code}",
+        Cause.SIGNALED: f"was ended by signal {end.signal}",
+        Cause.STOPPED: "was stopped by the service",
+        Cause.OUT_OF_MEMORY: "ran out of memory",
+        Cause.START_FAILED: "could not be started",
+        Cause.LOST: "was lost",
+    }[end.cause]
+    detail = f": {end.message}" if end.message else ""
+    return f"{record.replica}{again} {how}{detail}".rstrip(".") + "."
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as JSON values, keys in camelCase, times in RFC 3339."""
+    job, queue = explanation.job, explanation.queue
+    return {
+        "name": str(job.name),
+        "displayName": job.display_name,
+        "state": job.status.state.api_name,
+        "sentence": explanation.sentence,
+        "evidence": list(explanation.evidence),
+        "queue": {"position": queue.position, "length": queue.length, "why": queue.why} if queue else None,
+        "history": [change_json(change) for change in explanation.history],
+        "replicas": [_replica_json(record) for record in explanation.replicas],
+    }
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """One transition; `from` is null at the creation."""
+    return {
+        "time": rfc3339(change.time_us),
+        "from": change.source.api_name if change.source is not None else None,
+        "to": change.target.api_name,
+        "attempt": change.attempt,
+        "why": change.why,
+    }
+
+
+def _replica_json(record: ReplicaRecord) -> dict[str, Any]:
+    end = record.exit
+    return {
+        "name": record.replica,
+        "attempt": record.attempt,
+        "incarnation": record.incarnation,
+        "cause": end.cause.value,
+        "exitCode": end.code,
+        "signal": end.signal,
+        "message": end.message,
+        "peakMemoryBytes": end.peak_memory_bytes,
+        "cpuSeconds": end.cpu_seconds,
+        "startTime": _time(end.started_us),
+        "endTime": _time(end.ended_us),
+        "lastLines": end.last_lines,
+    }
+
+
+def _time(time_us: int | None) -> str | None:
+    return None if time_us is None else rfc3339(time_us)
+
+
+def entry(line: LogLine) -> dict[str, Any]:
+    """One line of output: `payload` where it is a JSON object, else `text`."""
+    content = {"text": line.text} if line.payload is None else {"payload": line.payload}
+    return {
+        "time": rfc3339(line.time_us),
+        "task": line.task,
+        "attempt": line.attempt,
+        "stream": line.stream,
+        "severity": line.severity.value,
+        **content,
+    }

@@ -1,0 +1,94 @@
+"""The five verbs, written once over any kind: each takes and gives messages of the stored version."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from trainyard.core.errors import FieldViolation, InvalidArgument, NotFound
+from trainyard.core.jobs import Job, Note, Severity, Status
+from trainyard.core.names import JobName, OperationName, Scope
+from trainyard.core.states import JobState
+from trainyard.kind import Draft, Kind
+from trainyard.service import listing, lro
+from trainyard.service.call import Call, job_name
+from trainyard.service.rendering import empty, snake
+from trainyard.store import StoredOperation
+
+KindHandler = Callable[[Call, Kind, Any], Awaitable[Any]]
+
+
+async def create(call: Call, kind: Kind, request: Any) -> Any:
+    """Check, name, stamp and keep a new job; it is durable before it is answered (law 1)."""
+    scope = Scope.parse(request.parent)
+    field = snake(kind.message_name)
+    if not request.HasField(field):
+        raise InvalidArgument.found([FieldViolation(field, "Required field is not set.")])
+    draft = kind.draft(getattr(request, field))
+    now_us = call.keepers.clock.now_us()
+    job = _new_job(JobName(scope, kind.collection, call.keepers.ids.next_id()), draft, now_us)
+    await call.keepers.desk.insert(job, [Note(now_us, Severity.NOTICE, text) for text in draft.notes])
+    return kind.render(job)
+
+
+def _new_job(name: JobName, draft: Draft, now_us: int) -> Job:
+    return Job(
+        name=name,
+        create_time_us=now_us,
+        display_name=draft.display_name,
+        labels=draft.labels,
+        spec=draft.spec,
+        status=Status(JobState.QUEUED, update_time_us=now_us),
+        priority=draft.priority,
+    )
+
+
+async def get(call: Call, kind: Kind, request: Any) -> Any:
+    """The job as it is now."""
+    return kind.render(_find(call, kind, request.name))
+
+
+async def list_(call: Call, kind: Kind, request: Any) -> Any:
+    """One page of the jobs of a scope, newest first."""
+    return await listing.page(call.keepers.desk, kind, request)
+
+
+async def cancel(call: Call, kind: Kind, request: Any) -> Any:
+    """Write down that the job is to end; one that has ended stays as it is, and the answer is the same."""
+    name = job_name(request.name, kind)
+    try:
+        await call.keepers.desk.ask_cancel(name, call.caller.name, call.keepers.clock.now_us())
+    except NotFound:
+        raise _no_such(kind) from None
+    return empty()
+
+
+async def delete(call: Call, kind: Kind, request: Any) -> Any:
+    """Remove a job that has ended; the operation that tells of it is done when it is made, and stays."""
+    name = job_name(request.name, kind)
+    keepers = call.keepers
+    now_us = keepers.clock.now_us()
+    operation = StoredOperation(
+        name=OperationName(name.scope, name, keepers.ids.next_id()),
+        api_version=call.version,
+        kind="DeleteOperationMetadata",
+        create_time_us=now_us,
+        update_time_us=now_us,
+    )
+    try:
+        await keepers.desk.delete(name, operation)
+    except NotFound:
+        raise _no_such(kind) from None
+    return lro.render(operation)
+
+
+def _find(call: Call, kind: Kind, text: str) -> Job:
+    name = job_name(text, kind)
+    try:
+        return call.keepers.desk.get(name)
+    except NotFound:
+        raise _no_such(kind) from None
+
+
+def _no_such(kind: Kind) -> NotFound:
+    return NotFound(f"The {kind.message_name} does not exist.")

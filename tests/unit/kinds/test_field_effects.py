@@ -1,0 +1,125 @@
+"""Every field of a CustomJob has its line in the table, and a job that uses one without effect is told so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+
+from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
+from trainyard.core.errors import ApiError, FailedPrecondition, NotFound
+from trainyard.kinds.custom_job import effects
+from trainyard.kinds.field_effects import Effect, camel
+
+CLASS: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.CustomJob")
+POOL = {"machineSpec": {"machineType": "n1-standard-4"}, "containerSpec": {"imageUri": "img"}}
+MACHINE_NOTE = "jobSpec.workerPoolSpecs.machineSpec.machineType has its effect in part"
+
+
+def job(spec: dict[str, Any] | None = None, pool: dict[str, Any] | None = None, **fields: Any) -> Any:
+    body = {"displayName": "t", "jobSpec": {"workerPoolSpecs": [{**POOL, **(pool or {})}], **(spec or {})}, **fields}
+    return json_format.ParseDict(body, CLASS())
+
+
+def paths(descriptor: Any, prefix: str = "") -> list[str]:
+    """Every field that can be set, down to the messages of other packages."""
+    found = []
+    for field in descriptor.fields:
+        path, inner = f"{prefix}{field.name}", field.message_type
+        ours = inner is not None and inner.file.package.startswith(API_PACKAGE) and not inner.GetOptions().map_entry
+        found += paths(inner, f"{path}.") if ours else [path]
+    return found
+
+
+def test_the_table_covers_every_field_and_nothing_else() -> None:
+    """Each field has a line of its own or one for the message that it is in; no line is about a field that is not."""
+    table = {effect.path for effect in effects.EFFECTS}
+    assert len(table) == len(effects.EFFECTS)
+    fields = paths(CLASS.DESCRIPTOR)
+    uncovered = [path for path in fields if not any(path == line or path.startswith(f"{line}.") for line in table)]
+    stale = [line for line in table if not any(path == line or path.startswith(f"{line}.") for path in fields)]
+    assert (uncovered, stale) == ([], [])
+
+
+def test_a_plain_job_is_told_only_that_its_machine_type_reserves_nothing() -> None:
+    """What has its full effect is not talked about, and neither is the disk that the official SDK always sends."""
+    told = effects.unhonoured(job(pool={"diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": 100}}))
+    assert len(told) == 1
+    assert told[0].startswith(MACHINE_NOTE)
+
+
+USED: dict[str, Any] = {
+    "network": job({"network": "n"}),
+    "serviceAccount": job({"serviceAccount": "a@b"}),
+    "reservedIpRanges": job({"reservedIpRanges": ["r"]}),
+    "pscInterfaceConfig": job({"pscInterfaceConfig": {}}),
+    "tensorboard": job({"tensorboard": "t"}),
+    "experiment": job({"experiment": "e"}),
+    "experimentRun": job({"experimentRun": "e"}),
+    "enableWebAccess": job({"enableWebAccess": True}),
+    "enableDashboardAccess": job({"enableDashboardAccess": True}),
+    "protectedArtifactLocationId": job({"protectedArtifactLocationId": "us"}),
+    "models": job({"models": ["m"]}),
+    "scheduling.strategy": job({"scheduling": {"strategy": "SPOT"}}),
+    "workerPoolSpecs.diskSpec": job(pool={"diskSpec": {"bootDiskType": "pd-standard"}}),
+    "workerPoolSpecs.machineSpec.tpuTopology": job(pool={"machineSpec": {"tpuTopology": "2x2"}}),
+    "workerPoolSpecs.machineSpec.gpuPartitionSize": job(pool={"machineSpec": {"gpuPartitionSize": "1g.10gb"}}),
+    "workerPoolSpecs.machineSpec.multihostGpuNodeCount": job(pool={"machineSpec": {"multihostGpuNodeCount": 2}}),
+    "workerPoolSpecs.machineSpec.minGpuDriverVersion": job(pool={"machineSpec": {"minGpuDriverVersion": "5"}}),
+    "workerPoolSpecs.machineSpec.reservationAffinity": job(pool={"machineSpec": {"reservationAffinity": {}}}),
+}
+
+
+@pytest.mark.parametrize("field", USED, ids=lambda field: field)
+def test_a_field_without_effect_is_told_of(field: str) -> None:
+    """A job that uses such a field gets one sentence that names it as JSON spells it and says why."""
+    told = [line for line in effects.unhonoured(USED[field]) if not line.startswith(MACHINE_NOTE)]
+    assert len(told) == 1
+    assert told[0].startswith(f"jobSpec.{field} has ")
+    assert ": " in told[0]
+
+
+def test_every_field_without_effect_is_tried_above() -> None:
+    """The list of this test follows the table."""
+    partial = {camel(line.path) for line in effects.EFFECTS if line.effect in (Effect.PART, Effect.NONE)}
+    assert partial == {f"jobSpec.{field}" for field in USED} | {"jobSpec.workerPoolSpecs.machineSpec.machineType"}
+
+
+def test_a_pool_far_down_is_seen_and_told_of_once() -> None:
+    """Fields are looked for in every entry of a repeated field, and two uses make one sentence."""
+    pools = [POOL, {}, {**POOL, "diskSpec": {"bootDiskSizeGb": 500}}, {**POOL, "diskSpec": {"bootDiskSizeGb": 600}}]
+    told = effects.unhonoured(job({"workerPoolSpecs": pools}))
+    assert sum("diskSpec" in line for line in told) == 1
+
+
+REFUSED: dict[str, tuple[Any, type[ApiError], str]] = {
+    "key": (job(encryptionSpec={"kmsKeyName": "k"}), FailedPrecondition, "no key ring"),
+    "NFS": (job(pool={"nfsMounts": [{"server": "s"}]}), FailedPrecondition, "NFS"),
+    "Lustre": (job(pool={"lustreMounts": [{"filesystem": "f"}]}), FailedPrecondition, "Lustre"),
+    "persistent resource": (job({"persistentResourceId": "p"}), NotFound, "The PersistentResource does not exist."),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case)
+def test_what_would_break_a_promise_is_refused(case: str) -> None:
+    """A job that could only run unencrypted, without its data or elsewhere than asked is refused with the reason."""
+    message, error, words = REFUSED[case]
+    with pytest.raises(error, match=words):
+        effects.refuse_unkept(message)
+
+
+def test_refusals_come_together() -> None:
+    """Two refused fields are one error that names both; the one that can be mended goes first."""
+    both = job(
+        {"persistentResourceId": "p"}, {"nfsMounts": [{"server": "s"}]}, encryptionSpec={"kmsKeyName": "k"}
+    )
+    with pytest.raises(FailedPrecondition) as caught:
+        effects.refuse_unkept(both)
+    assert "nfsMounts" in caught.value.message
+    assert "encryptionSpec" in caught.value.message
+
+
+def test_a_plain_job_is_not_refused() -> None:
+    """Nothing in use, nothing refused; maps and empty values count as not used."""
+    assert effects.refuse_unkept(job(labels={"k": "v"})) is None

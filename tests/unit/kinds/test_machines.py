@@ -1,0 +1,73 @@
+"""The catalogue of machine types: what is in one, and what fits it."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
+from trainyard.kinds.machines import Machines
+
+MACHINES = Machines.known()
+GIB = 2**30
+
+
+@pytest.mark.parametrize(("name", "cpus", "gib", "accelerator", "count"), [
+    ("n1-standard-4", 4, 15, "", 0),
+    ("n1-highmem-96", 96, 624, "", 0),
+    ("e2-highcpu-16", 16, 16, "", 0),
+    ("c2-standard-60", 60, 240, "", 0),
+    ("m1-ultramem-160", 160, 3844, "", 0),
+    ("a2-megagpu-16g", 96, 1360, "NVIDIA_TESLA_A100", 16),
+    ("a2-ultragpu-4g", 48, 680, "NVIDIA_A100_80GB", 4),
+    ("a3-highgpu-8g", 208, 1872, "NVIDIA_H100_80GB", 8),
+    ("a3-megagpu-8g", 208, 1872, "NVIDIA_H100_MEGA_80GB", 8),
+    ("a3-ultragpu-8g", 224, 2952, "NVIDIA_H200_141GB", 8),
+    ("a4-highgpu-8g", 224, 3968, "NVIDIA_B200", 8),
+    ("a4x-highgpu-4g", 140, 884, "NVIDIA_GB200", 4),
+    ("g2-standard-24", 24, 96, "NVIDIA_L4", 2),
+    ("g4-standard-384", 384, 1440, "NVIDIA_RTX_PRO_6000", 8),
+])
+def test_what_is_in_a_machine(name: str, cpus: int, gib: int, accelerator: str, count: int) -> None:
+    """vCPUs, memory and built-in accelerators are the documented ones."""
+    machine = MACHINES.find(name)
+    assert machine is not None
+    assert (machine.cpus, machine.memory_bytes, machine.accelerator, machine.count) == (
+        cpus, gib * GIB, accelerator, count
+    )
+
+
+@pytest.mark.parametrize(("name", "accelerator", "counts"), [
+    ("n1-standard-16", "NVIDIA_TESLA_T4", (1, 2, 4)),
+    ("n1-standard-16", "NVIDIA_TESLA_V100", (1, 2, 4, 8)),
+    ("n1-standard-32", "NVIDIA_TESLA_P100", (2, 4)),
+    ("n1-highcpu-64", "NVIDIA_TESLA_P4", (4,)),
+    ("n1-standard-96", "NVIDIA_TESLA_V100", (8,)),
+    ("a2-highgpu-2g", "NVIDIA_TESLA_A100", (2,)),
+])
+def test_how_many_accelerators_fit(name: str, accelerator: str, counts: tuple[int, ...]) -> None:
+    """Accelerators fit in the documented numbers only."""
+    machine = MACHINES.find(name)
+    assert machine is not None
+    assert machine.fits[accelerator] == counts
+
+
+def test_only_n1_takes_accelerators_that_it_does_not_have() -> None:
+    """GPUs can be attached to N1 machines; all others have theirs built in or none (TPUs apart)."""
+    for machine in MACHINES:
+        attached = set(machine.fits) - {machine.accelerator}
+        assert not attached or machine.is_tpu or machine.name.startswith("n1-"), machine.name
+
+
+def test_every_accelerator_is_one_of_the_contract() -> None:
+    """The catalogue and the API call accelerators by the same names; the K80 fits nothing any more."""
+    spec = message_class(f"{API_PACKAGE}.{STORED_VERSION}.MachineSpec").DESCRIPTOR
+    known = {value.name for value in spec.fields_by_name["accelerator_type"].enum_type.values}
+    named = {accelerator for machine in MACHINES for accelerator in machine.fits}
+    assert named <= known
+    assert known - named == {"ACCELERATOR_TYPE_UNSPECIFIED", "NVIDIA_TESLA_K80"}
+
+
+def test_what_is_not_in_the_catalogue_is_not_found() -> None:
+    """An unknown name has no machine, also where any name passes."""
+    assert MACHINES.find("q9-huge-3") is None
+    assert Machines.known(allow_any=True).find("q9-huge-3") is None
