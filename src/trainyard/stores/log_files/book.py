@@ -1,0 +1,192 @@
+"""Every line of every replica exactly once, over any sequence of cursors, while files grow and replicas restart.
+
+Within one batch lines are in order of time. Between batches a line may come late (its agent was slower than another's):
+late, but never twice and never not at all, since a cursor counts bytes read and not time passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from trainyard.core.errors import InvalidArgument
+from trainyard.core.log_files import STREAMS, replica_directory
+from trainyard.core.severity import StderrSeverity, severity_of_text, structured
+from trainyard.store import LogBatch, LogLine, Narrated
+from trainyard.stores.log_files.cursor import Cursor, unread
+from trainyard.stores.log_files.output import Output, Piece
+
+SERVICE = "service"                  # the task and stream of the service's own narration
+_MOST_BYTES = 4 << 20                # of text in one batch, whatever its number of lines
+_MOST_SETTLED = 1024                 # attempts whose directories are remembered
+
+_Source = tuple[int, str, int]       # attempt, replica, incarnation
+
+
+class FileLogBook:
+    """The LogBook promise (store.py) over the layout of core/log_files.py."""
+
+    def __init__(
+        self,
+        root: Path,
+        narration: Callable[[int, int], Sequence[Narrated]],
+        stderr_severity: StderrSeverity | str = StderrSeverity.ERROR,
+    ) -> None:
+        """`narration(job id, after seq)` gives the service log; it is called on the caller's thread.
+
+        `stderr_severity` (`ERROR` or `auto`) says how text on stderr is judged, see core/severity.py.
+        """
+        self._root = root
+        self._narration = narration
+        self._stderr = StderrSeverity(stderr_severity)
+        self._settled: dict[tuple[int, int], tuple[_Source, ...]] = {}
+
+    async def read(self, job_id: int, cursor: str = "", size: int = 1000, task: str = "") -> LogBatch:
+        """See LogBook.read. Where nothing is new it costs two stats for each replica that is up."""
+        at = Cursor.parse(job_id, cursor)
+        narrated = self._narration(job_id, at.narrated) if task in ("", SERVICE) else ()
+        outputs = [] if task == SERVICE else self._news(at, task)
+        if not narrated and not outputs:
+            return LogBatch((), cursor or at.text(), more=False)
+        return await asyncio.to_thread(self._batch, at, max(1, size), outputs, narrated)
+
+    def raw_files(self, job_id: int, task: str, stream: str, attempt: int | None = None) -> tuple[str, ...]:
+        """See LogBook.raw_files; empty where there is no such output. Raises InvalidArgument on an unknown stream."""
+        if stream not in STREAMS:
+            raise InvalidArgument(f"{stream!r} is not a stream of a replica; there are {' and '.join(STREAMS)}.")
+        sources = [source for source in self._sources(job_id) if source[1] == task]
+        chosen = max((source[0] for source in sources), default=0) if attempt is None else attempt
+        paths = [replica_directory(self._root, job_id, *source) / stream for source in sources if source[0] == chosen]
+        return tuple(os.fspath(path) for path in paths if path.exists())
+
+    def _news(self, at: Cursor, task: str) -> list[tuple[_Source, Output]]:
+        """The sources that have something behind the cursor."""
+        news = []
+        for source in self._sources(at.job_id):
+            position = unread(at.positions, _key(source))
+            if position is None or (task and source[1] != task):
+                continue
+            output = Output(replica_directory(self._root, at.job_id, *source), position)
+            if output.has_news:
+                news.append((source, output))
+        return news
+
+    def _batch(
+        self, at: Cursor, size: int, outputs: list[tuple[_Source, Output]], narrated: Sequence[Narrated],
+    ) -> LogBatch:
+        """Merge what is there by time until the batch is full; the cursor moves with each line that is taken."""
+        merged = _Merge()
+        for source, output in outputs:
+            merged.add(self._replica_lines(at, source, output))
+        merged.add(_narrated_lines(at, narrated))
+        lines: list[LogLine] = []
+        held = 0
+        while merged and len(lines) < size and held < _MOST_BYTES:
+            line = merged.take()
+            lines.append(line)
+            held += len(line.text)
+        more = bool(merged)
+        merged.close()
+        return LogBatch(tuple(lines), at.text(), more)
+
+    def _replica_lines(self, at: Cursor, source: _Source, output: Output) -> Iterator[LogLine]:
+        """A source's lines; going on past one says that it was taken."""
+        key = _key(source)
+        for piece in output.pieces():
+            yield self._line(source, piece)
+            at.positions[key] = piece.behind
+        at.positions[key] = output.position
+
+    def _line(self, source: _Source, piece: Piece) -> LogLine:
+        text = piece.content.decode("utf-8", "replace")
+        judged = severity_of_text(piece.stream, text, self._stderr)
+        attempt, replica, _ = source
+        found = structured(text)
+        if found is None:
+            return LogLine(piece.time_us, replica, attempt, piece.stream, judged, text)
+        payload, severity = found
+        return LogLine(piece.time_us, replica, attempt, piece.stream, severity or judged, text, payload)
+
+    def _sources(self, job_id: int) -> list[_Source]:
+        """Every incarnation that has written, in order of attempt, replica, incarnation.
+
+        An attempt is settled once there is a later one (no two run side by side), and is then listed no more.
+        """
+        attempts = sorted(_numbers(self._root / str(job_id)))
+        found: list[_Source] = []
+        for attempt in attempts:
+            known = self._settled.get((job_id, attempt))
+            if known is None:
+                known = tuple(_incarnations(self._root / str(job_id) / str(attempt), attempt))
+                if attempt != attempts[-1]:
+                    self._remember(job_id, attempt, known)
+            found += known
+        return found
+
+    def _remember(self, job_id: int, attempt: int, sources: tuple[_Source, ...]) -> None:
+        while len(self._settled) >= _MOST_SETTLED:
+            del self._settled[next(iter(self._settled))]
+        self._settled[job_id, attempt] = sources
+
+
+class _Merge:
+    """Several iterators of lines as one, the earliest head first; a line counts as taken only when it is."""
+
+    def __init__(self) -> None:
+        self._heads: list[tuple[int, int, LogLine, Iterator[LogLine]]] = []
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._heads)
+
+    def add(self, lines: Iterator[LogLine]) -> None:
+        """One more iterator; of equal times, the one that was added first goes first."""
+        self._count += 1
+        self._push(self._count, lines)
+
+    def take(self) -> LogLine:
+        """The earliest line; the iterator that had it goes on to its next one at once."""
+        _, order, line, lines = heapq.heappop(self._heads)
+        self._push(order, lines)
+        return line
+
+    def close(self) -> None:
+        """End the iterators where they stand."""
+        for _, _, _, lines in self._heads:
+            lines.close()  # type: ignore[attr-defined]  # all of ours are generators
+
+    def _push(self, order: int, lines: Iterator[LogLine]) -> None:
+        head = next(lines, None)
+        if head is not None:
+            heapq.heappush(self._heads, (head.time_us, order, head, lines))
+
+
+def _narrated_lines(at: Cursor, narrated: Sequence[Narrated]) -> Iterator[LogLine]:
+    for one in narrated:
+        yield LogLine(one.note.time_us, SERVICE, 0, SERVICE, one.note.severity, one.note.text)
+        at.narrated = one.seq
+
+
+def _key(source: _Source) -> str:
+    return "/".join(map(str, source))
+
+
+def _incarnations(directory: Path, attempt: int) -> Iterator[_Source]:
+    """The sources of one attempt."""
+    for replica in sorted(_names(directory), key=lambda name: (len(name), name)):
+        for incarnation in sorted(_numbers(directory / replica)):
+            yield attempt, replica, incarnation
+
+
+def _numbers(directory: Path) -> list[int]:
+    return [int(name) for name in _names(directory) if name.isascii() and name.isdecimal()]
+
+
+def _names(directory: Path) -> list[str]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.listdir(directory)  # noqa: PTH208 - names are all that is wanted, at every poll
+    return []
