@@ -45,7 +45,7 @@ class Findings(list[JsonFault]):
     def add(self, path: Path, description: str) -> None:
         """Note a fault; `{at}` in its description becomes ` at '<field>'`."""
         field = path_text(path)
-        below = field.removeprefix(self.root_field).removeprefix(".")
+        below = f"{field}.".removeprefix(f"{self.root_field}.").removesuffix(".")
         self.append(JsonFault(below, description.replace("{at}", f" at '{field}'" if field else "", 1), field))
 
     def add_invalid(self, path: Path, type_text: str, value: object) -> None:

@@ -49,7 +49,7 @@ def reader(full_name: str) -> Deep:
     return _SPECIAL.get(full_name) or Reader(full_name)
 
 
-class _Slot(NamedTuple):
+class Slot(NamedTuple):
     """How one JSON key is read: into which field, by a scalar reader or else by a deep one."""
 
     name: str
@@ -68,7 +68,7 @@ class Reader:
         self.type_text = f"type.googleapis.com/{full_name}"
 
     @cached_property
-    def slots(self) -> Mapping[str, _Slot]:
+    def slots(self) -> Mapping[str, Slot]:
         """By both spellings. Compiled late, so that a message may contain its own type."""
         fields = message_class(self.full_name).DESCRIPTOR.fields
         return {key: slot for field in fields for slot in (_slot(field),) for key in (field.name, field.json_name)}
@@ -110,30 +110,30 @@ class Reader:
         return out
 
 
-def _slot(field: FieldDescriptor) -> _Slot:
+def _slot(field: FieldDescriptor) -> Slot:
     entry = field.message_type
     if entry is not None and entry.GetOptions().map_entry:
-        deep = partial(_map, entry.fields_by_name["key"], _element(entry.fields_by_name["value"]))
-        return _Slot(field.name, None, deep, "", False, "")
-    one = _element(field)
+        deep = partial(_map, entry.fields_by_name["key"], element(entry.fields_by_name["value"]))
+        return Slot(field.name, None, deep, "", False, "")
+    one = element(field)
     if field.is_repeated:
-        return _Slot(field.name, None, partial(_list, one), "", False, "")
+        return Slot(field.name, None, partial(_list, one), "", False, "")
     oneof = field.containing_oneof
     return one._replace(oneof=oneof.name if oneof is not None and len(oneof.fields) > 1 else "")
 
 
-def _element(field: FieldDescriptor) -> _Slot:
+def element(field: FieldDescriptor) -> Slot:
     if field.message_type is not None:
         name = field.message_type.full_name
-        return _Slot(field.name, None, reader(name), "", name == _VALUE, f"type.googleapis.com/{name}")
+        return Slot(field.name, None, reader(name), "", name == _VALUE, f"type.googleapis.com/{name}")
     if field.enum_type is not None:
         names = {name: value.number for name, value in field.enum_type.values_by_name.items()}
         text = f"type.googleapis.com/{field.enum_type.full_name}"
-        return _Slot(field.name, partial(read_enum, names), None, "", False, text)
-    return _Slot(field.name, SCALARS[field.type], None, "", False, TYPE_NAMES[field.type])
+        return Slot(field.name, partial(read_enum, names), None, "", False, text)
+    return Slot(field.name, SCALARS[field.type], None, "", False, TYPE_NAMES[field.type])
 
 
-def _list(one: _Slot, value: Any, path: Path, faults: Findings) -> list[Any] | None:
+def _list(one: Slot, value: Any, path: Path, faults: Findings) -> list[Any] | None:
     if type(value) is not list:
         faults.add_invalid(path, f"repeated {one.type_text}", value)
         return None
@@ -145,7 +145,7 @@ def _list(one: _Slot, value: Any, path: Path, faults: Findings) -> list[Any] | N
         return [_item(one, item, (path, i), faults) for i, item in enumerate(value)]
 
 
-def _item(one: _Slot, value: Any, path: Path, faults: Findings) -> Any:
+def _item(one: Slot, value: Any, path: Path, faults: Findings) -> Any:
     """One element or map value on the slow path, where the fault is to be found."""
     if one.deep is not None and (value is not None or one.takes_null):
         return one.deep(value, path, faults)
@@ -158,7 +158,7 @@ def _item(one: _Slot, value: Any, path: Path, faults: Findings) -> Any:
     return None
 
 
-def _map(key_field: FieldDescriptor, one: _Slot, value: Any, path: Path, faults: Findings) -> dict[Any, Any] | None:
+def _map(key_field: FieldDescriptor, one: Slot, value: Any, path: Path, faults: Findings) -> dict[Any, Any] | None:
     if type(value) is not dict:
         faults.add_invalid(path, f"map of {one.type_text}", value)
         return None
@@ -209,7 +209,7 @@ def _field_mask(value: Any, path: Path, faults: Findings) -> Any:
 
 
 def _wrapper(full_name: str, value: Any, path: Path, faults: Findings) -> Any:
-    return {"value": _item(_element(message_class(full_name).DESCRIPTOR.fields_by_name["value"]), value, path, faults)}
+    return {"value": _item(element(message_class(full_name).DESCRIPTOR.fields_by_name["value"]), value, path, faults)}
 
 
 def _struct(value: Any, path: Path, faults: Findings) -> Any:
