@@ -10,7 +10,6 @@ import asyncio
 import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from trainyard.core.errors import InvalidArgument
@@ -70,7 +69,7 @@ class FileLogBook:
             position = unread(at.positions, _key(source))
             if position is None or (task and source[1] != task):
                 continue
-            output = Output(replica_directory(self._root, at.job_id, *source), position)
+            output = Output(f"{self._root}/{at.job_id}/{_key(source)}", position)
             if output.has_news:
                 news.append((source, output))
         return news
@@ -116,12 +115,12 @@ class FileLogBook:
 
         An attempt is settled once there is a later one (no two run side by side), and is then listed no more.
         """
-        attempts = sorted(_numbers(self._root / str(job_id)))
+        attempts = sorted(_numbers(f"{self._root}/{job_id}"))
         found: list[_Source] = []
         for attempt in attempts:
             known = self._settled.get((job_id, attempt))
             if known is None:
-                known = tuple(_incarnations(self._root / str(job_id) / str(attempt), attempt))
+                known = tuple(_incarnations(f"{self._root}/{job_id}/{attempt}", attempt))
                 if attempt != attempts[-1]:
                     self._remember(job_id, attempt, known)
             found += known
@@ -172,21 +171,24 @@ def _narrated_lines(at: Cursor, narrated: Sequence[Narrated]) -> Iterator[LogLin
 
 
 def _key(source: _Source) -> str:
-    return "/".join(map(str, source))
+    """The source's name in cursors, and its path below the job's directory (core/log_files.py)."""
+    attempt, replica, incarnation = source
+    return f"{attempt}/{replica}/{incarnation}"
 
 
-def _incarnations(directory: Path, attempt: int) -> Iterator[_Source]:
+def _incarnations(directory: str, attempt: int) -> Iterator[_Source]:
     """The sources of one attempt."""
     for replica in sorted(_names(directory), key=lambda name: (len(name), name)):
-        for incarnation in sorted(_numbers(directory / replica)):
+        for incarnation in sorted(_numbers(f"{directory}/{replica}")):
             yield attempt, replica, incarnation
 
 
-def _numbers(directory: Path) -> list[int]:
+def _numbers(directory: str) -> list[int]:
     return [int(name) for name in _names(directory) if name.isascii() and name.isdecimal()]
 
 
-def _names(directory: Path) -> list[str]:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return os.listdir(directory)  # noqa: PTH208 - names are all that is wanted, at every poll
-    return []
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - at every poll for every live replica; Path costs thrice
+    except (FileNotFoundError, NotADirectoryError):
+        return []

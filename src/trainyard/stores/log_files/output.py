@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from trainyard.core.log_files import CLOSED, INDEX, INDEX_RECORD, STREAMS
 from trainyard.stores.log_files.cursor import Position
@@ -32,9 +31,9 @@ class Piece:
 class Output:
     """A snapshot of one incarnation's directory: what comes after its making is left to the next one."""
 
-    def __init__(self, directory: Path, position: Position) -> None:
+    def __init__(self, directory: str, position: Position) -> None:
         """Two stats, nothing else. `closed` is looked at first: once it is there, the sizes are final."""
-        self._directory = os.fspath(directory)
+        self._directory = directory
         self._closed = _modified_us(f"{self._directory}/{CLOSED}")
         self._index_size = _size(f"{self._directory}/{INDEX}") // _RECORD * _RECORD
         self.position: Position | None = position
