@@ -67,7 +67,7 @@ def _waiting(job: Job, policy: RunPolicy, room: Room, now_us: int) -> Decision:
     memo = Memo.parse(job.status.memo)
     if policy.max_wait_seconds is not None:
         if memo.timer is None:
-            memo = replace(memo, timer=Timer(now_us, room.steady_us, max(0, now_us - job.create_time_us)))
+            memo = replace(memo, timer=Timer(now_us, room.steady_us))     # from the first look: milliseconds after create
         memo = replace(memo, timer=memo.timer and memo.timer.rebased(now_us, room.steady_us))
         left_us = _left_us(memo, policy.max_wait_seconds, now_us, room.steady_us)
         if left_us <= 0:
@@ -117,8 +117,8 @@ def _attempt(scene: Scene) -> Decision:
     scene = replace(scene, memo=memo)
     verdict = judge(scene)
     draft = _started(scene, draft, verdict)
-    if scene.job.intent is Intent.CANCEL and draft.status.state is not JobState.CANCELLING:
-        draft = _cancelling(scene, draft)
+    if draft.status.state is not JobState.CANCELLING:
+        draft = _cancelling(scene, draft, verdict)
     if verdict is None:
         return _running_on(scene, draft)
     if scene.sight.all_gone:
@@ -143,10 +143,15 @@ def _started(scene: Scene, draft: Decision, verdict: Verdict | None) -> Decision
     return draft.noted(Line.RUNNING.value, scene.now_us)
 
 
-def _cancelling(scene: Scene, draft: Decision) -> Decision:
-    by = by_whom(scene.job.intent_by)
-    draft = draft.moved(Event.CANCEL_ASKED, scene.now_us, f"Its end was asked for{by}.")
-    return draft.noted(Line.CANCELLING.format(by=by), scene.now_us, Severity.NOTICE)
+def _cancelling(scene: Scene, draft: Decision, verdict: Verdict | None) -> Decision:
+    """CANCELLING, if its owner asked for the end, or the timeout did."""
+    if scene.job.intent is Intent.CANCEL:
+        by = by_whom(scene.job.intent_by)
+        draft = draft.moved(Event.CANCEL_ASKED, scene.now_us, f"Its end was asked for{by}.")
+        return draft.noted(Line.CANCELLING.format(by=by), scene.now_us, Severity.NOTICE)
+    if verdict is not None and verdict.end is End.TIMED_OUT and verdict.problem is not None:
+        return draft.moved(Event.CANCEL_ASKED, scene.now_us, verdict.problem.message)
+    return draft
 
 
 def _running_on(scene: Scene, draft: Decision) -> Decision:
