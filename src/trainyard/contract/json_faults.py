@@ -17,9 +17,9 @@ _SHOWN_CHARACTERS = 100                         # of a refused value, in the tex
 class JsonFault:
     """One thing wrong.
 
-    `path` is where, in snake_case and below the root field: `job_spec.worker_pool_specs[0].replica_count`, empty for the
-    root itself. For a name that does not exist it is the message without it, as Google reports it. `description` is a
-    whole sentence. `field` is the path with the root field before it: `custom_job.job_spec.worker_pool_specs…`.
+    `path` is where, in snake_case and below the root field: `job_spec.worker_pool_specs[0].replica_count`, empty for
+    the root itself. For a name that does not exist it is the message without it, as Google reports it. `description`
+    is a whole sentence. `field` is the path with the root field before it: `custom_job.job_spec.worker_pool_specs…`.
     """
 
     path: str
@@ -27,7 +27,7 @@ class JsonFault:
     field: str = ""
 
 
-class JsonFaults(ValueError):  # noqa: N818 - it carries faults, and the edges know what to call them
+class JsonFaults(ValueError):
     """A request or a part of it is not JSON of its message. `faults` is never empty; the text has one fault a line."""
 
     def __init__(self, *faults: JsonFault) -> None:
@@ -42,22 +42,30 @@ class Findings(list[JsonFault]):
         super().__init__()
         self.root_field = root_field
 
-    def add(self, path: Path, description: str) -> None:
-        """Note a fault; `{at}` in its description becomes ` at '<field>'`."""
+    def add(self, path: Path, problem: str) -> None:
+        """Note a fault as `Invalid value at '<path>' <problem>`."""
         field = path_text(path)
-        below = f"{field}.".removeprefix(f"{self.root_field}.").removesuffix(".")
-        self.append(JsonFault(below, description.replace("{at}", f" at '{field}'" if field else "", 1), field))
+        self._append(field, f"Invalid value{_at(field)} {problem}")
 
     def add_invalid(self, path: Path, type_text: str, value: object) -> None:
         """The value is not of the field's type."""
         if path is None:
-            self.add(path, 'Invalid JSON payload received. Unknown name "": Root element must be a message.')
+            self._append("", 'Invalid JSON payload received. Unknown name "": Root element must be a message.')
         else:
-            self.add(path, f"Invalid value{{at}} ({type_text}), {shown(value)}")
+            self.add(path, f"({type_text}), {shown(value)}")
 
     def add_unknown(self, path: Path, name: str, why: str = "Cannot find field.") -> None:
         """The message at `path` has no such field, or cannot take it here."""
-        self.add(path, f"Invalid JSON payload received. Unknown name {{at}}: {why}".replace("{at}", f"{shown(name)}{{at}}"))
+        field = path_text(path)
+        self._append(field, f"Invalid JSON payload received. Unknown name {shown(name)}{_at(field)}: {why}")
+
+    def _append(self, field: str, description: str) -> None:
+        below = f"{field}.".removeprefix(f"{self.root_field}.").removesuffix(".")
+        self.append(JsonFault(below, description, field))
+
+
+def _at(field: str) -> str:
+    return f" at '{field}'" if field else ""
 
 
 def path_text(path: Path) -> str:

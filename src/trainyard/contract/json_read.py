@@ -1,7 +1,7 @@
 """JSON -> message by the rules of proto3 JSON: one reader per message type, compiled from its descriptor at first use.
 
-A reader checks everything and collects every fault with its path; only a faultless value becomes a message, built in one
-call from nested dictionaries. Readers refuse where leniency would be a guess: a field given in both spellings, two
+A reader checks everything and collects every fault with its path; only a faultless value becomes a message, built in
+one call from nested dictionaries. Readers refuse where leniency would be a guess: a field given in both spellings, two
 members of a oneof.
 """
 
@@ -23,7 +23,7 @@ from trainyard.contract.pool import message_class
 Deep = Callable[[Any, Path, Findings], Any]
 """Reads one value: keyword arguments of its message, or the message itself; worthless once a fault was added."""
 
-_SECOND = "Invalid value{{at}} (oneof), oneof field '{oneof}' is already set. Cannot set '{key}'"
+_SECOND = "(oneof), oneof field '{oneof}' is already set. Cannot set '{key}'"
 MAX_DEPTH = 100                                 # of values inside Struct and Any; protobuf itself goes no deeper
 
 
@@ -37,7 +37,7 @@ def parse(cls: type[Message], value: object, root_field: str = "") -> Message:
     result = reader(cls.DESCRIPTOR.full_name)(value, root, faults)
     if not faults:
         try:
-            return cls(**result) if type(result) is dict else result  # type: ignore[no-any-return]
+            return cls(**result) if type(result) is dict else result
         except UnicodeEncodeError:              # a lone surrogate; looked for only now, because looking costs
             _find_surrogates(value, root, faults)
     raise JsonFaults(*faults)
@@ -110,7 +110,7 @@ class Reader:
         return out
 
 
-def _slot(field: FieldDescriptor) -> Slot:
+def _slot(field: Any) -> Slot:
     entry = field.message_type
     if entry is not None and entry.GetOptions().map_entry:
         deep = partial(_map, entry.fields_by_name["key"], element(entry.fields_by_name["value"]))
@@ -122,7 +122,8 @@ def _slot(field: FieldDescriptor) -> Slot:
     return one._replace(oneof=oneof.name if oneof is not None and len(oneof.fields) > 1 else "")
 
 
-def element(field: FieldDescriptor) -> Slot:
+def element(field: Any) -> Slot:
+    """How one element of the field is read, or the field itself where it is not repeated."""
     if field.message_type is not None:
         name = field.message_type.full_name
         return Slot(field.name, None, reader(name), "", name == _VALUE, f"type.googleapis.com/{name}")
@@ -233,7 +234,7 @@ def _list_value(value: Any, path: Path, faults: Findings) -> Any:
 def _value(value: Any, path: Path, faults: Findings) -> Any:
     make: Any = message_class(_VALUE)
     if _too_deep(path):
-        faults.add(path, f"Invalid value{{at}}: nested deeper than {MAX_DEPTH} levels.")
+        faults.add(path, f"nested deeper than {MAX_DEPTH} levels.")
     elif type(value) is dict:
         return make(struct_value=_struct(value, path, faults))
     elif type(value) is list:

@@ -21,12 +21,14 @@ _WORDS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 
 
 def read_string(value: Any) -> str:
+    """A JSON string."""
     if type(value) is str:
         return value
     raise Refused
 
 
 def read_bool(value: Any) -> bool:
+    """JSON true or false."""
     if type(value) is bool:
         return value
     raise Refused
@@ -35,12 +37,10 @@ def read_bool(value: Any) -> bool:
 def read_integer(low: int, high: int, value: Any) -> int:
     """A number without a fraction (3, 3.0) or its decimal text ("3")."""
     if type(value) is not int:
-        if type(value) is str and _INTEGER.fullmatch(value):
-            value = int(value)
-        elif type(value) is float and value.is_integer():
-            value = int(value)
-        else:
+        text = type(value) is str and _INTEGER.fullmatch(value)
+        if not text and not (type(value) is float and value.is_integer()):
             raise Refused
+        value = int(value)
     if low <= value <= high:
         return value  # type: ignore[no-any-return]
     raise Refused

@@ -26,8 +26,8 @@ _TIMESTAMP = re.compile(
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-class Refused(Exception):  # noqa: N818 - never leaves the codec; who catches it says where and what in a JsonFault
-    """The JSON value is not of the field's type."""
+class Refused(Exception):
+    """The JSON value is not of the field's type; who catches it says where, and never lets it out of the codec."""
 
 
 def read_duration(text: object) -> tuple[int, int]:
@@ -93,12 +93,12 @@ def _fraction(nanos: int) -> str:
 
 
 def snake(name: str) -> str:
-    """displayName -> display_name; snake_case stays."""
+    """Write displayName as display_name; snake_case stays."""
     return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)
 
 
 def camel(name: str) -> str:
-    """display_name -> displayName."""
+    """Write display_name as displayName."""
     return re.sub(r"_([a-z0-9])", lambda letter: letter[1].upper(), name)
 
 

@@ -13,7 +13,7 @@ from functools import cache, partial
 from math import copysign, isfinite, isnan
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from trainyard.contract.json_text import camel, write_duration, write_timestamp
@@ -33,7 +33,7 @@ def writer(full_name: str, enums_as_ints: bool) -> Convert:
     return _compiled(message_class(full_name).DESCRIPTOR, enums_as_ints)
 
 
-def _compiled(descriptor: Descriptor, enums_as_ints: bool) -> Convert:
+def _compiled(descriptor: Any, enums_as_ints: bool) -> Convert:
     """A function with one straight line per field, as one would write it by hand for this type.
 
     Half the time of a loop over a table of fields: most of a loop's work is to find out what is the same at every call.
@@ -84,10 +84,10 @@ def _one(field: FieldDescriptor, enums_as_ints: bool) -> Convert | None:
     return _base64 if field.type == FieldDescriptor.TYPE_BYTES else None
 
 
-def _reaches(start: Descriptor, full_name: str) -> bool:
+def _reaches(start: Any, full_name: str) -> bool:
     """Whether a message of type `start` can hold, at any depth, one of type `full_name`."""
     seen: set[str] = set()
-    todo = [start]
+    todo: list[Any] = [start]
     while todo:
         inner = [field.message_type for field in todo.pop().fields if field.message_type is not None]
         todo += [descriptor for descriptor in inner if descriptor.full_name not in seen]

@@ -1,4 +1,4 @@
-"""The API's message classes, from a descriptor pool of our own, so that the official client may live in the same process.
+"""The API's message classes, from a descriptor pool of our own, so that the official client may live beside them.
 
 The default pool would refuse: both define google.cloud.aiplatform.v1.CustomJob. Loaded at the first use.
 """

@@ -19,16 +19,16 @@ from trainyard.contract.json_faults import Findings, JsonFaults
 from trainyard.contract.json_read import Reader, Slot, element, reader
 from trainyard.contract.json_text import Refused
 from trainyard.contract.operations import HttpRule, Operation, operations, versioned
-from trainyard.contract.pool import STORED_VERSION, message_class
+from trainyard.contract.pool import message_class
 from trainyard.contract.system_parameters import Query, is_system
+from trainyard.contract.versions import api_version
 
 
-
-class NoRoute(LookupError):  # noqa: N818 - named for what it says
+class NoRoute(LookupError):
     """No operation has this path."""
 
 
-class WrongMethod(LookupError):  # noqa: N818 - named for what it says
+class WrongMethod(LookupError):
     """The path exists, but not with this HTTP verb; `allowed` are the verbs that it has."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
@@ -51,11 +51,6 @@ class Match:
         return message_class(versioned(self.operation.request, api_version(self.version)))
 
 
-def api_version(prefix: str) -> str:
-    """The API version that a path prefix speaks: itself, or the stored one for `ui`, which only mixins answer to."""
-    return STORED_VERSION if prefix == "ui" else prefix
-
-
 @dataclass(frozen=True, slots=True)
 class _Route:
     pattern: re.Pattern[str]
@@ -65,7 +60,7 @@ class _Route:
 
 
 class Router:
-    """Finds operations by verb and path. Routes of one prefix and last word lie together, so a match tries but a few."""
+    """Finds operations by verb and path. Routes of one prefix and custom verb lie together."""
 
     def __init__(self, book: Iterable[Operation] | None = None) -> None:
         self._routes: dict[tuple[str, str], list[_Route]] = {}
@@ -122,8 +117,8 @@ def _custom_verb(path: str) -> str:
 def request_of(match: Match, query: Query, body: bytes) -> Message:
     """The request message of a matched call; raises JsonFaults with everything that is wrong in query and body.
 
-    A query parameter fills the field of its name (`a.b` goes inwards, a repeated field takes several), system parameters
-    are passed over. An empty body, `{}`, `""` and `null` are all a body without fields.
+    A query parameter fills the field of its name (`a.b` goes inwards, a repeated field takes several), system
+    parameters are passed over. An empty body, `{}`, `""` and `null` are all a body without fields.
     """
     cls = match.request_class
     faults = Findings(match.rule.body if match.rule.body != "*" else "")
@@ -156,10 +151,11 @@ def _body_fields(match: Match, cls: type[Message], body: bytes, faults: Findings
     if target == "*":
         return reader(cls.DESCRIPTOR.full_name)(value, None, faults) or {}
     if target:
-        inner = cls.DESCRIPTOR.fields_by_name[target].message_type.full_name
+        body_field: Any = cls.DESCRIPTOR.fields_by_name[target]
+        inner = body_field.message_type.full_name
         return {target: reader(inner)(value, (None, target), faults)}
     if value != {}:
-        faults.add(None, f"Invalid JSON payload received. {match.operation.method} takes no body.")
+        faults.add_unknown(None, "", f"{match.operation.method} takes no body.")
     return {}
 
 
@@ -184,7 +180,7 @@ def _bind(cls: type[Message], bound: set[str], fields: dict[str, Any], pair: tup
     if isinstance(one.deep, Reader):            # a message has no text
         return _cannot_bind(name, faults)
     if not field.is_repeated and slot.name in fields:
-        return faults.add_unknown(None, name, "Cannot bind query parameter. It is given twice, and the field is not repeated.")
+        return faults.add_unknown(None, name, "Cannot bind query parameter. It is given twice, but is not repeated.")
     value = _read_text(one, text, path, faults)
     fields[slot.name] = [*fields.get(slot.name, []), value] if field.is_repeated else value
     return None
@@ -205,7 +201,7 @@ def _read_text(one: Slot, text: str, path: Any, faults: Findings) -> Any:
         return one.deep(text, path, faults)
     value: Any = {"true": True, "false": False}.get(text, text) if one.type_text == "TYPE_BOOL" else text
     try:
-        return one.scalar(value)  # type: ignore[misc] - a slot without a deep reader has a scalar one
+        return one.scalar(value)
     except Refused:
         faults.add_invalid(path, one.type_text, text)
         return None

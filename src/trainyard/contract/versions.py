@@ -1,0 +1,67 @@
+"""One stored version, every served one: what comes in is widened, what goes out is narrowed to the caller's version.
+
+The versions of a message share their field numbers (a test asserts it), so the wire bytes of one are those of the other;
+what the narrower one lacks is dropped on the way, in both directions.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from google.protobuf.message import Message
+
+from trainyard.contract.pool import STORED_VERSION, message_class
+
+_VERSIONED = re.compile(r"(.*\bgoogle\.cloud\.aiplatform\.)(v1|v1beta1)(\..+)")
+_CARRIERS = {"google.longrunning.Operation", "google.longrunning.ListOperationsResponse"}
+
+
+def api_version(prefix: str) -> str:
+    """The API version that a path prefix speaks: itself, or the stored one for `ui`, which only mixins answer to."""
+    return STORED_VERSION if prefix == "ui" else prefix
+
+
+def widen(message: Message) -> Message:
+    """The same message in the stored version. Fields that its own version does not know stay unknown, and are dropped."""
+    return narrow(message, STORED_VERSION)
+
+
+def narrow(message: Message, version: str) -> Message:
+    """The same message in `version` (`v1`, `v1beta1`, or `ui` for the stored one).
+
+    Messages without a version (operations, locations) are returned as they are, but for the contents of an operation's
+    `metadata` and `response`: their types follow the version.
+    """
+    version = api_version(version)
+    name = message.DESCRIPTOR.full_name
+    if name in _CARRIERS:
+        return _retyped(message, version)
+    target = _in_version(name, version)
+    return message if target == name else _converted(message, target)
+
+
+def _in_version(name: str, version: str) -> str:
+    return _VERSIONED.sub(rf"\g<1>{version}\g<3>", name)
+
+
+def _converted(message: Message, full_name: str) -> Message:
+    known = type(message)()
+    known.CopyFrom(message)
+    known.DiscardUnknownFields()        # else a newer field in an older message would come to life by widening
+    result = message_class(full_name).FromString(known.SerializeToString())
+    result.DiscardUnknownFields()
+    return result
+
+
+def _retyped(message: Any, version: str) -> Message:
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for operation in copy.operations if hasattr(copy, "operations") else [copy]:
+        for part in (operation.metadata, operation.response):
+            target = _in_version(part.type_url, version)
+            if target != part.type_url:
+                content = message_class(part.type_url.rpartition("/")[2]).FromString(part.value)
+                part.value = _converted(content, target.rpartition("/")[2]).SerializeToString()
+                part.type_url = target
+    return copy  # type: ignore[no-any-return]
