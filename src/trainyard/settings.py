@@ -20,7 +20,7 @@ from typing import Any, Final
 FILE_NAME: Final = "settings.toml"
 PREFIX: Final = "TRAINYARD_"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
-ACCELERATORS: Final = ("optional", "required")
+TOKENS_NAME: Final = "tokens"
 
 
 class BadSetting(Exception):
@@ -54,26 +54,59 @@ def _at_least(least: float) -> Callable[[float], str]:
     return lambda value: "" if least <= value < math.inf else f"it is a number of at least {least:g}"
 
 
+def _port_range(value: str) -> str:
+    first, dash, last = value.partition("-")
+    if dash and first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535:
+        return ""
+    return "a range of ports is two numbers from 1024 to 65535, such as 20000-29999"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What `trainyard serve` was told. Durations are in seconds, sizes in bytes."""
 
     data_dir: Path = _setting(
-        Path(), "Directory of all state: store, logs, runs, buckets, environments. Without it $XDG_DATA_HOME/trainyard, "
-        "or ~/.local/share/trainyard.", file=False)
+        Path(),
+        "Directory of all state: store, logs, runs, buckets, environments. Without it $XDG_DATA_HOME/trainyard, "
+        "or ~/.local/share/trainyard.",
+        file=False,
+    )
     host: str = _setting("127.0.0.1", "Address to listen on; loopback only.", _loopback)
     port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", _port)
     grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", _port)
     log_level: str = _setting("info", f"What is written to stderr: {', '.join(LOG_LEVELS)}.", _one_of(*LOG_LEVELS))
+    auth: bool = _setting(
+        False,
+        f"Serve only who presents a token of <data-dir>/{TOKENS_NAME}; where there is none yet, one is made and shown.",
+    )
     replicas: int = _setting(
-        0, "How many replicas run at the same time; 0 means four per core, at least eight.", _at_least(0))
+        0, "How many replicas run at the same time; 0 means four per core, at least eight.", _at_least(0)
+    )
+    replica_ports: str = _setting(
+        "20000-29999", "Range of ports from which every replica gets one of its own.", _port_range
+    )
     accelerators: str = _setting(
-        "optional", "Whether a job that asks for GPUs runs without them where there are none (optional) or fails (required).",
-        _one_of(*ACCELERATORS))
-    stop_grace: float = _setting(
-        30.0, "Seconds between SIGTERM and SIGKILL when replicas are stopped.", _at_least(0))
-    drain: float = _setting(
-        10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
+        "optional",
+        "Whether a job that asks for GPUs runs without them where there are none (optional) or fails (required).",
+        _one_of("optional", "required"),
+    )
+    prebuilt: str = _setting(
+        "environment",
+        "What stands in for Google's prebuilt images: an environment with their framework (environment), or what is "
+        "installed on this machine (host).",
+        _one_of("environment", "host"),
+    )
+    machine_types: str = _setting(
+        "known",
+        "Whether a machine type that the original does not have is refused (known) or taken as it is (any).",
+        _one_of("known", "any"),
+    )
+    stderr_severity: str = _setting(
+        "ERROR",
+        "Severity of text on stderr: as the original has it (ERROR), or by what it looks like (auto).",
+        _one_of("ERROR", "auto"),
+    )
+    drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
 
     @classmethod
     def load(cls, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -85,10 +118,10 @@ class Settings:
         given = {name: value for name, value in flags.items() if value is not None}
         from_environment = _from_environment(environment, known)
         data_dir = Path(given.get("data_dir") or from_environment.get("data_dir") or default_data_dir(environment))
-        data_dir = Path(os.path.abspath(data_dir.expanduser()))      # noqa: PTH100 - a path that does not exist yet, links kept
+        data_dir = Path(os.path.abspath(data_dir.expanduser()))  # noqa: PTH100 - a path that does not exist yet, links kept
         merged = {**_from_file(data_dir / FILE_NAME, known), **from_environment, **given, "data_dir": data_dir}
-        for name in given:
-            _check(known[name], given[name], f"--{name.replace('_', '-')}")
+        for name, value in given.items():
+            _check(known[name], value, f"--{name.replace('_', '-')}")
         return cls(**merged)
 
 
@@ -96,7 +129,7 @@ def default_data_dir(environment: Mapping[str, str]) -> Path:
     """Where state lies when nobody says (XDG Base Directory Specification): ~/.local/share/trainyard."""
     base = environment.get("XDG_DATA_HOME") or ""
     if not base.startswith("/"):
-        base = os.path.join(environment.get("HOME") or "~", ".local", "share")      # noqa: PTH118 - expanded by the caller
+        base = os.path.join(environment.get("HOME") or "~", ".local", "share")  # noqa: PTH118 - expanded by the caller
     return Path(base) / "trainyard"
 
 
@@ -114,8 +147,8 @@ def _from_text(each: Field[Any], text: str, place: str) -> Any:
     """A value written as text: a variable holds nothing else."""
     kind = _kind(each)
     try:
-        return kind(text)
-    except ValueError:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
         raise BadSetting(f"{place} is {text!r}, which is not {_KIND_NAMES[kind]}.") from None
 
 
@@ -130,18 +163,22 @@ def _from_file(path: Path, known: Mapping[str, Field[Any]]) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise BadSetting(f"{path} is not TOML: {error}.") from None
     allowed = {name: each for name, each in known.items() if each.metadata["file"]}
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in table.items():
         place = f"{path}, line {_line_of(text, name)}: {name}"
         if name not in allowed:
             raise BadSetting(f"{place} is no setting{_nearest(name, allowed, known)}.")
-        kind = _kind(allowed[name])
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            raise BadSetting(f"{place} is {value!r}, which is not {_KIND_NAMES[kind]}.")
-        found[name] = _check(allowed[name], value, place)
+        found[name] = _check(allowed[name], _typed(value, _kind(allowed[name]), place), place)
     return found
+
+
+def _typed(value: Any, kind: type, place: str) -> Any:
+    """A value of TOML's own types; a whole number will do for any number, but true is none."""
+    if type(value) is kind:
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    raise BadSetting(f"{place} is {value!r}, which is not {_KIND_NAMES[kind]}.")
 
 
 def _check(each: Field[Any], value: Any, place: str) -> Any:
@@ -165,9 +202,20 @@ def _line_of(text: str, key: str) -> int:
     return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
 
 
-_KIND_NAMES: Final[Mapping[type, str]] = {int: "a whole number", float: "a number", str: "text", Path: "a path"}
+_KIND_NAMES: Final[Mapping[type, str]] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+}
 _KINDS: Final[Mapping[str, type]] = {
-    "int": int, "int | None": int, "float": float, "str": str, "Path": Path,
+    "bool": bool,
+    "int": int,
+    "int | None": int,
+    "float": float,
+    "str": str,
+    "Path": Path,
 }
 
 

@@ -31,10 +31,10 @@ def test_xdg_moves_the_data(tmp_path: Path) -> None:
 
 def test_flags_win_over_variables_over_the_file(tmp_path: Path) -> None:
     """Each source overrides the one below it, setting by setting."""
-    write(tmp_path, 'port = 1\nstop_grace = 5\nlog_level = "debug"\n')
-    environment = {"TRAINYARD_PORT": "2", "TRAINYARD_STOP_GRACE": "6.5", "TRAINYARD_DATA_DIR": str(tmp_path)}
+    write(tmp_path, 'port = 1\ndrain = 5\nlog_level = "debug"\n')
+    environment = {"TRAINYARD_PORT": "2", "TRAINYARD_DRAIN": "6.5", "TRAINYARD_DATA_DIR": str(tmp_path)}
     settings = Settings.load({"port": 3, "grpc_port": None}, environment)
-    assert (settings.port, settings.stop_grace, settings.log_level, settings.grpc_port) == (3, 6.5, "debug", None)
+    assert (settings.port, settings.drain, settings.log_level, settings.grpc_port) == (3, 6.5, "debug", None)
 
 
 def test_a_relative_data_dir_becomes_absolute() -> None:
@@ -47,13 +47,16 @@ def test_a_relative_data_dir_becomes_absolute() -> None:
     [
         ('host = "127.0.0.1"\nprot = 3\n', "line 2: prot is no setting; did you mean port?"),
         ("zzz = 1\n", "line 1: zzz is no setting; there are "),
-        ("data_dir = '/x'\n", "line 1: data_dir is no setting of this file; give it as --data-dir or TRAINYARD_DATA_DIR"),
+        (
+            "data_dir = '/x'\n",
+            "line 1: data_dir is no setting of this file; give it as --data-dir or TRAINYARD_DATA_DIR",
+        ),
         ('\n\nport = "8470"\n', "line 3: port is '8470', which is not a whole number"),
         ("port = true\n", "port is True, which is not a whole number"),
         ("port = 70000\n", "port is 70000: a port is a number from 0"),
         ("[port]\nx = 1\n", "line 1: port is {'x': 1}, which is not a whole number"),
         ("port = \n", "is not TOML: Invalid value (at line 1, column 8)"),
-        ("stop_grace = nan\n", "stop_grace is nan: it is a number of at least 0"),
+        ("drain = nan\n", "drain is nan: it is a number of at least 0"),
         ('accelerators = "maybe"\n', "choose one of optional, required"),
     ],
 )
@@ -113,7 +116,7 @@ def test_settings_do_not_change(tmp_path: Path) -> None:
     """One frozen object, read by all."""
     settings = Settings.load({"data_dir": tmp_path}, {})
     with pytest.raises(FrozenInstanceError):
-        settings.port = 1      # type: ignore[misc]  # the point of the test
+        settings.port = 1  # type: ignore[misc]  # the point of the test
 
 
 def test_the_page_tells_every_setting() -> None:

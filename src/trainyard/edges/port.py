@@ -61,7 +61,7 @@ class FirstBytes(asyncio.Protocol):
         self._port = port
         self._seen = b""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:      # type: ignore[override]  # TCP's are never less
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP's are never less
         """Start the clock: who opens a connection has a few seconds to say something."""
         self._transport = transport
         self._port.waiting.add(self)
@@ -143,7 +143,7 @@ class End(asyncio.Protocol):
         self._splice = splice
         self.transport: asyncio.Transport | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:      # type: ignore[override]  # a socket's are never less
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a socket's are never less
         """The gRPC server has accepted."""
         self.transport = transport
 

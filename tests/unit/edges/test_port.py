@@ -20,7 +20,7 @@ class Shout(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.transport.write(data.upper())      # type: ignore[attr-defined]  # a Transport, as every TCP connection
+        self.transport.write(data.upper())  # type: ignore[attr-defined]  # a Transport, as every TCP connection
 
 
 class Backend:
@@ -45,7 +45,9 @@ class Backend:
 
 
 @contextlib.asynccontextmanager
-async def running(backend: Backend, connect: Callable[..., Awaitable[object]] | None = None) -> AsyncIterator[tuple[Port, int]]:
+async def running(
+    backend: Backend, connect: Callable[..., Awaitable[object]] | None = None
+) -> AsyncIterator[tuple[Port, int]]:
     """A port before a backend; gives the port and its number."""
     inner = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
     address = inner.sockets[0].getsockname()
@@ -79,25 +81,30 @@ async def talk(number: int, *pieces: bytes, expect: int) -> bytes:
 
 def test_http1_goes_to_the_http_protocol() -> None:
     """What does not begin as HTTP/2 reaches the HTTP/1 protocol with not a byte missing."""
+
     async def story() -> None:
         async with running(Backend()) as (_, number):
             assert await talk(number, b"get / http/1.0\r\n", expect=16) == b"GET / HTTP/1.0\r\n"
             assert await talk(number, b"PR", b"OPFIND / x", expect=12) == b"PROPFIND / X"
+
     uvloop.run(story())
 
 
 @pytest.mark.parametrize("cut", [1, 3, 14, 23])
 def test_a_preface_in_pieces_is_still_a_preface(cut: int) -> None:
     """Wherever the network cuts the preface, the connection is joined to the gRPC server and nothing is lost."""
+
     async def story() -> None:
         async with running(Backend()) as (_, number):
             hello = HTTP2_PREFACE + b"settings"
             assert await talk(number, hello[:cut], hello[cut:], expect=len(hello)) == hello
+
     uvloop.run(story())
 
 
 def test_pressure_is_passed_on() -> None:
     """While the gRPC server does not read, the client is slowed down instead of our memory growing."""
+
     async def story() -> None:
         backend = Backend()
         async with running(backend) as (_, number):
@@ -114,11 +121,13 @@ def test_pressure_is_passed_on() -> None:
             while got < total + len(HTTP2_PREFACE):
                 got += len(await asyncio.wait_for(reader.read(1 << 20), 10))
             writer.close()
+
     uvloop.run(story())
 
 
 def test_a_silent_client_is_let_go() -> None:
     """Who opens a connection and says nothing, or half a preface, is disconnected after a while."""
+
     async def story() -> None:
         async with running(Backend()) as (port, number):
             port.first_bytes_seconds = 0.05
@@ -128,11 +137,13 @@ def test_a_silent_client_is_let_go() -> None:
                 assert await asyncio.wait_for(reader.read(), 5) == b""
                 writer.close()
             assert not port.waiting
+
     uvloop.run(story())
 
 
 def test_scanners_leave_nothing_behind() -> None:
     """Connections that close at once, before or after the preface, leave no splice and no timer."""
+
     async def story() -> None:
         async with running(Backend()) as (port, number):
             for words in (b"", b"P", HTTP2_PREFACE, HTTP2_PREFACE + b"x" * 100):
@@ -147,11 +158,13 @@ def test_scanners_leave_nothing_behind() -> None:
             assert not port.waiting
             assert not port.spliced
             assert await talk(number, b"still there", expect=11) == b"STILL THERE"
+
     uvloop.run(story())
 
 
 def test_a_grpc_server_that_cannot_start_costs_only_its_caller(caplog: pytest.LogCaptureFixture) -> None:
     """If the gRPC server is not to be had, HTTP/2 clients are disconnected, the log says why, and HTTP/1 goes on."""
+
     async def fail(make: object) -> object:
         raise OSError("no grpc today")
 
@@ -163,5 +176,6 @@ def test_a_grpc_server_that_cannot_start_costs_only_its_caller(caplog: pytest.Lo
             writer.close()
             assert not port.spliced
             assert await talk(number, b"ok", expect=2) == b"OK"
+
     uvloop.run(story())
     assert "no grpc today" in caplog.text

@@ -18,12 +18,16 @@ def refuse_foreign_page(headers: Mapping[str, str], port: int | None) -> None:
     """Raise PermissionDenied for a request that a page of another origin makes a browser send."""
     origin = headers.get("origin")
     if origin is not None and not _is_ours(origin, port):
-        raise PermissionDenied(f"Requests made by web pages of {origin} are not served; only pages of this service are.")
+        raise PermissionDenied(
+            f"Requests made by web pages of {origin} are not served; only pages of this service are."
+        )
     if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
         raise PermissionDenied("Requests made by web pages of other sites are not served.")
     browser = origin is not None or "sec-fetch-site" in headers or headers.get("user-agent", "").startswith("Mozilla/")
     if browser and not _is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname):
-        raise PermissionDenied(f"Browsers reach this service as localhost or 127.0.0.1, not as {headers.get('host')!r}.")
+        raise PermissionDenied(
+            f"Browsers reach this service as localhost or 127.0.0.1, not as {headers.get('host')!r}."
+        )
 
 
 def _is_ours(origin: str, port: int | None) -> bool:

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
+from trainyard.contract.system_parameters import Query, SystemParameters, read_query, system_parameters
 from trainyard.core.errors import Code
 
 MOST_BODY_BYTES: Final = 8 * 1024 * 1024
@@ -47,6 +47,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self.started = False
+        self.written = 0
 
     @cached_property
     def headers(self) -> dict[str, str]:
@@ -67,14 +68,14 @@ class Exchange:
         return raw.decode("latin-1")
 
     @cached_property
-    def query(self) -> list[tuple[str, str]]:
-        """The query's pairs in order, decoded."""
-        text = self.scope["query_string"].decode("latin-1")
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=1000) if text else []
+    def query(self) -> Query:
+        """The query's pairs in order, decoded; raises JsonFaults."""
+        return read_query(self.scope["query_string"].decode("latin-1"))
 
-    def parameter(self, *names: str) -> str | None:
-        """The last value of a query parameter under any of its names."""
-        return next((value for name, value in reversed(self.query) if name in names), None)
+    @cached_property
+    def system(self) -> SystemParameters:
+        """How the answer is to look; raises JsonFaults."""
+        return system_parameters(self.query, self.headers.get("x-goog-fieldmask", ""))
 
     async def body(self) -> bytes:
         """The whole request body, decompressed. Raises Refusal, or Disconnected."""
@@ -112,6 +113,7 @@ class Exchange:
 
     async def write(self, piece: bytes) -> None:
         """One piece of the body; waits while the client is slower than we are."""
+        self.written += len(piece)
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def finish(self) -> None:

@@ -16,11 +16,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from trainyard.core.errors import Code
-from trainyard.edges.rest.envelope import error_body
+from trainyard.edges.faults import error_body
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 REQUEST_SECONDS: Final = 60.0
-KEEP_ALIVE_SECONDS: Final = 180      # longer than any client's pool keeps a connection: we are never the first to hang up
+KEEP_ALIVE_SECONDS: Final = 180  # longer than any client's pool keeps a connection: we are never the first to hang up
 
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
@@ -35,7 +35,7 @@ class Connections(ServerState):
         super().__init__()
 
     @property
-    def default_headers(self) -> list[tuple[bytes, bytes]]:     # type: ignore[override]  # an attribute there, made when read here
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
         """The Date header (RFC 9110, 6.6.1), made at most once a second."""
         second = int(time.time())
         if second != self._second:
@@ -90,7 +90,7 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = True
         super().on_message_complete()
 
-    def eof_received(self) -> bool:      # type: ignore[override]  # asyncio.Protocol allows a bool, uvicorn returns none
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio.Protocol allows a bool, uvicorn returns none
         """A client that has said all it wants (`nc -N`) still gets its answer; one that left a stream is gone."""
         self._disarm()
         cycle = self.cycle
@@ -137,10 +137,16 @@ class HttpConnection(HttpToolsProtocol):
 def connection_factory(app: App, connections: Connections) -> Callable[[], HttpConnection]:
     """What makes the protocol for each new client of `app`."""
     config = Config(
-        app, http=HttpConnection, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
-        proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        app,
+        http=HttpConnection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     config.load()
     return lambda: HttpConnection(config, connections, {})
-
-

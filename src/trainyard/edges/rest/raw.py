@@ -37,7 +37,7 @@ async def send_files(exchange: Exchange, paths: Sequence[str]) -> None:
 def size_of(path: str) -> int:
     """Its size now; 0 where it has not been made yet."""
     try:
-        return os.stat(path).st_size       # noqa: PTH116 - paths are text from the log book
+        return os.stat(path).st_size  # noqa: PTH116 - paths are text from the log book
     except FileNotFoundError:
         return 0
 
@@ -76,7 +76,7 @@ async def _send_pieces(exchange: Exchange, pieces: Iterator[tuple[str, int, int]
     gone = asyncio.ensure_future(exchange.gone())
     try:
         for path, offset, length in pieces:
-            with open(path, "rb", buffering=0) as file:      # noqa: PTH123, ASYNC230 - opening is no slower than a stat
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123, ASYNC230 - opening is no slower than a stat
                 while length and not gone.done():
                     data = await loop.run_in_executor(None, os.pread, file.fileno(), min(CHUNK_BYTES, length), offset)
                     if not data:

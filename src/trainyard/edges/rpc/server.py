@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -16,8 +15,8 @@ import grpc.aio
 
 from trainyard.contract.operations import Operation, operations, versioned
 from trainyard.contract.pool import message_class
-from trainyard.core.errors import ApiError, Internal
-from trainyard.edges.rpc.status import status_bytes
+from trainyard.core.errors import ApiError
+from trainyard.edges.faults import status_bytes, unforeseen
 
 MOST_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 UNVERSIONED: Final = "v1"
@@ -38,7 +37,7 @@ class RpcServer:
             options=[
                 ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),               # two servers on one port must be an error, not a lottery
+                ("grpc.so_reuseport", 0),  # two servers on one port must be an error, not a lottery
             ],
         )
         self._server.add_generic_rpc_handlers((_Handlers(call),))
@@ -60,7 +59,7 @@ class RpcServer:
         await self._server.stop(grace_seconds)
 
 
-class _Handlers(grpc.GenericRpcHandler):      # type: ignore[misc]  # grpcio has no types
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
     """One unary handler per method and version, by its full path."""
 
     def __init__(self, call: Call) -> None:
@@ -91,9 +90,7 @@ def _handler(call: Call, operation: Operation, version: str) -> grpc.RpcMethodHa
         except asyncio.CancelledError:
             raise
         except Exception:
-            mark = secrets.token_hex(6)
-            log.exception("%s %s failed; told the caller error id %s", operation.method, version, mark)
-            failure = Internal(f"The service failed; its log has the reason under error id {mark}.")
+            failure = unforeseen(f"{operation.method} ({version})", log)
         details = (("grpc-status-details-bin", status_bytes(failure)),)
         return await context.abort(_CODES[int(failure.code)], failure.message, details)
 

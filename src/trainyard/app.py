@@ -1,0 +1,259 @@
+"""The composition root: the one module that knows every name, and the order in which things come up and go down.
+
+Up: address, store, executor, controller, edges; ready only when all of them are. Down: nobody new is let in, what was
+begun is finished, state is let go of last. Jobs go on running meanwhile and afterwards (law 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+from trainyard import __version__, executors, kinds, stores
+from trainyard.contract.operations import Operation
+from trainyard.contract.transcoding import Router
+from trainyard.control.loop import Controller
+from trainyard.core.clock import rfc3339
+from trainyard.core.ids import TimeOrderedIds
+from trainyard.edges.port import Port
+from trainyard.edges.rest.app import RestApp
+from trainyard.edges.rest.follow import Streams
+from trainyard.edges.rest.http1 import Connections, connection_factory
+from trainyard.edges.rest.own_routes import OwnRoutes
+from trainyard.edges.rpc.lazy import LazyRpc
+from trainyard.executor import Executor
+from trainyard.kind import Kind
+from trainyard.kinds.machines import Machines
+from trainyard.service.access import Access, Caller, OpenAccess, new_token, read_tokens
+from trainyard.service.dispatch import Service
+from trainyard.settings import TOKENS_NAME, Settings
+from trainyard.store import Narrated, Store
+from trainyard.stores.log_files.book import FileLogBook
+
+POLL_SECONDS: Final = 0.02
+
+log = logging.getLogger("trainyard.app")
+
+
+class CannotServe(Exception):
+    """The service cannot come up; the message says what is in the way and what to do."""
+
+
+class SystemClock:
+    """The real clock."""
+
+    def now_us(self) -> int:
+        """Microseconds since the Unix epoch."""
+        return time.time_ns() // 1000
+
+    def steady_us(self) -> int:
+        """Microseconds since the machine started."""
+        return time.monotonic_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the service is reached."""
+
+    host: str
+    port: int
+    grpc_port: int | None
+
+    @property
+    def url(self) -> str:
+        """The REST endpoint that clients are given."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The service without its edges."""
+
+    store: Store
+    executor: Executor
+    controller: Controller
+    service: Service
+
+
+async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addresses], None]) -> None:
+    """Come up, call `ready`, stay until `stop` is set, go down. Raises CannotServe, StoreError, BadTokenFile, Unavailable."""
+    listener = bind(settings.host, settings.port)
+    with contextlib.closing(listener):
+        async with running(settings) as inside, listening(settings, inside, listener) as addresses:
+            ready(addresses)
+            gc.collect()
+            gc.freeze()  # what is here now stays to the end; no collection need look at it again
+            await stop.wait()
+            log.info("stopping; jobs that run go on running")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket of our own on the address, not listening yet. Raises CannotServe."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not a reason to wait for old connections
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise CannotServe(_in_the_way(host, port, "--port", error.strerror)) from None
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Inside]:
+    """Everything but the edges, brought up and down in order."""
+    clock = SystemClock()
+    access = await asyncio.to_thread(_access, settings) if settings.auth else OpenAccess()
+    os.umask(0o077)  # what we write is its owner's alone
+    store: Store = await import_module(stores.BUILT_IN["sqlite"]).open_store(settings.data_dir, clock)
+    try:
+        executor = await _executor(settings, clock)
+        known = _kinds(settings)
+        controller = Controller(store, known, executor, clock)
+        control = asyncio.create_task(controller.run(), name="controller")
+        control.add_done_callback(_controller_ended)
+        try:
+            service = Service(
+                desk=store,
+                logbook=FileLogBook(settings.data_dir / "logs", _narration(store), settings.stderr_severity),
+                kinds=known.values(),
+                clock=clock,
+                ids=TimeOrderedIds(clock, store.largest_id),
+                access=access,
+            )
+            yield Inside(store, executor, controller, service)
+        finally:
+            control.cancel()
+            await asyncio.gather(control, return_exceptions=True)
+            await executor.close()
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def listening(settings: Settings, inside: Inside, listener: socket.socket) -> AsyncIterator[Addresses]:
+    """The edges over `inside`, on their ports; at the end requests under way get settings.drain seconds."""
+    streams, connections = Streams(), Connections()
+    rpc = LazyRpc(_rpc_call(inside.service))
+    grpc_port = await _own_grpc_port(rpc, settings)
+    own = OwnRoutes(inside.service.insight, inside.service.follower, _health(inside), streams)
+    app = RestApp(inside.service, own, Router())
+    port = Port(connection_factory(app, connections), rpc.connect)
+    await port.listen(listener)
+    try:
+        yield Addresses(settings.host, listener.getsockname()[1], grpc_port)
+    finally:
+        port.stop_listening()
+        streams.stop()
+        connections.shut_down()
+        await asyncio.gather(rpc.stop(settings.drain), _quiet(connections, settings.drain))
+        port.cut()
+
+
+async def _quiet(connections: Connections, seconds: float) -> None:
+    """Until every request under way is answered, or the time is up and they are cut off."""
+    deadline = time.monotonic() + seconds
+    while connections.tasks and time.monotonic() < deadline:
+        await asyncio.sleep(POLL_SECONDS)
+    for task in list(connections.tasks):
+        task.cancel()
+    for connection in list(connections.connections):
+        connection.transport.close()
+    await asyncio.sleep(0)
+
+
+async def _executor(settings: Settings, clock: SystemClock) -> Executor:
+    module = import_module(executors.BUILT_IN["local"])
+    environments = import_module("trainyard.executors.local.environments")
+    first, last = map(int, settings.replica_ports.split("-"))
+    options = module.LocalOptions(
+        replicas=settings.replicas,
+        ports=range(first, last + 1),
+        accelerators=settings.accelerators,
+        prepared=environments.Options(prebuilt="host") if settings.prebuilt == "host" else None,
+    )
+    executor: Executor = await module.open_executor(settings.data_dir, clock, options)
+    return executor
+
+
+def _kinds(settings: Settings) -> Mapping[str, Kind]:
+    machines = Machines.known(allow_any=settings.machine_types == "any")
+    return {collection: import_module(module).CustomJobKind(machines) for collection, module in kinds.BUILT_IN.items()}
+
+
+def _access(settings: Settings) -> Access:
+    """The holders of tokens. Where there are none yet, the first one is made and shown, this once."""
+    path = settings.data_dir / TOKENS_NAME
+    if not path.exists():
+        token, line = new_token("owner")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - by descriptor
+            file.write(line)
+        log.warning("made a first token; it is shown only now: %s (its hash is in %s)", token, path)
+    return read_tokens(path)
+
+
+def _narration(store: Store) -> Callable[[int, int], Sequence[Narrated]]:
+    def narration(job_id: int, after_seq: int) -> Sequence[Narrated]:
+        job = store.find(job_id)
+        return store.narration(job.name, after_seq) if job is not None else ()
+
+    return narration
+
+
+def _rpc_call(service: Service) -> Callable[[Operation, str, Any, Mapping[str, str]], Awaitable[Any]]:
+    async def call(operation: Operation, version: str, request: Any, metadata: Mapping[str, str]) -> Any:
+        caller: Caller = service.access.identify(metadata.get("authorization", ""), metadata.get("x-goog-api-key", ""))
+        return await service.call(operation, version, request, caller)
+
+    return call
+
+
+def _health(inside: Inside) -> Callable[[], dict[str, Any]]:
+    started = rfc3339(SystemClock().now_us())
+    boot = secrets.token_hex(8)
+
+    def health() -> dict[str, Any]:
+        problems = inside.controller.problems()
+        return {
+            "status": "degraded" if problems else "ok",
+            "problems": list(problems),
+            "version": __version__,
+            "startTime": started,
+            "instance": boot,
+            "pid": os.getpid(),
+        }
+
+    return health
+
+
+async def _own_grpc_port(rpc: LazyRpc, settings: Settings) -> int | None:
+    if settings.grpc_port is None:
+        return None
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        return await rpc.start(f"{host}:{settings.grpc_port}")
+    except OSError:
+        raise CannotServe(_in_the_way(settings.host, settings.grpc_port, "--grpc-port", "it is taken")) from None
+
+
+def _in_the_way(host: str, port: int, flag: str, why: str | None) -> str:
+    return f"Cannot listen on {host} port {port}: {why}. Stop what listens there, or choose another {flag} (0 takes a free one)."
+
+
+def _controller_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical(
+            "the controller has ended; jobs do not go on until the service is restarted", exc_info=task.exception()
+        )

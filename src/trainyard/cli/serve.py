@@ -1,0 +1,123 @@
+"""`trainyard serve`: the one command that runs the service in its own process; the rest are clients.
+
+Ends with 0 when asked to stop, 2 when it was told something that it cannot do, 1 when something is in the way; and
+then with one sentence on stderr, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `trainyard serve`; each is a field of settings.Settings, and None where it is not given."""
+    flag = parser.add_argument
+    flag("--host", help="address to listen on, loopback only (127.0.0.1)")
+    flag("--port", type=int, metavar="N", help="port of REST and gRPC; 0 takes a free one (8470)")
+    flag("--grpc-port", type=int, metavar="N", help="one more port, for gRPC alone")
+    flag("--data-dir", metavar="DIR", help="where all state lies (~/.local/share/trainyard)")
+    flag("--auth", action="store_true", default=None, help="serve only holders of a token listed in DIR/tokens")
+    flag("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+    flag("--replicas", type=int, metavar="N", help="how many replicas run at once (four per core, at least eight)")
+    flag("--replica-ports", metavar="A-B", help="ports that replicas get (20000-29999)")
+    flag(
+        "--accelerators", metavar="WHICH", help="jobs asking for GPUs that are not there: optional runs, required fails"
+    )
+    flag("--prebuilt", metavar="WHICH", help="what stands in for prebuilt images: environment or host")
+    flag(
+        "--machine-types", metavar="WHICH", help="known refuses machine types that Google does not have, any takes them"
+    )
+    flag("--stderr-severity", metavar="WHICH", help="severity of text on stderr: ERROR or auto")
+    flag("--drain", type=float, metavar="SECONDS", help="how long requests under way get when the service stops")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    import os
+
+    from trainyard.settings import BadSetting, Settings
+
+    names = (
+        "host",
+        "port",
+        "grpc_port",
+        "data_dir",
+        "auth",
+        "log_level",
+        "replicas",
+        "replica_ports",
+        "accelerators",
+        "prebuilt",
+        "machine_types",
+        "stderr_severity",
+        "drain",
+    )
+    try:
+        settings = Settings.load({name: getattr(args, name) for name in names}, os.environ)
+    except BadSetting as error:
+        return _sorry(str(error), USAGE)
+    return _serve(settings)
+
+
+def _serve(settings: Any) -> int:
+    import uvloop
+
+    from trainyard.app import CannotServe
+    from trainyard.core.errors import ApiError
+    from trainyard.service.access import BadTokenFile
+    from trainyard.store import StoreError
+
+    _log_to_stderr(settings.log_level)
+    try:
+        uvloop.run(_main(settings))
+    except (CannotServe, StoreError, BadTokenFile) as error:
+        return _sorry(str(error), IN_THE_WAY)
+    except ApiError as error:
+        return _sorry(error.message, IN_THE_WAY)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _sorry(f"The operating system refuses: {error.strerror or error}{where}.", IN_THE_WAY)
+    return STOPPED
+
+
+async def _main(settings: Any) -> None:
+    import asyncio
+    import signal
+
+    from trainyard import __version__
+    from trainyard.app import Addresses, serve
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def ready(at: Addresses) -> None:
+        own = f", gRPC also on {at.host}:{at.grpc_port}" if at.grpc_port else ""
+        print(f"trainyard {__version__} ready: {at.url} (REST and gRPC{own}), data in {settings.data_dir}", flush=True)
+
+    await serve(settings, stop, ready)
+
+
+def _log_to_stderr(level: str) -> None:
+    """One short line per event: time, level, part, sentence. Nothing here ever sees an Authorization header."""
+    import logging
+    import time
+
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.raiseExceptions = False  # a full disk under stderr must not end in more writing to it
+    logging.basicConfig(handlers=[handler], level=level.upper())
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _sorry(sentence: str, code: int) -> int:
+    print(f"trainyard serve: {sentence}", file=sys.stderr)
+    return code

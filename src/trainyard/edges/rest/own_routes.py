@@ -1,0 +1,109 @@
+"""What the original does not have, under /trainyard/v1: health, explanations, logs (docs/adr/0005)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote
+
+from trainyard.contract.codec import write_json
+from trainyard.contract.system_parameters import is_system
+from trainyard.core.errors import Code, FieldViolation, InvalidArgument
+from trainyard.edges.rest.exchange import Exchange, Refusal
+from trainyard.edges.rest.follow import Streams
+from trainyard.edges.rest.raw import send_files
+from trainyard.service.access import Caller
+from trainyard.service.following import Follower
+from trainyard.service.insight import Insight
+
+PREFIX: Final = "/trainyard/v1/"
+_JOB: Final = r"(?P<name>projects/[^/]+/locations/[^/]+/[^/]+/[^/:]+)"
+_EXPLAIN: Final = re.compile(_JOB + r":explain\Z")
+_LOGS: Final = re.compile(_JOB + r"/logs\Z")
+_RAW: Final = re.compile(_JOB + r"/logs/(?P<task>[^/]+)/(?P<stream>[^/]+)\Z")
+_LOG_PARAMETERS: Final = frozenset({"cursor", "task", "size", "follow"})
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRoutes:
+    """The routes and what they read from. `health` gives JSON values; `status` in it is `ok` or `degraded`."""
+
+    insight: Insight
+    follower: Follower
+    health: Callable[[], Mapping[str, Any]]
+    streams: Streams
+
+    async def answer(self, exchange: Exchange, caller: Caller) -> bool:
+        """Answer what is ours; False where the path is not. Raises ApiError and Refusal."""
+        if not exchange.path.startswith(PREFIX):
+            return False
+        path = unquote(exchange.path[len(PREFIX) :])
+        if path == "health":
+            _only_get(exchange)
+            await send_json(exchange, self.health())
+        elif match := _EXPLAIN.match(path):
+            _only_get(exchange)
+            await send_json(exchange, self.insight.explain(match["name"], caller))
+        elif match := _LOGS.match(path):
+            _only_get(exchange)
+            await self._logs(exchange, match["name"], caller)
+        elif match := _RAW.match(path):
+            _only_get(exchange)
+            await self._raw(exchange, match, caller)
+        else:
+            return False
+        return True
+
+    async def _logs(self, exchange: Exchange, name: str, caller: Caller) -> None:
+        given = _parameters(exchange, _LOG_PARAMETERS)
+        cursor, task = given.get("cursor", ""), given.get("task", "")
+        streamed = "text/event-stream" in exchange.headers.get("accept", "")
+        if _boolean("follow", given.get("follow", "true" if streamed else "false")):
+            cursor = exchange.headers.get("last-event-id") or cursor
+            await self.streams.send(exchange, self.follower.follow(name, caller, cursor), task)
+            return
+        job = self.insight.job(name, caller)  # before the lines: of a job that was final here, they are all
+        page = await self.insight.logs(name, caller, cursor, _count("size", given.get("size", "0")), task)
+        complete = job.is_final and not page["more"]
+        await send_json(exchange, {"entries": page["entries"], "cursor": page["cursor"], "complete": complete})
+
+    async def _raw(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
+        given = _parameters(exchange, frozenset({"attempt"}))
+        attempt = _count("attempt", given["attempt"]) if "attempt" in given else None
+        paths = self.insight.raw_files(match["name"], caller, match["task"], match["stream"], attempt)
+        await send_files(exchange, paths)
+
+
+async def send_json(exchange: Exchange, value: Any) -> None:
+    """Plain JSON values, pretty unless `prettyPrint=false`."""
+    await exchange.answer(200, write_json(value, exchange.system.pretty))
+
+
+def _only_get(exchange: Exchange) -> None:
+    if exchange.method not in ("GET", "HEAD"):
+        raise Refusal(405, Code.UNIMPLEMENTED, f"{exchange.path} can only be read (GET).", {"allow": "GET, HEAD"})
+
+
+def _parameters(exchange: Exchange, known: frozenset[str]) -> dict[str, str]:
+    given = {name: value for name, value in exchange.query if not is_system(name)}
+    for name in given:
+        if name not in known:
+            sentence = f"There is no parameter {name!r} here; there are {', '.join(sorted(known))}."
+            raise InvalidArgument(sentence, [FieldViolation(name, sentence)])
+    return given
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        sentence = f"{name} must be a whole number, not {text!r}."
+        raise InvalidArgument(sentence, [FieldViolation(name, sentence)])
+    return int(text)
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        sentence = f"{name} must be true or false, not {text!r}."
+        raise InvalidArgument(sentence, [FieldViolation(name, sentence)])
+    return text.lower() in ("true", "1")

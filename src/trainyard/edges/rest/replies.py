@@ -1,0 +1,46 @@
+"""How an answer is written: the system parameters that shape it, applied to any message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trainyard.contract.codec import render, write_json
+from trainyard.contract.masks import BadMask, Mask, mask_for
+from trainyard.contract.operations import versioned
+from trainyard.contract.pool import message_class
+from trainyard.contract.system_parameters import SystemParameters
+from trainyard.contract.transcoding import Match, api_version
+from trainyard.core.errors import FieldViolation, InvalidArgument
+from trainyard.edges.rest.exchange import JSON
+
+PROTO: Final = b"application/x-protobuf"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStyle:
+    """What the caller asked for. `mask` None is everything."""
+
+    asked: SystemParameters
+    mask: Mask | None
+
+    @classmethod
+    def of(cls, asked: SystemParameters, match: Match) -> ReplyStyle:
+        """Read the field mask, before anything is done for the caller; raises InvalidArgument."""
+        if not asked.fields:
+            return cls(asked, None)
+        try:
+            return cls(
+                asked,
+                mask_for(asked.fields, message_class(versioned(match.operation.response, api_version(match.version)))),
+            )
+        except BadMask as bad:
+            raise InvalidArgument(str(bad), [FieldViolation("fields", str(bad))]) from None
+
+    def write(self, message: Any) -> tuple[bytes, bytes]:
+        """Body and content type of an answer."""
+        if self.asked.alt == "proto":
+            wanted = message if self.mask is None else self.mask.of_message(message)
+            return wanted.SerializeToString(), PROTO
+        value = render(message, self.asked.enums_as_ints)
+        return write_json(value if self.mask is None else self.mask.of_json(value), self.asked.pretty), JSON
