@@ -1,0 +1,169 @@
+"""Shows a job live until it ends: its lines, its states, what it waits for; Ctrl-C is the caller's to interpret."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+from trainyard.cli.log_stream import Event, LogStream
+from trainyard.cli.problems import Refused, Unreachable
+from trainyard.cli.service_api import Job, ServiceApi, short_state
+from trainyard.cli.terminal import STATE_STYLES, Terminal, replica_style
+
+TICK_SECONDS: Final = 0.1
+LABEL_WIDTH: Final = len("workerpool0-0")
+_ASK_EVERY_SECONDS: Final = 1.0
+_SEVERE: Final = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
+
+
+class Follower:
+    """Follows one job. What is done with lines, states and Ctrl-C can be replaced before `follow` is called."""
+
+    def __init__(self, api: ServiceApi, name: str, terminal: Terminal, task: str = "", cursor: str = "") -> None:
+        """Nothing is read yet. `task` narrows to one replica, `cursor` begins behind an earlier line."""
+        self.api = api
+        self.name = name
+        self.terminal = terminal
+        self.task = task
+        self.cursor = cursor
+        self.state = ""
+        self.left = False  # whether the user left before the end
+        self.show_line: Callable[[Mapping[str, Any]], None] = self.labelled_line
+        self.show_states = True
+        self.on_interrupt: Callable[[int], bool] = lambda _: True  # count of Ctrl-C so far -> whether to leave
+        self._waiting = ""
+        self._asked_at = 0.0
+
+    def follow(self) -> Job:
+        """Show everything until the job has ended, or the user leaves (see `left`); returns the job as it is then."""
+        stream = LogStream(self.api.target, self.name, self.task, self.cursor)
+        try:
+            with interrupts() as count:
+                self._read(stream, count)
+            return {} if self.left else self.api.get(self.name)
+        finally:
+            stream.leave()
+            self.terminal.close()
+
+    def _read(self, stream: LogStream, count: list[int]) -> None:
+        seen = 0
+        while True:
+            event = stream.next(TICK_SECONDS)
+            if count[0] > seen:
+                seen = count[0]
+                self.left = self.on_interrupt(seen)
+                if self.left:
+                    return
+            if event is None:
+                self._look_at_the_queue()
+                self.terminal.status(self._waiting)
+            else:
+                self._show(event)
+                if event.kind == "end":
+                    return
+
+    def _show(self, event: Event) -> None:
+        match event.kind:
+            case "log":
+                self.show_line(event.data)
+            case "state":
+                self._changed(event.data)
+            case "lost":
+                self._waiting = "the service is gone; waiting for it to come back"
+                self.terminal.line(self._waiting, "yellow", err=True)
+            case "back":
+                self.terminal.line("the service is back; reading on where it stopped", "green", err=True)
+
+    def labelled_line(self, entry: Mapping[str, Any]) -> None:
+        """One line with its replica's name before it."""
+        task = str(entry.get("task", ""))
+        text = shown_text(entry, live=self.terminal.colour)
+        self.terminal.line(labelled(self.terminal, task, text, LABEL_WIDTH))
+
+    def bare_line(self, entry: Mapping[str, Any]) -> None:
+        """The program's lines as they are, on the stream on which it wrote them; the service's own lines to stderr."""
+        if entry.get("task") == "service":
+            text = shown_text(entry, live=self.terminal.live)
+            self.terminal.line(labelled(self.terminal, "service", text, len("service"), err=True), err=True)
+            return
+        from_stderr = entry.get("stream") == "stderr"
+        payload = entry.get("payload")
+        text = str(entry.get("text", "")) if payload is None else json.dumps(payload, ensure_ascii=False)
+        self.terminal.line(text, err=from_stderr)
+
+    def _changed(self, told: Mapping[str, Any]) -> None:
+        state = short_state(told)
+        if not self.show_states:
+            self._waiting = state
+            return
+        reason = self._reason(told)
+        self._asked_at = time.monotonic()
+        self._waiting = f"{state}  {reason}".rstrip()
+        if state and state != self.state:
+            self.terminal.line(state_line(self.terminal, state, reason), err=True)
+        self.state = state or self.state
+
+    def _look_at_the_queue(self) -> None:
+        """A place in the queue changes without an event: ask while the job waits, and say what is new."""
+        if self.state != "QUEUED" or time.monotonic() - self._asked_at < _ASK_EVERY_SECONDS:
+            return
+        self._asked_at = time.monotonic()
+        reason = self._reason({})
+        waiting = f"QUEUED  {reason}".rstrip()
+        if reason and waiting != self._waiting and not self.terminal.live:
+            self.terminal.line(state_line(self.terminal, "QUEUED", reason), err=True)
+        self._waiting = waiting if reason else self._waiting
+
+    def _reason(self, told: Mapping[str, Any]) -> str:
+        """Why the job is where it is, as the service says it; empty when it is too busy to say."""
+        if sentence := told.get("sentence") or told.get("why"):
+            return str(sentence)
+        try:
+            return str(self.api.explain(self.name).get("sentence", ""))
+        except (Refused, Unreachable):
+            return ""
+
+
+def state_line(terminal: Terminal, state: str, reason: str) -> str:
+    """`● RUNNING  since every replica is up`."""
+    style = STATE_STYLES.get(state, "bold")
+    mark = terminal.paint(f"● {state:<9}", style, "bold", err=True)
+    return f"{mark} {reason}".rstrip()
+
+
+def labelled(terminal: Terminal, task: str, text: str, width: int, *, err: bool = False) -> str:
+    """A line with its replica's name before it, in the replica's colour where the stream has colours."""
+    label = terminal.paint(f"{task:<{width}} │", replica_style(task), err=err)
+    return f"{label} {terminal.paint(text, 'dim', err=err) if task == 'service' else text}"
+
+
+def shown_text(entry: Mapping[str, Any], *, live: bool) -> str:
+    """A line's text; a JSON line shows its message, and of a progress bar a terminal shows its last frame."""
+    payload = entry.get("payload")
+    text = str(entry.get("text", ""))
+    if isinstance(payload, dict):
+        message = payload.get("message")
+        text = message if isinstance(message, str) else json.dumps(payload, ensure_ascii=False)
+        severity = str(entry.get("severity", ""))
+        text = f"{severity}: {text}" if severity in _SEVERE else text
+    return text.rstrip("\r").rpartition("\r")[2] if live else text
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Count Ctrl-C instead of being torn out of whatever is under way; the count is the list's only item."""
+    count = [0]
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        count[0] += 1
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield count
+    finally:
+        signal.signal(signal.SIGINT, before)

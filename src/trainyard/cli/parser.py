@@ -1,0 +1,213 @@
+"""The whole command line as one argparse tree, from which help and shell completion are made.
+
+Handlers stand as text (`module:function`) and are imported only when their command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Final
+
+from trainyard.cli.serve import add_arguments as add_serve_arguments
+
+DEFAULT_ENDPOINT: Final = "http://127.0.0.1:8470"
+DEFAULT_PROJECT: Final = "demo"
+DEFAULT_REGION: Final = "us-central1"
+_HERE: Final = "trainyard.cli"
+_EXIT_CODES: Final = """exit codes:
+  0    done; for `run`, the job succeeded
+  1    refused by the service, or the job failed without an exit code of its own
+  2    the command line is wrong
+  3    no service answers
+  130  interrupted, or the job of `run` was cancelled
+  Any other code is the one with which the program under `run` ended.
+"""
+
+
+def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The tree; defaults come from the environment."""
+    shared = _shared_options(environment)
+    parser = argparse.ArgumentParser(
+        prog="trainyard",
+        description="Vertex AI Training that runs anywhere.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_custom_jobs(commands, shared)
+    vendor = commands.add_parser("ai", help="accepted before custom-jobs, as gcloud has it", allow_abbrev=False)
+    _add_custom_jobs(vendor.add_subparsers(dest="noun", metavar="COMMAND", required=True), shared)
+    _add_run(commands, shared)
+    _add_service_commands(commands, shared)
+    return parser
+
+
+def _shared_options(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    group = shared.add_argument_group("which service")
+    group.add_argument(
+        "--endpoint",
+        metavar="URL",
+        default=environment.get("TRAINYARD_ENDPOINT") or DEFAULT_ENDPOINT,
+        help="address of the service (TRAINYARD_ENDPOINT; now %(default)s)",
+    )
+    group.add_argument(
+        "--project",
+        metavar="P",
+        default=environment.get("GOOGLE_CLOUD_PROJECT") or DEFAULT_PROJECT,
+        help="project id or number (GOOGLE_CLOUD_PROJECT; now %(default)s)",
+    )
+    group.add_argument(
+        "--region",
+        metavar="R",
+        default=environment.get("TRAINYARD_REGION") or DEFAULT_REGION,
+        help="region (TRAINYARD_REGION; now %(default)s)",
+    )
+    return shared
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    handler: str,
+    summary: str,
+    *parents: argparse.ArgumentParser,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[:1].upper()}{summary[1:]}.",
+        parents=list(parents),
+        allow_abbrev=False,
+    )
+    parser.set_defaults(handler=f"{_HERE}.{handler}")
+    return parser
+
+
+def _format_option(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--format",
+        default=default,
+        metavar="FORMAT",
+        help="how to print: json, yaml, table, table(FIELD,…), value(FIELD,…), csv(FIELD,…) or none",
+    )
+
+
+def _add_custom_jobs(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    shared: argparse.ArgumentParser,
+) -> None:
+    noun = commands.add_parser(
+        "custom-jobs", help="create, list, describe, cancel, delete and follow jobs", allow_abbrev=False
+    )
+    verbs = noun.add_subparsers(dest="verb", metavar="COMMAND", required=True, title="commands")
+    _add_create(verbs, shared)
+    _add_list(verbs, shared)
+    describe = _command(verbs, "describe", "custom_jobs:describe", "show a job and why it is where it is", shared)
+    _format_option(describe, "text")
+    cancel = _command(verbs, "cancel", "custom_jobs:cancel", "ask for the end of a job", shared)
+    delete = _command(verbs, "delete", "custom_jobs:delete", "delete a job that has ended, with its logs", shared)
+    delete.add_argument("--quiet", "-q", action="store_true", help="don't ask")
+    logs = _command(verbs, "stream-logs", "custom_jobs:stream_logs", "print a job's output until it ends", shared)
+    logs.add_argument("--task-name", metavar="TASK", default="", help="one replica, such as workerpool0-0, or service")
+    logs.add_argument(
+        "--from-start", action=argparse.BooleanOptionalAction, default=True, help="begin with the first line (default)"
+    )
+    logs.add_argument(
+        "--allow-multiline-logs", action="store_true", help="as gcloud has it; lines are never split here"
+    )
+    logs.add_argument("--polling-interval", metavar="SECONDS", help="as gcloud has it; lines come as they are written")
+    _format_option(logs, "")
+    for parser in (describe, cancel, delete, logs):
+        parser.add_argument("job", metavar="JOB", help="id, full name, or a display name that only one job has")
+
+
+def _add_create(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    shared: argparse.ArgumentParser,
+) -> None:
+    create = _command(verbs, "create", "custom_jobs:create", "create a custom job", shared)
+    create.add_argument("--display-name", required=True, metavar="NAME", help="name for people; need not be unique")
+    what = create.add_argument_group("what to run (at least one)")
+    what.add_argument(
+        "--worker-pool-spec",
+        action="append",
+        metavar="K=V,…",
+        help="one pool, repeatable: machine-type, replica-count, accelerator-type, accelerator-count, and "
+        "container-image-uri or executor-image-uri with python-module; an empty later one skips that pool",
+    )
+    what.add_argument("--config", metavar="FILE", help="a CustomJobSpec in YAML; flags override it")
+    what.add_argument("--python-package-uris", metavar="URI,…", help="packages for executor-image-uri")
+    what.add_argument("--args", metavar="ARG,…", help="arguments of every pool (begin with ^;^ to split at ; instead)")
+    what.add_argument("--command", metavar="ARG,…", dest="command_list", help="command of every pool's container")
+    more = create.add_argument_group("more")
+    more.add_argument("--labels", metavar="K=V,…", help="labels of the job")
+    more.add_argument("--service-account", metavar="EMAIL", help="identity to run as")
+    more.add_argument("--network", metavar="NAME", help="projects/NUMBER/global/networks/NAME")
+    more.add_argument("--enable-web-access", action="store_true", help="ask for interactive shells")
+    more.add_argument("--enable-dashboard-access", action="store_true", help="ask for the chief's dashboard")
+    more.add_argument("--persistent-resource-id", metavar="ID", help="run on a persistent resource")
+    more.add_argument("--kms-key", "--kms-key-name", metavar="KEY", help="key for all that the job writes")
+    for flag in ("--kms-keyring", "--kms-location", "--kms-project"):
+        more.add_argument(flag, metavar="NAME", help="where a --kms-key without full name lies")
+    _format_option(create, "")
+
+
+def _add_list(verbs: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    listing = _command(verbs, "list", "custom_jobs:list_jobs", "list jobs, newest first", shared)
+    listing.add_argument(
+        "--filter", default="", metavar="EXPR", help="AIP-160, such as 'labels.team=vision AND state=JOB_STATE_FAILED'"
+    )
+    listing.add_argument("--limit", type=_positive, metavar="N", help="at most so many")
+    listing.add_argument("--page-size", type=_positive, default=100, metavar="N", help="how many to fetch at a time")
+    listing.add_argument("--sort-by", default="", metavar="FIELD,…", help="fields to sort by; ~FIELD turns one round")
+    listing.add_argument("--uri", action="store_true", help="print addresses instead")
+    _format_option(listing, "table")
+
+
+def add_run_options(run: argparse.ArgumentParser) -> None:
+    """What `run` takes before the program; after a spec file too."""
+    run.add_argument("--replicas", type=_positive, default=None, metavar="N", help="copies: one chief and N-1 workers")
+    run.add_argument("--name", default="", help="display name (default: the file's name)")
+    run.add_argument("--env", action="append", default=[], metavar="K=V", help="environment variable; repeatable")
+    run.add_argument("--label", action="append", default=[], metavar="K=V", help="label of the job; repeatable")
+    run.add_argument("--timeout", default="", metavar="TIME", help="how long it may run, such as 90s, 15m or 2h")
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    run = _command(
+        commands, "run", "run:run", "run a script or a spec and end as it ends; starts a service if none runs", shared
+    )
+    add_run_options(run)
+    run.add_argument("program", metavar="FILE", help="script.py, another program, or a job as spec.yaml or spec.json")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="the script's own arguments")
+
+
+def _add_service_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    shared: argparse.ArgumentParser,
+) -> None:
+    add_serve_arguments(_command(commands, "serve", "serve:run", "run the service"))
+    health = _command(commands, "health", "health:health", "ask the service how it is", shared)
+    _format_option(health, "text")
+    doctor = _command(commands, "doctor", "doctor:doctor", "check what will work on this machine")
+    doctor.add_argument("--data-dir", metavar="DIR", default="", help="directory of all state")
+    doctor.add_argument("--port", type=int, default=8470, metavar="N", help="port that the service is to listen on")
+    doctor.add_argument("--format", choices=("text", "json"), default="text", help="how to print")
+    demo = _command(commands, "demo", "demo:demo", "run the main example: three replicas train one model together")
+    demo.add_argument("--keep", action="store_true", help="leave the service running at the end")
+    demo.add_argument("--data-dir", metavar="DIR", default="", help="where the demo's service keeps everything")
+    demo.add_argument("--port", type=int, default=None, metavar="N", help="its port (default: 8470 if free)")
+    completion = _command(commands, "completion", "completion:completion", "print the completion script of a shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    _command(commands, "version", "version:version", "print the version")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number

@@ -1,0 +1,112 @@
+"""The calls that the command line makes: the public custom jobs API and the service's own routes beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from trainyard.cli.connection import Connection, Target
+from trainyard.cli.problems import Problem, Usage
+
+VERSION = "v1"
+OWN = "trainyard/v1"  # what the original does not have: docs/adr/0005
+FINAL_STATES = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"})
+_MOST_LINES = 10_000  # of one page of output
+_NAME = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/customJobs/[0-9]+\Z")
+
+Job = dict[str, Any]
+
+
+class ServiceApi:
+    """One service, one project and region. All answers are decoded JSON."""
+
+    def __init__(self, target: Target) -> None:
+        """Keep one connection for all calls."""
+        self.target = target
+        self.connection = Connection(target)
+
+    def health(self) -> dict[str, Any]:
+        """What the service says of itself; raises Unreachable."""
+        answer = self.connection.call("GET", f"{OWN}/health")
+        return answer if isinstance(answer, dict) else {}
+
+    def create(self, job: Job) -> Job:
+        """Create a custom job; it is durable when this returns."""
+        return _object(self.connection.call("POST", f"{VERSION}/{self.target.parent}/customJobs", body=job))
+
+    def get(self, name: str) -> Job:
+        """The job as the API shows it."""
+        return _object(self.connection.call("GET", f"{VERSION}/{name}"))
+
+    def cancel(self, name: str) -> None:
+        """Ask for the job's end; the answer does not wait for it."""
+        self.connection.call("POST", f"{VERSION}/{name}:cancel", body={})
+
+    def delete(self, name: str) -> dict[str, Any]:
+        """Delete a job that has ended; the answer is the operation."""
+        return _object(self.connection.call("DELETE", f"{VERSION}/{name}"))
+
+    def explain(self, name: str) -> dict[str, Any]:
+        """Why the job is where it is: sentence, place in the queue, history, replicas."""
+        return _object(self.connection.call("GET", f"{OWN}/{name}:explain"))
+
+    def last_cursor(self, name: str, task: str = "") -> str:
+        """The cursor behind the last line that there is now."""
+        query = {"size": str(_MOST_LINES)} | ({"task": task} if task else {})
+        while True:
+            page = _object(self.connection.call("GET", f"{OWN}/{name}/logs", query))
+            query["cursor"] = str(page.get("cursor", ""))
+            if len(page.get("entries", [])) < _MOST_LINES:
+                return query["cursor"]
+
+    def jobs(self, filter_text: str = "", page_size: int = 100) -> Iterator[Job]:
+        """All jobs that match, newest first, page by page as they are wanted."""
+        query = {"pageSize": str(page_size)}
+        if filter_text:
+            query["filter"] = filter_text
+        while True:
+            page = _object(self.connection.call("GET", f"{VERSION}/{self.target.parent}/customJobs", query))
+            yield from page.get("customJobs", [])
+            token = page.get("nextPageToken", "")
+            if not token:
+                return
+            query["pageToken"] = token
+
+    def name_of(self, job: str) -> str:
+        """The full name of a job given as id, full name, address (as `list --uri` prints) or unique display name."""
+        text = job.strip()
+        if text.isascii() and text.isdecimal():
+            return f"{self.target.parent}/customJobs/{text}"
+        path = urlsplit(text).path.removeprefix(f"/{VERSION}/") if "://" in text else text
+        if _NAME.match(path):
+            return path
+        if not text or "/" in text:
+            raise Usage(f"{job!r} is no job; give its id, its full name, or a display name that only one job has")
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        found = [each for each in self.jobs(f'displayName="{quoted}"') if each.get("displayName") == text]
+        if not found:
+            raise Problem(f"there is no job called {text!r} in {self.target.parent}")
+        if len(found) > 1:
+            raise Problem(
+                f"{len(found)} jobs are called {text!r}; give the id of the one you mean",
+                [f"{job_id(each)}  {short_state(each)}  created {each.get('createTime', '')}" for each in found[:10]],
+            )
+        return str(found[0]["name"])
+
+
+def job_id(job: Job) -> str:
+    """The last part of a job's name."""
+    return str(job.get("name", "")).rpartition("/")[2]
+
+
+def short_state(job: Mapping[str, Any]) -> str:
+    """`RUNNING` for JOB_STATE_RUNNING; empty where there is none."""
+    return str(job.get("state", "")).removeprefix("JOB_STATE_")
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise Problem("the service answered with something that is no JSON object")
+    return answer
