@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sized
 
 from trainyard.core.errors import FieldViolation, InvalidArgument
 
@@ -43,11 +43,10 @@ class Faults:
             return False
         return bool(value)
 
-    def at_most(self, part: str, values: Iterable[object], most: int) -> None:
+    def at_most(self, part: str, values: Sized, most: int) -> None:
         """A fault where there are more than `most` values."""
-        count = sum(1 for _ in values)
-        if count > most:
-            self.add(part, f"There can be no more than {most} entries; found {count}.")
+        if len(values) > most:
+            self.add(part, f"There can be no more than {most} entries; found {len(values)}.")
 
     def __len__(self) -> int:
         return len(self._found)

@@ -5,8 +5,8 @@ The sentences reach people twice: in the job's service log when a job uses the f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -40,51 +40,69 @@ class FieldEffect:
         """The same field where its message is a part of a larger one."""
         return replace(self, path=f"{prefix}.{self.path}")
 
-    def is_used(self, message: Any) -> bool:
-        """Whether the message sets the field (to a value that `when` is about)."""
-        return any(self.when is None or self.when(value) for value in values_at(message, self.path.split(".")))
-
     def told(self) -> str:
         """For people: `jobSpec.network has no effect here: …`."""
         return f"{camel(self.path)} {self.effect}: {self.sentence}"
 
 
-def notes(message: Any, effects: Iterable[FieldEffect]) -> tuple[str, ...]:
-    """One sentence for each field in use that has not all of its effect, in the order of the table."""
-    partial = (effect for effect in effects if effect.effect in (Effect.PART, Effect.NONE))
-    return tuple(effect.told() for effect in partial if effect.is_used(message))
+@dataclass(slots=True)
+class _Node:
+    """One step of a path: the lines that end here, and the steps below."""
+
+    lines: list[FieldEffect] = field(default_factory=list)
+    below: dict[str, _Node] = field(default_factory=dict)
 
 
-def refuse(message: Any, effects: Iterable[FieldEffect]) -> None:
-    """Raises the error of the refused fields in use: NotFound for what cannot exist here, else FailedPrecondition."""
-    refused = [effect for effect in effects if effect.effect is Effect.REFUSED and effect.is_used(message)]
-    missing = [effect for effect in refused if effect.refusal is NotFound]
-    chosen = missing if len(missing) == len(refused) else [effect for effect in refused if effect not in missing]
+class EffectTable:
+    """The lines of one kind. A message is walked once, and only where a field may not have all of its effect."""
+
+    def __init__(self, lines: Iterable[FieldEffect]) -> None:
+        """Keep the lines in their order."""
+        self.lines = tuple(lines)
+        self._root = _Node()
+        for line in self.lines:
+            if line.effect in (Effect.PART, Effect.NONE, Effect.REFUSED):
+                self._plant(line)
+
+    def _plant(self, line: FieldEffect) -> None:
+        node = self._root
+        for name in line.path.split("."):
+            node = node.below.setdefault(name, _Node())
+        node.lines.append(line)
+
+    def used(self, message: Any) -> tuple[FieldEffect, ...]:
+        """The lines about fields in use that have not all of their effect here, in the order of the table."""
+        found: set[str] = set()
+        _walk(message, self._root, found)
+        return tuple(line for line in self.lines if line.path in found) if found else ()
+
+
+def _walk(message: Any, node: _Node, found: set[str]) -> None:
+    for descriptor, value in message.ListFields():
+        step = node.below.get(descriptor.name)
+        if step is None:
+            continue
+        values = value if descriptor.is_repeated else (value,)
+        for line in step.lines:
+            if line.when is None or any(line.when(item) for item in values):
+                found.add(line.path)
+        if step.below:
+            for item in values:
+                _walk(item, step, found)
+
+
+def notes(used: Iterable[FieldEffect]) -> tuple[str, ...]:
+    """One sentence for each of these lines that is not a refusal."""
+    return tuple(line.told() for line in used if line.effect is not Effect.REFUSED)
+
+
+def refuse(used: Iterable[FieldEffect]) -> None:
+    """Raises the error of the refusals among these lines: NotFound for what cannot exist, else FailedPrecondition."""
+    refused = [line for line in used if line.effect is Effect.REFUSED]
+    mendable = [line for line in refused if line.refusal is not NotFound]
+    chosen = mendable or refused
     if chosen:
-        raise chosen[0].refusal(" ".join(effect.told() for effect in chosen))
-
-
-def values_at(message: Any, path: list[str]) -> Iterator[Any]:
-    """Every value that is set at a path, through all entries of repeated fields."""
-    name, *rest = path
-    field = message.DESCRIPTOR.fields_by_name[name]
-    for value in _set_values(message, field):
-        if rest:
-            yield from values_at(value, rest)
-        else:
-            yield value
-
-
-def _set_values(message: Any, field: Any) -> Iterator[Any]:
-    value = getattr(message, field.name)
-    if field.is_repeated:
-        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-        yield from value.values() if is_map else value
-    elif field.has_presence:
-        if message.HasField(field.name):
-            yield value
-    elif value:
-        yield value
+        raise chosen[0].refusal(" ".join(line.told() for line in chosen))
 
 
 def camel(path: str) -> str:

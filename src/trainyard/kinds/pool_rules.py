@@ -57,6 +57,13 @@ def _check_machine(machine_spec: Any, faults: Faults, machines: Machines) -> Non
         _check_reservation(machine_spec.reservation_affinity, faults.under("reservation_affinity"))
 
 
+def check_enum(message: Any, name: str, faults: Faults) -> None:
+    """A fault where an enum field holds a number that means nothing; the wire lets any number through."""
+    enum, number = message.DESCRIPTOR.fields_by_name[name].enum_type, getattr(message, name)
+    if number and number not in enum.values_by_number:
+        faults.add(name, f"{number} is not a value of {enum.name}.")
+
+
 def accelerator_name(machine_spec: Any) -> str:
     """The enum name of the accelerator, empty where none (or none that we know) is asked for."""
     field = machine_spec.DESCRIPTOR.fields_by_name["accelerator_type"]
@@ -66,6 +73,7 @@ def accelerator_name(machine_spec: Any) -> str:
 
 def _check_accelerator(machine_spec: Any, machine: Machine | None, faults: Faults) -> None:
     count = machine_spec.accelerator_count
+    check_enum(machine_spec, "accelerator_type", faults)
     if count < 0:
         faults.add("accelerator_count", "The number of accelerators must not be negative.")
     if bool(machine_spec.accelerator_type) != bool(count):
@@ -90,6 +98,7 @@ def _check_accelerator(machine_spec: Any, machine: Machine | None, faults: Fault
 
 
 def _check_reservation(affinity: Any, faults: Faults) -> None:
+    check_enum(affinity, "reservation_affinity_type", faults)
     kind, key, values = affinity.reservation_affinity_type, affinity.key, affinity.values
     specific = affinity.DESCRIPTOR.fields_by_name["reservation_affinity_type"].enum_type.values_by_name[
         "SPECIFIC_RESERVATION"
@@ -130,7 +139,7 @@ def _check_env(env: Any, faults: Faults) -> None:
     seen: set[str] = set()
     for index, variable in enumerate(env):
         name = variable.name
-        if faults.required(f"env[{index}].name", name):
+        if not forms.C_IDENTIFIER.pattern.fullmatch(name) and faults.required(f"env[{index}].name", name):
             faults.matches(f"env[{index}].name", name, *forms.C_IDENTIFIER)
         if name in seen:
             faults.add(f"env[{index}].name", f"EnvVar names must be unique; {shortened(name)} stands there twice.")

@@ -11,7 +11,7 @@ from typing import Any
 from trainyard.kinds import forms
 from trainyard.kinds.faults import REQUIRED, Faults
 from trainyard.kinds.machines import Machines
-from trainyard.kinds.pool_rules import accelerator_name, check_pool, is_skipped
+from trainyard.kinds.pool_rules import accelerator_name, check_enum, check_pool, is_skipped
 
 MOST_POOLS = 4                    # primary, workers, parameter servers or reduction server, evaluators
 MOST_REPLICAS = 10_000            # ours: a typing slip in replica_count must not fill the memory of the service
@@ -55,24 +55,20 @@ def seconds_of(duration: Any) -> float:
     return float(duration.seconds + duration.nanos / 1e9)
 
 
-def _check_values(message: Any, faults: Faults) -> None:
-    """No unknown enum number and no NUL character anywhere: the one means nothing, the other ends no program well."""
+def _check_values(spec: Any, faults: Faults) -> None:
+    """No NUL character anywhere: no program can be handed one. Most messages hold no zero byte and need no walk."""
+    if b"\0" in spec.SerializeToString():
+        _check_texts(spec, faults)
+
+
+def _check_texts(message: Any, faults: Faults) -> None:
     for field, value in message.ListFields():
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            continue
-        many = _many(value)
-        for index, item in enumerate(value if many else (value,)):
-            part = f"{field.name}[{index}]" if many else field.name
+        for index, item in enumerate(value if field.is_repeated else (value,)):
+            part = f"{field.name}[{index}]" if field.is_repeated else field.name
             if field.message_type is not None:
-                _check_values(item, faults.under(part))
-            elif field.enum_type is not None and item not in field.enum_type.values_by_number:
-                faults.add(part, f"{item} is not a value of {field.enum_type.name}.")
-            elif isinstance(item, str) and "\x00" in item:
+                _check_texts(item, faults.under(part))
+            elif isinstance(item, str) and "\0" in item:
                 faults.add(part, "The text holds a NUL character.")
-
-
-def _many(value: Any) -> bool:
-    return not isinstance(value, str | bytes) and hasattr(value, "append")
 
 
 def _check_pools(spec: Any, faults: Faults, machines: Machines) -> None:
@@ -111,6 +107,7 @@ def _arguments(pool: Any) -> Any:
 
 def _check_scheduling(spec: Any, faults: Faults, machines: Machines) -> None:
     scheduling, place = spec.scheduling, faults.under("scheduling")
+    check_enum(scheduling, "strategy", place)
     strategy = strategy_name(scheduling)
     timed = scheduling.HasField("timeout") and _is_duration(scheduling.timeout, "timeout", place)
     if timed and seconds_of(scheduling.timeout) <= 0:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from trainyard.contract.masks import BadMask, Mask, mask_for
+from trainyard.contract.pool import message_class
+from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.filters import parse_filter
 from trainyard.core.names import Scope
 from trainyard.core.paging import page_size, read_token, write_token
 from trainyard.kind import Kind
-from trainyard.service.read_masks import prune, read_tree
 from trainyard.service.rendering import snake, stored_message
 from trainyard.store import Desk
+
+_OF_THE_ANSWER = frozenset({"next_page_token", "nextPageToken"})       # always given, asked for or not
 
 
 async def page(desk: Desk, kind: Kind, request: Any) -> Any:
@@ -22,13 +27,31 @@ async def page(desk: Desk, kind: Kind, request: Any) -> Any:
     after = read_token(request.page_token, *context)
     answer = stored_message(f"List{kind.message_name}sResponse")
     field = answer.DESCRIPTOR.fields_by_name[snake(kind.collection)]
-    tree = read_tree(request.read_mask.paths, field.message_type, field)
+    mask = read_mask(request.read_mask.paths, field)
     found = await desk.page(scope, kind.collection, wanted, size, after)
     items = getattr(answer, field.name)
-    for job in found.jobs:
-        item = kind.render(job)
-        if tree is not None:
-            prune(item, tree)
-        items.append(item)
+    items.extend(mask.of_message(kind.render(job)) if mask else kind.render(job) for job in found.jobs)
     answer.next_page_token = write_token(found.next_after, *context)
     return answer
+
+
+def read_mask(paths: Sequence[str], items: Any) -> Mask | None:
+    """What is wanted of each resource (https://google.aip.dev/157); None for everything.
+
+    Paths may start at the resource (`name`) as well as at the answer (`customJobs.name`), whose field `items` is.
+    Raises InvalidArgument on a field that there is not.
+    """
+    wanted = []
+    for path in paths:
+        head, _, rest = path.partition(".")
+        below = rest if head in (items.name, items.json_name) else path
+        if below in ("", "*"):
+            return None
+        if below not in _OF_THE_ANSWER:
+            wanted.append(below)
+    if not wanted:
+        return None
+    try:
+        return mask_for(",".join(wanted), message_class(items.message_type.full_name))
+    except BadMask as error:
+        raise InvalidArgument(str(error), [FieldViolation("read_mask", str(error))]) from None

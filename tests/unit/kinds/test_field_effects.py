@@ -34,8 +34,8 @@ def paths(descriptor: Any, prefix: str = "") -> list[str]:
 
 def test_the_table_covers_every_field_and_nothing_else() -> None:
     """Each field has a line of its own or one for the message that it is in; no line is about a field that is not."""
-    table = {effect.path for effect in effects.EFFECTS}
-    assert len(table) == len(effects.EFFECTS)
+    table = {effect.path for effect in effects.EFFECTS.lines}
+    assert len(table) == len(effects.EFFECTS.lines)
     fields = paths(CLASS.DESCRIPTOR)
     uncovered = [path for path in fields if not any(path == line or path.startswith(f"{line}.") for line in table)]
     stale = [line for line in table if not any(path == line or path.startswith(f"{line}.") for path in fields)]
@@ -44,7 +44,7 @@ def test_the_table_covers_every_field_and_nothing_else() -> None:
 
 def test_a_plain_job_is_told_only_that_its_machine_type_reserves_nothing() -> None:
     """What has its full effect is not talked about, and neither is the disk that the official SDK always sends."""
-    told = effects.unhonoured(job(pool={"diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": 100}}))
+    told = effects.kept_in_part(job(pool={"diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": 100}}))
     assert len(told) == 1
     assert told[0].startswith(MACHINE_NOTE)
 
@@ -74,7 +74,7 @@ USED: dict[str, Any] = {
 @pytest.mark.parametrize("field", USED, ids=lambda field: field)
 def test_a_field_without_effect_is_told_of(field: str) -> None:
     """A job that uses such a field gets one sentence that names it as JSON spells it and says why."""
-    told = [line for line in effects.unhonoured(USED[field]) if not line.startswith(MACHINE_NOTE)]
+    told = [line for line in effects.kept_in_part(USED[field]) if not line.startswith(MACHINE_NOTE)]
     assert len(told) == 1
     assert told[0].startswith(f"jobSpec.{field} has ")
     assert ": " in told[0]
@@ -82,14 +82,14 @@ def test_a_field_without_effect_is_told_of(field: str) -> None:
 
 def test_every_field_without_effect_is_tried_above() -> None:
     """The list of this test follows the table."""
-    partial = {camel(line.path) for line in effects.EFFECTS if line.effect in (Effect.PART, Effect.NONE)}
+    partial = {camel(line.path) for line in effects.EFFECTS.lines if line.effect in (Effect.PART, Effect.NONE)}
     assert partial == {f"jobSpec.{field}" for field in USED} | {"jobSpec.workerPoolSpecs.machineSpec.machineType"}
 
 
 def test_a_pool_far_down_is_seen_and_told_of_once() -> None:
     """Fields are looked for in every entry of a repeated field, and two uses make one sentence."""
     pools = [POOL, {}, {**POOL, "diskSpec": {"bootDiskSizeGb": 500}}, {**POOL, "diskSpec": {"bootDiskSizeGb": 600}}]
-    told = effects.unhonoured(job({"workerPoolSpecs": pools}))
+    told = effects.kept_in_part(job({"workerPoolSpecs": pools}))
     assert sum("diskSpec" in line for line in told) == 1
 
 
@@ -106,7 +106,7 @@ def test_what_would_break_a_promise_is_refused(case: str) -> None:
     """A job that could only run unencrypted, without its data or elsewhere than asked is refused with the reason."""
     message, error, words = REFUSED[case]
     with pytest.raises(error, match=words):
-        effects.refuse_unkept(message)
+        effects.kept_in_part(message)
 
 
 def test_refusals_come_together() -> None:
@@ -115,11 +115,12 @@ def test_refusals_come_together() -> None:
         {"persistentResourceId": "p"}, {"nfsMounts": [{"server": "s"}]}, encryptionSpec={"kmsKeyName": "k"}
     )
     with pytest.raises(FailedPrecondition) as caught:
-        effects.refuse_unkept(both)
+        effects.kept_in_part(both)
     assert "nfsMounts" in caught.value.message
     assert "encryptionSpec" in caught.value.message
 
 
 def test_a_plain_job_is_not_refused() -> None:
-    """Nothing in use, nothing refused; maps and empty values count as not used."""
-    assert effects.refuse_unkept(job(labels={"k": "v"})) is None
+    """Nothing in use, nothing refused, and nothing to tell but of the machine type; an empty message is no use."""
+    assert len(effects.kept_in_part(job(labels={"k": "v"}))) == 1
+    assert effects.kept_in_part(CLASS()) == ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from trainyard.kinds.custom_job.rules import OUTPUT_ONLY
-from trainyard.kinds.field_effects import Effect, FieldEffect, notes, refuse
+from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, notes, refuse
 from trainyard.kinds.spec_effects import SPEC_EFFECTS
 
-EFFECTS: tuple[FieldEffect, ...] = (
+EFFECTS = EffectTable((
     *(FieldEffect(name, Effect.OUTPUT, "What a client sends in it is ignored.") for name in OUTPUT_ONLY),
     FieldEffect("display_name", Effect.FULL, "Kept, listed and filtered by."),
     *(effect.under("job_spec") for effect in SPEC_EFFECTS),
@@ -21,15 +21,15 @@ EFFECTS: tuple[FieldEffect, ...] = (
         "this server has no key ring and would store the job unencrypted; leave the field out, or encrypt the disk "
         "that holds its data directory.",
     ),
-)
+))
 """Every field of a CustomJob; docs and service log are made from it, and a test compares it with the descriptors."""
 
 
-def unhonoured(message: Any) -> tuple[str, ...]:
-    """One sentence for each field of this job that has not all of its effect here."""
-    return notes(message, EFFECTS)
+def kept_in_part(message: Any) -> tuple[str, ...]:
+    """One sentence for each field of this job that has not all of its effect here.
 
-
-def refuse_unkept(message: Any) -> None:
-    """Raises FailedPrecondition or NotFound where silently going on would break a promise that a field makes."""
-    refuse(message, EFFECTS)
+    Raises FailedPrecondition or NotFound where silently going on would break a promise that a field makes.
+    """
+    used = EFFECTS.used(message)
+    refuse(used)
+    return notes(used)

@@ -30,13 +30,13 @@ class CustomJobKind:
         """Check a CustomJob message; raises InvalidArgument with all faults, or says what cannot be kept here."""
         asked = rules.without_output(message)
         rules.check(asked, self._machines, spec.priority_faults(asked.labels))
-        effects.refuse_unkept(asked)
+        notes = effects.kept_in_part(asked)
         return Draft(
             display_name=asked.display_name,
             labels=dict(asked.labels),
             spec=asked.SerializeToString(deterministic=True),
             priority=spec.priority_of(asked),
-            notes=effects.unhonoured(asked),
+            notes=notes,
         )
 
     def render(self, job: Job) -> Any:
