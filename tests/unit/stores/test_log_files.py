@@ -146,6 +146,19 @@ def test_records_that_promise_too_much_harm_nothing(tmp_path: Path) -> None:
     assert texts(everything(book(tmp_path))) == ["a", "b"]
 
 
+def test_a_torn_record_gives_no_impossible_time(tmp_path: Path) -> None:
+    """Bytes that stand where a time should be are not taken for one; the lines are there all the same."""
+    agent = Agent(tmp_path)
+    agent.write(b"a\n", at=10)
+    agent.write(b"b\n", at=1 << 63)
+    first = read(book(tmp_path))
+    agent.write(b"c\nd", at=1 << 63)
+    agent.close()
+    assert [(x.time_us, x.text) for x in first.lines] == [(10, "a"), (10, "b")]
+    assert texts(everything(book(tmp_path), first.cursor)) == ["c", "d"]
+    assert everything(book(tmp_path), first.cursor)[-1].time_us < 1 << 60
+
+
 def test_overlong_lines_come_in_pieces_cut_between_characters(tmp_path: Path) -> None:
     """256 KiB at most, also while the line end is not there yet; a line of just that length stays whole."""
     agent = Agent(tmp_path)

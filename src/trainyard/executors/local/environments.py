@@ -101,8 +101,15 @@ class EnvironmentCache:
         """The environment of `replica`, made if need be; `say` hears what takes long.
 
         Raises PreparationFailed with one sentence: a package that is not there, a requirement that cannot be met, no
-        way to the package index. Cancelling ends the installation and leaves nothing behind.
+        way to the package index, a full disk. Cancelling ends the installation and leaves nothing behind.
         """
+        try:
+            return await self._found_or_made(replica, say)
+        except OSError as odd:
+            what = f"The Python environment for {replica.image_uri} could not be made"
+            raise PreparationFailed(f"{what}: {odd.filename}: {odd.strerror}.") from odd
+
+    async def _found_or_made(self, replica: ReplicaSpec, say: Say) -> Prepared:
         wanted = await self._wanted(replica)
         if ready := self._find(wanted):
             return ready
@@ -144,7 +151,10 @@ class EnvironmentCache:
         if not (home / "bin" / "python").exists():
             return None
         if wanted.key not in self._notes:
-            self._notes[wanted.key] = tuple(json.loads((home / _NOTES).read_text("utf-8")))
+            try:
+                self._notes[wanted.key] = tuple(json.loads((home / _NOTES).read_text("utf-8")))
+            except (FileNotFoundError, ValueError):
+                return None
         notes = tuple(note.replace(_IMAGE, wanted.image_uri) for note in self._notes[wanted.key])
         return Prepared(home / "bin", {"VIRTUAL_ENV": str(home)}, notes)
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
+from trainyard.executors.local.plan import handed_on
+
 _MOST_WORDS = 2000          # characters of uv's output that go into a sentence
 _UNSATISFIABLE = re.compile(r"No solution found|no usable wheels|has no wheels", re.IGNORECASE)
 _NO_NETWORK = re.compile(
@@ -29,7 +31,7 @@ _NO_NETWORK_HINT = (
 )
 
 
-class InstallFailed(Exception):  # noqa: N818 - named as an event; the message is a clause for people
+class InstallFailed(Exception):
     """uv could not do it. `unsatisfiable`: the requirements have no solution here, others may have one."""
 
     def __init__(self, message: str, *, unsatisfiable: bool = False) -> None:
@@ -104,7 +106,8 @@ class Installer:
 
 
 def _uv_environment() -> dict[str, str]:
-    """The server's own, less what would lead uv to another environment, plus quiet and plain output."""
-    elsewhere = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME")
-    kept = {name: value for name, value in os.environ.items() if name not in elsewhere}
-    return {**kept, "UV_NO_PROGRESS": "1", "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    """What a program would get of the server's environment, since a build is its owner's code, and uv's settings."""
+    settings = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "XDG_"))}
+    return {
+        **handed_on(os.environ), **settings, "UV_NO_PROGRESS": "1", "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never",
+    }

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 _CHUNK = 1 << 20
+# What reading a file that is no archive, or a damaged one, may raise. A file that can't be read at all raises again.
+_NO_ARCHIVE = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError,
+)
 
 
-class PreparationFailed(Exception):  # noqa: N818 - named as an event; the message is one sentence for the job's owner
+class PreparationFailed(Exception):
     """The environment of a replica could not be made; the message says why and how to go on."""
 
 
@@ -42,7 +48,7 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         members = list(_members(path))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError):
+    except _NO_ARCHIVE:
         with path.open("rb") as file:
             return _hash(file)
     for name, content in sorted(members):

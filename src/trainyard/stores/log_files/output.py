@@ -15,6 +15,7 @@ from trainyard.stores.log_files.cursor import Position
 
 LONGEST_LINE = 256 * 1024          # bytes; the limit of one entry of Cloud Logging
 _CHUNK = 64 * 1024
+_NO_TIME_US = 253_402_300_800_000_000    # the year 10000: the record was torn by a power cut and says nothing
 _RECORD = INDEX_RECORD.size
 
 
@@ -50,7 +51,7 @@ class Output:
         streams = [_Stream(f"{self._directory}/{name}", offset) for name, offset in zip(STREAMS, offsets, strict=True)]
         time_us = 0
         for record_time, stream, end in self._records(index):
-            time_us = record_time
+            time_us = record_time if record_time < _NO_TIME_US else time_us
             while (content := streams[stream].take(end)) is not None:
                 yield Piece(time_us, STREAMS[stream], content, (index, streams[0].offset, streams[1].offset))
             index += _RECORD
@@ -79,9 +80,8 @@ class Output:
 
     def _last_time(self) -> int:
         """The time of the last record, or of the closing where there is none."""
-        for time_us, _, _ in self._records(max(0, self._index_size - _RECORD)):
-            return time_us
-        return self._closed or 0
+        last = next(self._records(max(0, self._index_size - _RECORD)), (_NO_TIME_US, 0, 0))
+        return last[0] if last[0] < _NO_TIME_US else self._closed or 0
 
 
 class _Stream:

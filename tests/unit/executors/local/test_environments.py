@@ -138,6 +138,7 @@ def test_what_a_killed_server_left_is_cleared_and_a_broken_environment_is_made_a
     home = prepared.bin_dir.parent
     (prepared.bin_dir / "python").unlink()
     (prepared.bin_dir / "python").symlink_to("/nowhere/python")
+    (home / "trainyard.json").write_text("")
     half = home.with_name(f"{home.name}.0123abcd.making")
     half.mkdir()
     again = prepare(cache, packaged("gs://b/p.tar.gz"))
@@ -241,6 +242,40 @@ def test_without_a_network_the_sentence_says_how_to_go_on(tmp_path: Path, monkey
         prepare(cache, ReplicaSpec("workerpool0-0", 0, 0, image))
 
 
+def test_a_disk_that_refuses_gives_a_sentence(tmp_path: Path) -> None:
+    """No exception but PreparationFailed comes out, so that no replica waits for ever."""
+    sdist(tmp_path / "buckets" / "b" / "p.tar.gz")
+    (tmp_path / "e").write_text("a file where the directory should be")
+    cache = EnvironmentCache(tmp_path / "e", tmp_path / "buckets")
+    with pytest.raises(PreparationFailed, match="could not be made"):
+        prepare(cache, packaged("gs://b/p.tar.gz"))
+    with pytest.raises(PreparationFailed, match="could not be made"):
+        prepare(cache, packaged("gs://b/" + "x" * 300))
+
+
+def test_a_build_sees_nothing_of_the_servers_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package's setup.py is its owner's code: it gets what the program would get, and no more."""
+    monkeypatch.setenv("TRAINYARD_TEST_SECRET", "hidden")
+    seen = tmp_path / "seen"
+    told = "os.environ.get('TRAINYARD_TEST_SECRET', 'none')"
+    peek = f"import os, pathlib\npathlib.Path({str(seen)!r}).write_text({told})\n"
+    sdist(tmp_path / "buckets" / "b" / "p.tar.gz", setup=peek + SETUP)
+    prepare(EnvironmentCache(tmp_path / "e", tmp_path / "buckets"), packaged("gs://b/p.tar.gz"))
+    assert seen.read_text() == "none"
+
+
+def test_builds_without_cuda_are_asked_for_where_there_is_no_gpu(tmp_path: Path) -> None:
+    """The wish for smaller builds does not stand in the way of packages that have none."""
+    installer = Installer(600)
+
+    async def make() -> None:
+        await installer.create(tmp_path / "v", sys.executable, see_host_packages=False)
+        await installer.install(tmp_path / "v", ["packaging"], cpu_torch=True, wheels_only=True)
+
+    asyncio.run(make())
+    assert list((tmp_path / "v").glob("lib/python*/site-packages/packaging/__init__.py"))
+
+
 def test_an_installation_has_a_time_limit(tmp_path: Path) -> None:
     """An installer that hangs is ended."""
     with pytest.raises(InstallFailed, match="not done after 0 seconds"):
@@ -257,8 +292,10 @@ def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
             wheel.writestr("m.py", text)
     assert fingerprint(tmp_path / "a.whl") == fingerprint(tmp_path / "b.whl") != fingerprint(tmp_path / "c.whl")
     (tmp_path / "plain").write_bytes(b"x")
-    (tmp_path / "cut").write_bytes((tmp_path / "a.tar.gz").read_bytes()[:200])
-    assert len({fingerprint(tmp_path / "plain"), fingerprint(tmp_path / "cut"), first}) == 3
+    whole = (tmp_path / "a.tar.gz").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[:200])
+    (tmp_path / "damaged").write_bytes(whole[:60] + b"\xff" * 20 + whole[80:])
+    assert len({first, *(fingerprint(tmp_path / name) for name in ("plain", "cut", "damaged"))}) == 4
 
 
 def test_a_package_replaced_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
