@@ -6,11 +6,13 @@ import errno
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trainyard.core.clock import Clock
 from trainyard.store import StoreError
-from trainyard.stores.sqlite.faults import DATABASE, damaged, is_damage, primary_code
+from trainyard.stores.sqlite.faults import damaged, is_damage, primary_code
 from trainyard.stores.sqlite.migrate import built_in, upgrade
 
 LOCK = "trainyard.lock"
@@ -58,22 +60,31 @@ def connect(path: Path, *, writes: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def open_writer(data_dir: Path, clock: Clock) -> sqlite3.Connection:
-    """The one connection that writes, on a file that has been brought to the newest version. Raises StoreError."""
-    path = data_dir / DATABASE
+@contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """Within it, an error of SQLite or the kernel leaves as a StoreError that says how to go on."""
     try:
-        connection = connect(path, writes=True)
-        try:
-            upgrade(connection, path, built_in(), clock.now_us())
-            # Only now: an empty file takes its first version under a rollback journal, where a crash leaves nothing.
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-        except BaseException:
-            connection.close()
-            raise
+        yield
     except sqlite3.Error as error:
         raise StoreError(_trouble(path, error)) from error
+    except OSError as error:
+        raise StoreError(_unusable(path.parent, error)) from error
+
+
+def open_writer(path: Path, clock: Clock) -> sqlite3.Connection:
+    """The one connection that writes, on a file that has been brought to the newest version."""
+    # Specs hold people's environment variables; SQLite gives the files beside it the same mode.
+    path.touch(mode=0o600)
+    connection = connect(path, writes=True)
+    try:
+        upgrade(connection, path, built_in(), clock.now_us())
+        # Only now: an empty file takes its first version under a rollback journal, where a crash leaves nothing.
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -52,6 +52,7 @@ def upgrade(connection: sqlite3.Connection, path: Path, migrations: Sequence[str
 
 def _copy(connection: sqlite3.Connection, path: Path, version: int, now_us: int) -> Path:
     backup = path.with_name(f"{path.name}.v{version}.{now_us // MICROSECONDS}.backup")
+    backup.touch(mode=0o600)
     target = sqlite3.connect(backup)
     try:
         connection.backup(target)

@@ -24,7 +24,7 @@ from trainyard.store import Narrated, Page, StoredOperation, job_missing, operat
 from trainyard.stores.sqlite import rows
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.faults import DATABASE, told
-from trainyard.stores.sqlite.files import connect, hold, open_writer
+from trainyard.stores.sqlite.files import connect, hold, open_writer, opening
 from trainyard.stores.sqlite.queries import SQL
 from trainyard.stores.sqlite.search import search
 from trainyard.stores.sqlite.writer import GroupWriter
@@ -39,9 +39,16 @@ async def open_store(data_dir: Path, clock: Clock) -> SqliteStore:
 
     Raises StoreError where the directory is in use, not writable, damaged, full, or written by a newer program.
     """
+    path = data_dir / DATABASE
     lock = hold(data_dir)
     try:
-        return SqliteStore(data_dir / DATABASE, open_writer(data_dir, clock), lock)
+        with opening(path):
+            connection = open_writer(path, clock)
+            try:
+                return SqliteStore(path, connection, lock)
+            except BaseException:
+                connection.close()
+                raise
     except BaseException:
         os.close(lock)
         raise
