@@ -57,11 +57,11 @@ PROJECT: Final = _form(_PROJECT, "a project id or number")
 DOMAIN: Final = _form(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+", "a DNS name that ends with a dot")
 EMAIL: Final = _form(r"[^@\s/]+@[^@\s/]+", "an e-mail address")
 GCS_DIRECTORY: Final = _form(
-    r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[^\x00\r\n]*)?",
+    r"gs://[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?(?:/[^\x00\r\n]*)?",
     "gs://{bucket}/{path}",
 )
 GCS_OBJECT: Final = _form(
-    r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/[^\x00\r\n]+",
+    r"gs://[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?/[^\x00\r\n]+",
     "gs://{bucket}/{object}",
 )
 C_IDENTIFIER: Final = _form(r"[A-Za-z_][A-Za-z0-9_]*", "a C identifier (letters, digits, underscores; no digit first)")
