@@ -10,7 +10,8 @@ from trainyard.contract.masks import BadMask, Mask, mask_for
 from trainyard.contract.operations import versioned
 from trainyard.contract.pool import message_class
 from trainyard.contract.system_parameters import SystemParameters
-from trainyard.contract.transcoding import Match, api_version
+from trainyard.contract.transcoding import Match
+from trainyard.contract.versions import api_version
 from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.edges.rest.exchange import JSON
 

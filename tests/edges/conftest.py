@@ -1,0 +1,35 @@
+"""One real server for all edge tests, and a project of its own for each, so that lists do not meet."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from edge_server import Api, Server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`python -m trainyard serve` on a free port with an empty data directory."""
+    with Server(tmp_path_factory.mktemp("edges") / "data", "--replicas", "64") as running:
+        yield running
+
+
+@pytest.fixture
+def project() -> str:
+    """A project that no other test uses."""
+    return f"p-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def api(server: Server, project: str) -> Iterator[Api]:
+    """A REST client for this test's project."""
+    client = Api(server.port, project)
+    yield client
+    client.close()
