@@ -88,8 +88,8 @@ class Service:
         return content
 
     def ours(self) -> list[int]:
-        """Every process that names the data directory in its command line, or carries a marker of one of its runs."""
-        found = []
+        """Every process of this data directory: server, agents, and programs that carry its path."""
+        found = self.agents()
         needle = str(self.data_dir).encode()
         for entry in Path("/proc").iterdir():
             if not entry.name.isdecimal() or int(entry.name) == os.getpid():
@@ -101,13 +101,28 @@ class Service:
                     found.append(int(entry.name))
             except OSError:
                 continue
+        return sorted(set(found))
+
+    def agents(self) -> list[int]:
+        """The spawner and every agent: they run the spawner's code and write errors into the data directory."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if (
+                    entry.name.isdecimal()
+                    and b"trainyard.agent.spawner" in entry.joinpath("cmdline").read_bytes()
+                    and str(entry.joinpath("fd", "2").readlink()).startswith(str(self.data_dir))
+                ):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
         return found
 
     def spawner(self) -> int | None:
-        """The process that forks the agents: the one of ours that is a child of the server."""
+        """The process that forks the agents: the one of them that is a child of the server."""
         if self._process is None:
             return None
-        for pid in self.ours():
+        for pid in self.agents():
             try:
                 parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
             except OSError:

@@ -70,11 +70,8 @@ def parent_of(pid: int) -> int:
 
 
 def is_agent(pid: int, service: Service) -> bool:
-    """Whether a process is one of this service's agents: forked from its spawner, so it has the same command line."""
-    try:
-        return pid > 1 and str(service.data_dir).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+    """Whether a process is an agent of this service."""
+    return pid in service.agents()
 
 
 def kill(pid: int) -> bool:
@@ -215,9 +212,9 @@ def main() -> int:
         try:
             storm(service, workload, tally, asked.kills, dice)
             check_everything(service, workload, tally)
+            text = report(tally, workload, asked.seed, time.monotonic() - began)
         finally:
             service.end_everything()
-    text = report(tally, workload, asked.seed, time.monotonic() - began)
     print(text)
     for fault in tally.faults[:40]:
         print("FAULT", fault)
