@@ -54,20 +54,21 @@ class Acts:
         assert group.run_id == run_id, f"{job.name} is to launch {run_id}, and its kind describes {group.run_id}"
         incarnations = tuple(replica.incarnation for replica in group.replicas)
         if self._launched.get(run_id) == incarnations:
+            self.watcher.accepted(run_id, anew=False)
             return
         await self._ask(lambda: self._executor.launch(group))
         self._launched[run_id] = incarnations
-        self.watcher.acted(run_id)
+        self.watcher.accepted(run_id, anew=True)
 
     async def _stop(self, run_id: str, grace_seconds: float) -> None:
         before_us = self._stopped_us.get(run_id)
         now_us = self._clock.steady_us()
         if before_us is not None and now_us - before_us < round(self._pace.stop_again * MICROSECONDS):
+            self.watcher.accepted(run_id, anew=False)
             return
         await self._ask(lambda: self._executor.stop(run_id, grace_seconds))
         self._stopped_us[run_id] = now_us
-        if before_us is None:
-            self.watcher.acted(run_id)
+        self.watcher.accepted(run_id, anew=before_us is None)
 
     async def _ask(self, request: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -58,7 +58,6 @@ class Controller:
 
     async def run(self) -> None:
         """Take up every live job, then go on for ever."""
-        self._running = True
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._persist(self._take_up)
@@ -96,12 +95,13 @@ class Controller:
 
     async def _take_up(self) -> None:
         """What a fresh controller does first: hold the room of what runs, end what nobody owns, look at everything."""
-        live = self._store.live()
-        runs = {job.status.run_id for job in live if job.status.run_id is not None}
         if isinstance(self._executor, Sweeps):
-            await self._executor.sweep(runs)
+            held = {job.status.run_id for job in self._store.live()}
+            await self._executor.sweep({run_id for run_id in held if run_id is not None})
+        live = self._store.live()         # again, and nothing is awaited from here on: no job can slip in between
         for job in live:
             self._guarded_adopt(job.id, lambda job=job: self._reconciler.adopt(job))   # type: ignore[misc]  # binds it
+        self._running = True              # no step, not even a hinted one, before all room that is held is known
         for job in live:
             self._wakeups.now(job.id)
 

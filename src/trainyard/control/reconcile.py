@@ -39,7 +39,9 @@ class Reconciler:
     def adopt(self, job: Job) -> None:
         """Take up a live job after a start: what it holds is held again, before anybody else may ask."""
         demand = self._kinds[job.name.collection].demand(job)
-        if job.status.state is not JobState.QUEUED:
+        if job.status.state is JobState.QUEUED:
+            self._admission.wait(job, demand, self._clock.steady_us())
+        else:
             self._admission.hold(job, demand)
         if job.status.run_id is not None:
             self._runs[job.id] = job.status.run_id
@@ -57,6 +59,8 @@ class Reconciler:
         reading = self._watcher.reading(job.status.run_id) if job.status.run_id is not None else None
         now_us = self._clock.now_us()
         decision = kind.decide(job, reading, room, now_us)
+        if decision.actions and job.status.run_id is not None:
+            self._watcher.asking(job.status.run_id)     # before the commit: it may land and still be reported as failed
         if _says_something(job, decision):
             committed = await self._store.commit(job, decision)
             if committed is None:

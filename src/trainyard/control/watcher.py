@@ -23,10 +23,14 @@ _STALE_US = 500_000     # a reading that was older than this when it was asked f
 
 @dataclass(slots=True)
 class _Watched:
-    """One run. `quiet_since_us`: since when nothing was asked of it and nothing of it has vanished (steady)."""
+    """One run. `quiet_since_us`: since when nothing was asked of it and nothing of it has vanished (steady).
+
+    `asking`: an act is called for that the executor has not accepted yet, as far as we know.
+    """
 
     job_id: int
     quiet_since_us: int
+    asking: bool = False
     reading: Reading | None = None
     present: frozenset[tuple[str, int]] = field(default_factory=frozenset)
 
@@ -66,20 +70,29 @@ class Watcher:
         self._hinted.add(run_id)
         self._nudge.set()
 
-    def acted(self, run_id: str) -> None:
-        """The executor has just accepted a request about this run: what was seen before proves nothing about it."""
+    def asking(self, run_id: str) -> None:
+        """An act is about to be decided: from now until it is accepted, absence proves nothing."""
         watched = self._runs.get(run_id)
         if watched is not None:
-            watched.quiet_since_us = self._clock.steady_us()
-            if watched.reading is not None:
-                watched.reading = replace(watched.reading, absence_counts=False)
+            watched.asking = True
+
+    def accepted(self, run_id: str, anew: bool) -> None:
+        """The executor has taken the act, just now (`anew`) or before: what was seen earlier proves nothing."""
+        watched = self._runs.get(run_id)
+        if watched is not None:
+            watched.asking = False
+            if anew:
+                watched.quiet_since_us = self._clock.steady_us()
+                if watched.reading is not None:
+                    watched.reading = replace(watched.reading, absence_counts=False)
 
     def reading(self, run_id: str) -> Reading | None:
         """The newest reading, with the steady time of now; None before the first."""
         watched = self._runs.get(run_id)
         if watched is None or watched.reading is None:
             return None
-        return replace(watched.reading, steady_us=self._clock.steady_us())
+        counts = watched.reading.absence_counts and not watched.asking
+        return replace(watched.reading, steady_us=self._clock.steady_us(), absence_counts=counts)
 
     async def run(self) -> None:
         """Look at what was hinted at once, and at everything once in a while, for ever."""

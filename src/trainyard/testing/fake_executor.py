@@ -98,6 +98,7 @@ class FakeExecutor:
     forgotten: set[int] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     _released: set[str] = field(default_factory=set)
+    _shown: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
     _listeners: list[asyncio.Queue[str]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -128,8 +129,10 @@ class FakeExecutor:
         lag_us = round(self.weather.lag_seconds() * MICROSECONDS)
         at_us = max(0, self.clock.steady_us() - lag_us)
         as_of_us = self.clock.now_us() - lag_us
-        readings = {run_id: self._reading(run_id, at_us, as_of_us) for run_id in run_ids}
+        readings = {run_id: self._reading(run_id, at_us, as_of_us) for run_id in sorted(run_ids)}
         await self.weather.after("observe")
+        for run_id, reading in readings.items():
+            self._shown[run_id] = {(name, seen.incarnation) for name, seen in reading.replicas.items()}
         return readings
 
     async def stop(self, run_id: str, grace_seconds: float) -> None:
@@ -156,7 +159,7 @@ class FakeExecutor:
 
     async def sweep(self, live: Collection[str]) -> None:
         """See Sweeps."""
-        for run_id in set(self.groups) - self._released - set(live):
+        for run_id in sorted(set(self.groups) - self._released - set(live)):
             self._release(run_id)
 
     async def forget(self, job_id: int) -> None:
@@ -208,20 +211,24 @@ class FakeExecutor:
         if does.exit.cause is Cause.START_FAILED:
             ends_us = started_us
         seen_us = now_us + round(does.appear * MICROSECONDS)
-        for at_us in {seen_us, started_us, ends_us}:
-            if at_us is not None:
-                self._announce(run_id, at_us)
+        for at_us in sorted({seen_us, started_us, ends_us or started_us}):
+            self._announce(run_id, at_us)
         return Process(run_id, replica, incarnation, now_us, seen_us, started_us, ends_us, does.exit)
 
     def _reading(self, run_id: str, at_us: int, as_of_us: int) -> Reading:
         newest: dict[str, ReplicaReading] = {}
         zero_us = self.clock.now_us() - self.clock.steady_us()
-        if not self.weather.hides(run_id):
+        if not (self._was_seen(run_id) and self.weather.hides(run_id)):
             for process in sorted(self.of(run_id), key=lambda one: one.incarnation):
                 seen = process.reading(at_us, zero_us)
                 if seen is not None:
                     newest[process.replica] = seen
         return Reading(run_id, as_of_us, newest)
+
+    def _was_seen(self, run_id: str) -> bool:
+        """Whether the look before showed all of it: only what was seen may be missed for a while."""
+        newest = {process.replica: process.incarnation for process in self.of(run_id)}
+        return bool(newest) and self._shown.get(run_id, set()) >= set(newest.items())
 
     def _release(self, run_id: str) -> None:
         now_us = self.clock.steady_us()

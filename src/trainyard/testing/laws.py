@@ -20,7 +20,7 @@ from trainyard.testing.builders import PlainSpec
 from trainyard.testing.fake_executor import FakeExecutor, Process, Weather
 
 
-class Violation(Exception):  # noqa: N818 - the law's word
+class Violation(Exception):
     """A law was broken; the sentence says which and by whom."""
 
 
@@ -63,7 +63,7 @@ class Laws:
         for other in self._world.alive():
             if other is process:
                 continue
-            if other.run_id != process.run_id and other.run_id.split("-")[0] == str(job.id):
+            if other.run_id != process.run_id and other.run_id.partition("-")[0] == str(job.id):
                 self.broken.append(f"{what} was started beside {other.run_id} {other.replica}")
             if (other.run_id, other.replica) == (process.run_id, process.replica):
                 self.broken.append(f"{what} was started beside its own incarnation {other.incarnation}")
@@ -79,7 +79,7 @@ class Laws:
             self.broken.append(f"job {before.id}: attempt {before.status.attempt} was followed by {after.attempt}")
         left = before.status.run_id is not None and after.run_id != before.status.run_id
         if after.state in FINAL or left:
-            running = [one.replica for one in self._world.alive() if one.run_id.split("-")[0] == str(before.id)]
+            running = [one.replica for one in self._world.alive() if one.run_id.partition("-")[0] == str(before.id)]
             if running:
                 self.broken.append(f"job {before.id} went to {after.state.name}/{after.run_id} while {running} ran")
         if after.state in FINAL:
@@ -119,7 +119,7 @@ class Laws:
         if replicas > self._world.total.replicas or gpus > self._world.total.gpus:
             self.broken.append(f"{replicas} replicas and {gpus} GPUs are held, more than {self._world.total}")
         for process in self._world.alive():
-            job = jobs.get(int(process.run_id.split("-")[0]))
+            job = jobs.get(int(process.run_id.partition("-")[0]))
             if job is None or job.is_final:
                 self.broken.append(f"{process.run_id} {process.replica} outlives its job")
         self.raise_broken()

@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from trainyard.control.loop import Controller
 from trainyard.control.pace import Pace
-from trainyard.core.errors import NotFound
 from trainyard.core.jobs import Job
 from trainyard.core.names import OperationName
 from trainyard.core.runs import Capacity, Cause, Exit
 from trainyard.store import StoredOperation
 from trainyard.testing.builders import PlainKind, PlainSpec, plain_job
-from trainyard.testing.fake_executor import Behaviour, FakeExecutor, Process, Weather, unavailable
+from trainyard.testing.fake_executor import Behaviour, FakeExecutor, Weather, unavailable
 from trainyard.testing.laws import Laws, Violation, WatchedStore
 from trainyard.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
@@ -100,15 +99,15 @@ class Simulation:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._rng = rng = random.Random(seed)
+        self._rng = rng = random.Random(seed)  # noqa: S311 - chance, not secrecy
         self._loop = VirtualLoop()
         self._clock = VirtualClock(self._loop)
         total = Capacity(replicas=rng.randint(2, 5), gpus=rng.choice((0, 2)))
-        self._storm = Storm(random.Random(seed ^ 0x5EED), self._clock, CALM_AT)
-        self._world = FakeExecutor(
+        self._storm = Storm(random.Random(~seed), self._clock, CALM_AT)  # noqa: S311 - chance, not secrecy
+        self.world = FakeExecutor(
             self._clock, behave=self._behave, total=total, settle_seconds=SETTLE, weather=self._storm)
-        self.laws = Laws(self._world, self._clock)
-        self._world.started = self.laws.on_start
+        self.laws = Laws(self.world, self._clock)
+        self.world.started = self.laws.on_start
         self._store = WatchedStore(None, self.laws, self._storm, self._rng)
         self._server: asyncio.Task[None] | None = None
         self._plans = [self._plan(number + 1) for number in range(rng.randint(1, 5))]
@@ -137,8 +136,8 @@ class Simulation:
 
     def _behave(self, run_id: str, replica: str, incarnation: int) -> Behaviour:
         """Fixed by the seed and the incarnation's name, whatever happened before."""
-        rng = random.Random(f"{self.seed}/{run_id}/{replica}/{incarnation}")
-        job_id = int(run_id.split("-")[0])
+        rng = random.Random(f"{self.seed}/{run_id}/{replica}/{incarnation}")  # noqa: S311 - chance, not secrecy
+        job_id = int(run_id.partition("-")[0])
         forever = rng.random() < 0.1 and any(plan.job_id == job_id and plan.spec.timeout_seconds < 100
                                              for plan in self._plans)
         return Behaviour(
@@ -173,7 +172,7 @@ class Simulation:
 
     def _boot(self) -> None:
         self._controller = Controller(
-            self._store, {PlainKind.collection: PlainKind()}, self._world, self._clock, PACE)
+            self._store, {PlainKind.collection: PlainKind()}, self.world, self._clock, PACE)
         self._server = asyncio.get_running_loop().create_task(self._controller.run())
 
     async def _halt(self) -> None:
@@ -211,7 +210,8 @@ class Simulation:
             if self._store.get(job.name).is_final:
                 name = OperationName(job.name.scope, job.name, 10_000 + plan.job_id)
                 now_us = self._clock.now_us()
-                await self._store.delete(job.name, StoredOperation(name, "v1", "DeleteOperationMetadata", now_us, now_us))
+                operation = StoredOperation(name, "v1", "DeleteOperationMetadata", now_us, now_us)
+                await self._store.delete(job.name, operation)
                 return
 
     def _all_done(self) -> bool:

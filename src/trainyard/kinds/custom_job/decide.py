@@ -67,7 +67,7 @@ def _waiting(job: Job, policy: RunPolicy, room: Room, now_us: int) -> Decision:
     memo = Memo.parse(job.status.memo)
     if policy.max_wait_seconds is not None:
         if memo.timer is None:
-            memo = replace(memo, timer=Timer(now_us, room.steady_us))     # from the first look: milliseconds after create
+            memo = replace(memo, timer=Timer(now_us, room.steady_us))    # from the first look on
         memo = replace(memo, timer=memo.timer and memo.timer.rebased(now_us, room.steady_us))
         left_us = _left_us(memo, policy.max_wait_seconds, now_us, room.steady_us)
         if left_us <= 0:
@@ -101,7 +101,7 @@ def _launched(draft: Decision, job: Job, memo: Memo, now_us: int, steady_us: int
     attempt = job.status.attempt + 1
     run_id = f"{job.id}-{attempt}"
     if not memo.ran:
-        memo = replace(memo, timer=Timer(now_us, steady_us))
+        memo = replace(memo, timer=Timer(now_us, steady_us) if steady_us is not None else None)
     memo = replace(memo, retry_after_us=None, retry_delay_us=0)
     draft = replace(draft, status=replace(draft.status, attempt=attempt, run_id=run_id, memo=memo.dump()))
     draft = replace(draft, changes=tuple(replace(change, attempt=attempt) for change in draft.changes))
