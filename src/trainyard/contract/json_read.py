@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from trainyard.contract.json_faults import Findings, JsonFaults, Path
-from trainyard.contract.json_scalars import SCALARS, TYPE_NAMES, Scalar, read_enum, read_map_key
+from trainyard.contract.json_scalars import SCALARS, TYPE_NAMES, Scalar, read_enum, read_map_key, read_string
 from trainyard.contract.json_text import Refused, read_duration, read_timestamp, snake
 from trainyard.contract.json_write import SPECIAL
 from trainyard.contract.pool import message_class
@@ -23,7 +23,6 @@ from trainyard.contract.pool import message_class
 Deep = Callable[[Any, Path, Findings], Any]
 """Reads one value: keyword arguments of its message, or the message itself; worthless once a fault was added."""
 
-_SECOND = "(oneof), oneof field '{oneof}' is already set. Cannot set '{key}'"
 MAX_DEPTH = 100                                 # of values inside Struct and Any; protobuf itself goes no deeper
 
 
@@ -85,29 +84,24 @@ class Reader:
             faults.add_invalid(path, self.type_text, value)
             return None
         out: dict[str, Any] = {}
-        slots = self.slots
+        slot_of = self.slots.get
         for key, item in value.items():
-            slot = slots.get(key)
-            if slot is None:
+            slot = slot_of(key) or _NOWHERE
+            name, scalar, _, oneof, takes_null, _ = slot
+            if scalar is read_string and type(item) is str and not oneof and name not in out:
+                out[name] = item                # most fields of most requests; the rest would come to the same
+            elif not name:
                 faults.add_unknown(path, key)
-                continue
-            name, scalar, deep, oneof, takes_null, type_text = slot
-            if name in out:
+            elif name in out:
                 faults.add_unknown(path, key, "The field is given twice, in camelCase and in snake_case.")
-            elif item is None and not takes_null:
-                continue                        # null is absent
-            elif deep is None:
-                try:
-                    out[name] = scalar(item)  # type: ignore[misc]
-                except Refused:
-                    faults.add_invalid((path, name), type_text, item)
-            else:
-                out[name] = deep(item, (path, name), faults)
-            if oneof:
-                others = out.keys() & self.oneofs[oneof]
-                if len(others) > 1:
-                    faults.add(path, _SECOND.format(oneof=oneof, key=key))
+            elif item is not None or takes_null:    # a null is an absent field
+                out[name] = read_value(slot, item, (path, name), faults)
+            if oneof and len(out.keys() & self.oneofs[oneof]) > 1:
+                faults.add(path, f"(oneof), oneof field '{oneof}' is already set. Cannot set '{key}'")
         return out
+
+
+_NOWHERE = Slot("", None, None, "", False, "")
 
 
 def _slot(field: Any) -> Slot:
@@ -138,16 +132,18 @@ def _list(one: Slot, value: Any, path: Path, faults: Findings) -> list[Any] | No
     if type(value) is not list:
         faults.add_invalid(path, f"repeated {one.type_text}", value)
         return None
+    if one.scalar is read_string and set(map(type, value)) == {str}:
+        return value                            # the rest would give an equal list
     if one.deep is not None and (one.takes_null or None not in value):
         return [one.deep(item, (path, i), faults) for i, item in enumerate(value)]
     try:
         return [one.scalar(item) for item in value]  # type: ignore[misc]
     except (Refused, TypeError):                # TypeError: a null among messages
-        return [_item(one, item, (path, i), faults) for i, item in enumerate(value)]
+        return [read_value(one, item, (path, i), faults) for i, item in enumerate(value)]
 
 
-def _item(one: Slot, value: Any, path: Path, faults: Findings) -> Any:
-    """One element or map value on the slow path, where the fault is to be found."""
+def read_value(one: Slot, value: Any, path: Path, faults: Findings) -> Any:
+    """One value; a null only where null is a value."""
     if one.deep is not None and (value is not None or one.takes_null):
         return one.deep(value, path, faults)
     try:
@@ -173,7 +169,7 @@ def _map(key_field: FieldDescriptor, one: Slot, value: Any, path: Path, faults: 
             continue
         if name in out:                         # "1" and "01" are one number
             faults.add_unknown(path, key, "The key is given twice.")
-        out[name] = _item(one, item, (here, "value"), faults)
+        out[name] = read_value(one, item, (here, "value"), faults)
     return out
 
 
@@ -210,7 +206,8 @@ def _field_mask(value: Any, path: Path, faults: Findings) -> Any:
 
 
 def _wrapper(full_name: str, value: Any, path: Path, faults: Findings) -> Any:
-    return {"value": _item(element(message_class(full_name).DESCRIPTOR.fields_by_name["value"]), value, path, faults)}
+    inner = element(message_class(full_name).DESCRIPTOR.fields_by_name["value"])
+    return {"value": read_value(inner, value, path, faults)}
 
 
 def _struct(value: Any, path: Path, faults: Findings) -> Any:

@@ -16,7 +16,7 @@ Scalar = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
-_MAX_FLOAT32 = 3.4028234663852886e38
+_MAX_FLOAT32 = 3.4028235677973362e38            # what is larger rounds to infinity
 _WORDS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 
 
@@ -35,12 +35,14 @@ def read_bool(value: Any) -> bool:
 
 
 def read_integer(low: int, high: int, value: Any) -> int:
-    """A number without a fraction (3, 3.0) or its decimal text ("3")."""
-    if type(value) is not int:
-        text = type(value) is str and _INTEGER.fullmatch(value)
-        if not text and not (type(value) is float and value.is_integer()):
-            raise Refused
+    """A number without a fraction (3, 3.0, 3e2) or its text ("3")."""
+    if type(value) is str and _INTEGER.fullmatch(value):
         value = int(value)
+    elif type(value) is not int:
+        number = read_float(inf, value)
+        if not number.is_integer():             # NaN and the infinities are none either
+            raise Refused
+        value = int(number)
     if low <= value <= high:
         return value  # type: ignore[no-any-return]
     raise Refused

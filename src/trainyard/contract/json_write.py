@@ -100,7 +100,7 @@ def _write(full_name: str, enums_as_ints: bool, message: Any) -> Any:
 
 
 def _list(one: Convert | None, values: Any) -> list[Any]:
-    return values[:] if one is None else [one(value) for value in values]  # type: ignore[no-any-return]
+    return values[:] if one is None else [one(value) for value in values]
 
 
 def _map(name: Convert | None, one: Convert | None, values: Any) -> dict[str, Any]:
@@ -210,5 +210,5 @@ _SPECIAL: dict[str, Callable[[bool, Any], Any]] = {
         for kind in ("Bool", "Bytes", "Double", "Float", "Int32", "Int64", "String", "UInt32", "UInt64")
     },
 }
-SPECIAL = frozenset(_SPECIAL) | {"google.protobuf.Empty"}
+SPECIAL = frozenset(_SPECIAL)
 """Message types whose JSON stands under `value` inside an Any."""

@@ -1,13 +1,14 @@
 """Field masks: which parts of a message or of its JSON are wanted.
 
-Read in every spelling that Google's APIs take: a comma list in camelCase or snake_case, nested by `.` or `/`, grouped as
-`customJobs(name,state),nextPageToken`, `*` for everything at its level. A path that the message lacks is refused by name.
+Read in every spelling that Google's APIs take: a comma list in camelCase or snake_case, nested by `.` or `/`, grouped
+as `customJobs(name,state),nextPageToken`, `*` for everything at its level. A path that the message lacks is refused by
+name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ class BadMask(ValueError):
 class Mask:
     """A mask for messages of one type. `tree` is keyed by proto field names, below maps by their keys."""
 
-    descriptor: Descriptor
+    descriptor: Any                             # of the message type
     tree: Tree
 
     def of_message(self, message: Any) -> Any:
@@ -113,7 +114,7 @@ def _read_path(tokens: list[str], tree: Tree, text: str) -> tuple[Tree, bool]:
         tokens.pop()
 
 
-def _resolve(tree: Tree, descriptor: Descriptor, prefix: str) -> Tree:
+def _resolve(tree: Tree, descriptor: Any, prefix: str) -> Tree:
     """The tree by proto field names, with {} where everything below is wanted."""
     if not tree or "*" in tree:
         return {}
@@ -135,9 +136,8 @@ def _merged(one: Tree, other: Tree) -> Tree:
     return {**one, **other, **{name: _merged(one[name], other[name]) for name in both}}
 
 
-def _field(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
-    by_camel: Mapping[str, FieldDescriptor] = descriptor.fields_by_camelcase_name
-    return descriptor.fields_by_name.get(name) or by_camel.get(name)  # type: ignore[return-value]
+def _field(descriptor: Any, name: str) -> Any:
+    return descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
 
 
 def _below(field: FieldDescriptor, tree: Tree, prefix: str) -> Tree:

@@ -51,8 +51,8 @@ class Field:
     """One field as the API documents it.
 
     `type` is a scalar (`int64`) or a message's or enum's full name; `label` is ``, `optional` (has presence),
-    `repeated` or `map` (then `type` names the entry message). `behaviours` are google.api.FieldBehavior names: REQUIRED,
-    OUTPUT_ONLY, IMMUTABLE … `versions` are the API versions that have it.
+    `repeated` or `map` (then `type` names the entry message). `behaviours` are google.api.FieldBehavior names:
+    REQUIRED, OUTPUT_ONLY, IMMUTABLE … `versions` are the API versions that have it.
     """
 
     name: str

@@ -16,8 +16,7 @@ from google.protobuf.message import Message
 
 from trainyard.contract.codec import load
 from trainyard.contract.json_faults import Findings, JsonFaults
-from trainyard.contract.json_read import Reader, Slot, element, reader
-from trainyard.contract.json_text import Refused
+from trainyard.contract.json_read import Reader, Slot, element, read_value, reader
 from trainyard.contract.operations import HttpRule, Operation, operations, versioned
 from trainyard.contract.pool import message_class
 from trainyard.contract.system_parameters import Query, is_system
@@ -197,11 +196,5 @@ def _cannot_bind(name: str, faults: Findings) -> None:
 
 
 def _read_text(one: Slot, text: str, path: Any, faults: Findings) -> Any:
-    if one.deep is not None:
-        return one.deep(text, path, faults)
     value: Any = {"true": True, "false": False}.get(text, text) if one.type_text == "TYPE_BOOL" else text
-    try:
-        return one.scalar(value)
-    except Refused:
-        faults.add_invalid(path, one.type_text, text)
-        return None
+    return read_value(one, value, path, faults)

@@ -1,7 +1,7 @@
 """One stored version, every served one: what comes in is widened, what goes out is narrowed to the caller's version.
 
-The versions of a message share their field numbers (a test asserts it), so the wire bytes of one are those of the other;
-what the narrower one lacks is dropped on the way, in both directions.
+The versions of a message share their field numbers (a test asserts it), so the wire bytes of one are those of the
+other; what the narrower one lacks is dropped on the way, in both directions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def api_version(prefix: str) -> str:
 
 
 def widen(message: Message) -> Message:
-    """The same message in the stored version. Fields that its own version does not know stay unknown, and are dropped."""
+    """The same message in the stored version. Fields that its own version does not know are dropped."""
     return narrow(message, STORED_VERSION)
 
 
