@@ -38,9 +38,9 @@ def of_program(end: Ended, *, stopped: bool, memory: KillCounter, started_us: in
     }
 
 
-def unstarted(cause: str, message: str) -> dict[str, Any]:
-    """The record of a program that was never executed."""
-    return {"cause": cause, "message": message, "ended_us": now_us()}
+def unstarted(cause: str, message: str, *, internal: bool = False) -> dict[str, Any]:
+    """The record of a program that was never executed, or whose status nobody has. `internal`: for a fault of ours."""
+    return {"cause": cause, "message": message, "ended_us": now_us(), "internal": internal}
 
 
 def _cause(end: Ended, stopped: bool, kills: int, memory: KillCounter) -> tuple[str, str]:

@@ -30,13 +30,15 @@ def prepare(task: Task) -> bool:
         return False
     # The FIFO is opened before the marker is read: a stop that we do not see here will wake us.
     task.wake = os.open(f"{task.run_directory}/{records.WAKE}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    if task.was_started():
+        return False
     if records.read_stop(task.run_directory) is not None:
-        if not task.was_started():
-            records.write_exit(task.control, ending.unstarted(ending.STOPPED, ending.STOPPED_BEFORE_START))
+        task.close_logs()
+        records.write_exit(task.control, ending.unstarted(ending.STOPPED, ending.STOPPED_BEFORE_START))
         task.tell()
         return False
     task.open_streams()
-    return task.mark_started()
+    return True
 
 
 def keep(task: Task) -> None:
@@ -46,6 +48,7 @@ def keep(task: Task) -> None:
     pid = os.fork()
     if pid == 0:
         leave(lambda: supervisor.supervise(task))
+    task.close_channel()
     task.close_write_ends()
     _, status = os.waitpid(pid, 0)
     if status != 0:

@@ -6,7 +6,7 @@
     <runs>/<run id>/<replica>/<incarnation>/
         lock                                   flock held by the agents while one of them lives
         started                                made once, durable, before the program is executed (law 5)
-        running                                JSON {"pid", "start_ticks", "started_us", "boot_id"}; then note lines
+        running                                JSON {"pid", "start_ticks", "started_us", "boot_id"}; then lines of notes
         exit.json                              the evidence of the end, durable before the program is reaped
         work/                                  the program's working directory
 
@@ -96,6 +96,17 @@ def write_note(directory: str, note: str) -> None:
     """Say what is wrong meanwhile; it fits in the file's first block, so it works on a full disk, too."""
     with contextlib.suppress(OSError):
         _append(f"{directory}/{RUNNING}", {"note": note})
+
+
+def write_stopping(directory: str) -> None:
+    """Say that the program is about to be sent SIGTERM; on a full disk, too."""
+    with contextlib.suppress(OSError):
+        _append(f"{directory}/{RUNNING}", {"stopping": True})
+
+
+def is_stopping(directory: str) -> bool:
+    """Whether an agent has come to the point of sending SIGTERM."""
+    return b'{"stopping": true}' in _read(f"{directory}/{RUNNING}")
 
 
 def _append(path: str, record: dict[str, Any]) -> None:

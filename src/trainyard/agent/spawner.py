@@ -38,14 +38,12 @@ def _guard(channel: socket.socket, packet: bytes) -> None:
     if "file" in request:                               # too large for a packet
         with open(request["file"], "rb") as file: # noqa: PTH123 - no pathlib in the agent
             request = json.load(file)
-    task = Task(request)
+    task = Task(request, channel)
     try:
         is_ours = prepare(task)
     except OSError as error:
-        why = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-        channel.send(json.dumps({"name": task.name, "error": why}).encode())
+        task.complain(error)
         return
-    channel.close()      # its end of file is how the server sees the spawner's death
     if is_ours:
         keep(task)
 

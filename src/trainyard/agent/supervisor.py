@@ -56,9 +56,9 @@ class Watch:
         task.close_write_ends()
         return True
 
-    def resume(self, main: int, started_us: int | None) -> None:
-        """Go on watching a program that another agent started."""
-        self._main, self._started_us = main, started_us
+    def resume(self, main: int, started_us: int | None, *, stopped: bool) -> None:
+        """Go on watching a program that another agent started, and may have sent SIGTERM already (`stopped`)."""
+        self._main, self._started_us, self._stopped = main, started_us, stopped
         self._announce()
 
     def _announce(self) -> None:
@@ -148,7 +148,9 @@ class Watch:
         if not first or self._stop_at is None:
             return
         self._reap()
-        self._stopped = self._ended is None
+        if self._ended is None:
+            self._stopped = True
+            records.write_stopping(self._task.control)       # whoever takes over knows that its end is our doing
         for process in processes.descendants([os.getpid()]):
             processes.send(process, signal.SIGTERM)
             processes.send(process, signal.SIGCONT)          # what is stopped can't hear
@@ -170,6 +172,7 @@ class Watch:
         while not processes.end_all(living, self._reap_quietly, time.monotonic() + _SLOW_TO_DIE_SECONDS):
             records.write_note(self._task.control, f"Waits for process {living()[0].pid}, which the kernel does not "
                                                    "end though it was sent SIGKILL." if living() else "")
+        self._reap_quietly()
 
     def _reap_quietly(self) -> None:
         try:
@@ -228,7 +231,22 @@ def clear_children() -> None:
 def supervise(task: Task) -> None:
     """The supervisor's whole life. The caller exits when this returns."""
     kernel.adopt_orphans()
-    watch = Watch(task, KillCounter())
+    if _mark(task):
+        _start_and_run(Watch(task, KillCounter()))
+
+
+def _mark(task: Task) -> bool:
+    try:
+        task.mark_started()
+    except OSError as error:
+        task.complain(error)
+        return False
+    finally:
+        task.close_channel()
+    return True
+
+
+def _start_and_run(watch: Watch) -> None:
     if watch.start():
         watch.run()
 
@@ -241,11 +259,13 @@ def take_over(task: Task, memory: KillCounter) -> None:
     watch = Watch(task, memory)
     running, _ = records.read_running(task.control)
     if running is not None:
-        watch.resume(running["pid"], running["started_us"])
+        watch.resume(running["pid"], running["started_us"], stopped=records.is_stopping(task.control))
     elif orphans := processes.children():
         # Killed between exec and its record: of the children that became ours, the program is the oldest.
         ages = {pid: process.start_ticks for pid in orphans if (process := processes.read(pid))}
-        watch.resume(min(ages, key=lambda pid: (ages[pid], pid)), ending.now_us())
-    elif not watch.start():      # no child became ours, so nothing was ever executed: it is still ours to start
+        watch.resume(min(ages, key=lambda pid: (ages[pid], pid)), ending.now_us(), stopped=False)
+    else:      # we hold the lock and no child became ours, so nothing was ever executed: it is still ours to start
+        if _mark(task):
+            _start_and_run(watch)
         return
     watch.run()

@@ -1,7 +1,10 @@
 """One incarnation as its agents hold it: what to run, and the open files that guard and supervisor share."""
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import socket
 from typing import Any
 
 from trainyard.agent import records
@@ -11,8 +14,9 @@ from trainyard.core.log_files import CLOSED, INDEX, STREAMS
 class Task:
     """All paths are absolute. The descriptors are opened once, before the agents part, so that both have the same."""
 
-    def __init__(self, request: dict[str, Any]) -> None:
-        """`request` is what the executor sent: see executors/local/launcher.py."""
+    def __init__(self, request: dict[str, Any], channel: socket.socket) -> None:
+        """`request` is what the executor sent over `channel`: see executors/local/launcher.py."""
+        self._channel = channel
         self.run_id: str = request["run_id"]
         self.name = records.marker(request["run_id"], request["replica"], request["incarnation"])
         self.runs: str = request["runs"]
@@ -79,6 +83,16 @@ class Task:
     def mark_started(self) -> bool:
         """True for exactly one caller ever, and then durably so."""
         return records.mark_started(self.control, self.runs)
+
+    def complain(self, error: OSError) -> None:
+        """Tell the server why nothing could be started yet. Nobody may listen: the next server asks for itself."""
+        why = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        with contextlib.suppress(OSError):
+            self._channel.send(json.dumps({"name": self.name, "error": why}).encode(), socket.MSG_DONTWAIT)
+
+    def close_channel(self) -> None:
+        """Let go of the server's channel: its end of file is how the server sees the spawner's death."""
+        self._channel.close()
 
     def tell(self) -> None:
         """Hint the server that this group's reading has changed."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from trainyard.agent import ending, records
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import Unavailable
-from trainyard.core.runs import Capacity, Reading, ReplicaSpec, RunGroup
+from trainyard.core.runs import Capacity, Phase, Reading, ReplicaSpec, RunGroup
 from trainyard.executors.local import environments
 from trainyard.executors.local.allotment import Room, gpus_of_this_machine
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
@@ -53,7 +53,7 @@ class LocalOptions:
 
 
 class LocalExecutor:
-    """Keeps the promises Executor and Announces. Built by `open_executor`, used in one event loop."""
+    """Keeps the promises Executor, Announces and Sweeps. Built by `open_executor`, used in one event loop."""
 
     settle_seconds = 2.0     # a killed server's spawner may still be at its last requests
 
@@ -112,6 +112,11 @@ class LocalExecutor:
         imaginary = _NO_LIMIT if self._options.accelerators == "optional" else 0
         return Capacity(replicas=replicas, gpus=len(self._gpus) or imaginary)
 
+    @property
+    def spawner_pid(self) -> int | None:
+        """The process that forks the agents, for those who want to see it killed."""
+        return self._launcher.pid
+
     async def launch(self, group: RunGroup) -> None:
         """Start what was never started; see the promise. Raises Unavailable when there is no room or no disk."""
         try:
@@ -153,6 +158,23 @@ class LocalExecutor:
         for run_id in self._groups.runs_of(job_id):
             await self.release(run_id)
         await asyncio.to_thread(self._groups.remove, job_id)
+
+    async def sweep(self, live: Collection[str]) -> None:
+        """End and release the groups that hold something of this machine and are not in `live`."""
+        for group in self._groups.known():
+            if group.allotment is not None and group.run_id not in live:
+                await self.stop(group.run_id, 0.0)
+                self._chore(self._release_when_over(group.run_id))
+
+    async def _release_when_over(self, run_id: str) -> None:
+        """Give nothing back that a living process may still use."""
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        self._listeners.add(queue)
+        while any(seen.phase in (Phase.STARTING, Phase.RUNNING) for seen in self._read(run_id).replicas.values()):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(queue.get(), _HOUSEKEEPING_SECONDS)
+        self._listeners.discard(queue)
+        await self.release(run_id)
 
     async def changes(self) -> AsyncIterator[str]:
         """Run ids as the agents hint at them."""
@@ -216,7 +238,8 @@ class LocalExecutor:
                 self._refuse(incarnation, ending.STOPPED, ending.STOPPED_BEFORE_START)
             raise
         except OSError as error:
-            self._refuse(incarnation, ending.START_FAILED, f"Its Python environment could not be made: {error}.")
+            self._refuse(incarnation, ending.START_FAILED, f"Its Python environment could not be made: {error}.",
+                         internal=True)
         finally:
             self._preparing.pop(incarnation.name, None)
 
@@ -230,10 +253,10 @@ class LocalExecutor:
             "argv": planned.argv, "env": dict(planned.env),
         }, self._places.runs / planned.run_id / f"{planned.replica}.{planned.incarnation}.request")
 
-    def _refuse(self, incarnation: Incarnation, cause: str, message: str) -> None:
+    def _refuse(self, incarnation: Incarnation, cause: str, message: str, *, internal: bool = False) -> None:
         """Record an end without a start; where the record can't be written, the controller will ask again."""
         try:
-            write_unstarted(incarnation, cause, message)
+            write_unstarted(incarnation, cause, message, internal=internal)
         except OSError as error:
             incarnation.asked, incarnation.note = False, f"Its end can't be recorded: {error.strerror}."
         incarnation.stale = True

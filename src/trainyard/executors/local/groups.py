@@ -147,7 +147,7 @@ class Groups:
         shutil.rmtree(self.places.logs / str(job_id), ignore_errors=True)
 
 
-def write_unstarted(incarnation: Incarnation, cause: str, message: str) -> bool:
+def write_unstarted(incarnation: Incarnation, cause: str, message: str, *, internal: bool = False) -> bool:
     """Record that an incarnation was never executed; False if it was, or if an agent has it and will tell."""
     incarnation.control.mkdir(parents=True, exist_ok=True)
     lock = records.take_lock(str(incarnation.control))
@@ -157,7 +157,7 @@ def write_unstarted(incarnation: Incarnation, cause: str, message: str) -> bool:
         if incarnation.was_started() or records.read_exit(str(incarnation.control)) is not None:
             return False
         close_logs(incarnation.logs)
-        record: dict[str, Any] = ending.unstarted(cause, message)
+        record: dict[str, Any] = ending.unstarted(cause, message, internal=internal)
         records.write_exit(str(incarnation.control), record)
         return True
     finally:

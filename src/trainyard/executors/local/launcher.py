@@ -20,7 +20,7 @@ from trainyard.agent.spawner import MOST_BYTES_OF_A_PACKET
 _SOURCE = Path(trainyard.__file__).parent.parent
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from trainyard.agent.spawner import main; main()"
 _ASK_AGAIN_SECONDS = 1.0
-_RESTART_SECONDS = 0.2
+_RESTART_SECONDS = 0.05
 
 
 class Launcher:
@@ -55,7 +55,7 @@ class Launcher:
 
     @property
     def pid(self) -> int | None:
-        """The spawner's process."""
+        """The spawner's process; None between two of them."""
         return self._process.pid if self._process else None
 
     def launch(self, name: str, request: dict[str, Any], overflow: Path) -> None:
@@ -139,6 +139,7 @@ class Launcher:
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=1.0)
+            self._process = None
 
 
 def this_python() -> str:
