@@ -159,8 +159,10 @@ class FakeExecutor:
 
     async def sweep(self, live: Collection[str]) -> None:
         """See Sweeps."""
+        await self.weather.before("sweep")
         for run_id in sorted(set(self.groups) - self._released - set(live)):
             self._release(run_id)
+        await self.weather.after("sweep")
 
     async def forget(self, job_id: int) -> None:
         """See Executor."""

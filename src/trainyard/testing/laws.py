@@ -35,6 +35,7 @@ class Laws:
         self._made_us: dict[int, int] = {}               # steady
         self._first_start_us: dict[int, int] = {}        # steady
         self._attempts: dict[int, int] = {}
+        self._recorded: set[tuple[str, str, int]] = set()
         self.deleted: set[int] = set()
         self.broken: list[str] = []
 
@@ -90,6 +91,9 @@ class Laws:
         for record in decision.records:
             key = (f"{job.id}-{record.attempt}", record.replica, record.incarnation)
             process = self._world.processes.get(key)
+            if key in self._recorded:
+                self.broken.append(f"job {job.id}: the end of {key} was recorded twice")
+            self._recorded.add(key)
             if process is None or process.alive(now_us) or process.exit.cause is not record.exit.cause:
                 self.broken.append(f"job {job.id}: the recorded end of {key} did not happen")
 

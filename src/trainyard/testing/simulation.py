@@ -46,19 +46,28 @@ class Storm(Weather):
         self._calm_us = round(calm_at * 1e6)
         self._hidden: dict[str, int] = {}
         self.badness = rng.choice((0.0, 0.05, 0.2))
+        self.crash = asyncio.Event()
+        self._crashes_left = rng.choice((0, 0, 1, 3))
 
     def _bad(self, times: float = 1.0) -> bool:
-        return self._clock.steady_us() < self._calm_us and self._rng.random() < self.badness * times
+        return self._bad_luck(self.badness * times)
+
+    def _bad_luck(self, chance: float) -> bool:
+        return self._clock.steady_us() < self._calm_us and self._rng.random() < chance
 
     async def before(self, verb: str) -> None:
-        """Waits, refuses."""
+        """Dies, waits, refuses."""
+        if self._crashes_left and self._bad_luck(0.03):
+            self._crashes_left -= 1
+            self.crash.set()
+            await asyncio.sleep(10 * DEADLINE)      # the server does not get beyond this point
         if self._bad(3.0):
             await asyncio.sleep(self._rng.choice((0.0, 0.01, 0.3)))
         if self._bad():
             raise unavailable(verb)
 
     async def after(self, verb: str) -> None:
-        """Waits, refuses though it was done."""
+        """Dies, waits, refuses, though it was done."""
         await self.before(verb)
 
     def lag_seconds(self) -> float:
@@ -181,12 +190,16 @@ class Simulation:
             await asyncio.gather(self._server, return_exceptions=True)
 
     async def _crashes(self) -> None:
-        """The server dies between any two awaits, and comes back with what was durable."""
-        for _ in range(self._rng.choice((0, 0, 1, 3))):
-            await asyncio.sleep(self._rng.choice((0.0, 0.05, 0.4, 2.0, 4.0)) * self._rng.random())
+        """The server dies, before or after the effect of a request or just so, and comes back with what was durable."""
+        for delay in (0.05, 0.4, 2.0, 6.0):
+            if self._rng.random() < 0.2:
+                self._loop.call_later(delay * self._rng.random(), self._storm.crash.set)
+        while True:
+            await self._storm.crash.wait()
             await self._halt()
             self._store = WatchedStore(self._store.snapshot(), self.laws, self._storm, self._rng)
             await asyncio.sleep(self._rng.choice((0.0, 0.2, 5.0)))
+            self._storm.crash.clear()
             self._boot()
 
     async def _jumps(self) -> None:
