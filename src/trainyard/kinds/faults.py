@@ -48,9 +48,6 @@ class Faults:
         if len(values) > most:
             self.add(part, f"There can be no more than {most} entries; found {len(values)}.")
 
-    def __len__(self) -> int:
-        return len(self._found)
-
     def raise_if_any(self) -> None:
         """Raises InvalidArgument with every fault found so far."""
         if self._found:

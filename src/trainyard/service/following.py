@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainyard.core.errors import FieldViolation, InvalidArgument
+from trainyard.core.states import FINAL
 from trainyard.service.access import Caller
 from trainyard.service.insight import Insight, change_json, entry
 
 if TYPE_CHECKING:
-    from trainyard.core.names import JobName
+    from collections.abc import Sequence
+
+    from trainyard.core.jobs import Change, Job
     from trainyard.store import Desk, LogBook
 
 SHORTEST_PAUSE_SECONDS = 0.02
@@ -75,10 +78,14 @@ class Follower:
         """
         place, pause = _Place.read(cursor), SHORTEST_PAUSE_SECONDS
         job_name = self._insight.job(name, caller).name
+        revision: int | None = None
+        changes: Sequence[Change] = ()
         while True:
             # Looked at before the lines are read: what was final before has written its last line before, too.
             job = self._desk.get(job_name)
-            events, place = await self._news(job_name, place, final=job.is_final)
+            if job.revision != revision:
+                revision, changes = job.revision, self._desk.history(job_name)
+            events, place = await self._news(job, place, changes)
             for event in events:
                 yield event
             if events:
@@ -89,19 +96,18 @@ class Follower:
                 await self._sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _news(self, name: JobName, place: _Place, *, final: bool) -> tuple[list[Followed], _Place]:
+    async def _news(self, job: Job, place: _Place, changes: Sequence[Change]) -> tuple[list[Followed], _Place]:
         """Changes first, then lines; the change to a final state waits until every line has been told."""
-        changes = self._desk.history(name)
-        before_the_last = len(changes) - 1 if final else len(changes)
+        before_the_end = sum(1 for change in changes if change.target not in FINAL)
         events = []
-        for change in changes[place.changes : before_the_last]:
+        for change in changes[place.changes : before_the_end]:
             place = _Place(place.changes + 1, place.log)
             events.append(Followed("state", change_json(change), str(place)))
-        batch = await self._logbook.read(name.id, place.log, LINES_AT_ONCE)
+        batch = await self._logbook.read(job.id, place.log, LINES_AT_ONCE)
         place = _Place(place.changes, batch.cursor)
         events += [Followed("entry", entry(line), "") for line in batch.lines[:-1]]
         events += [Followed("entry", entry(line), str(place)) for line in batch.lines[-1:]]
-        if final and not batch.lines and place.changes < len(changes):
+        if job.is_final and not batch.lines and place.changes < len(changes):
             place = _Place(len(changes), place.log)
             events.append(Followed("state", change_json(changes[-1]), str(place)))
         return events, place

@@ -250,3 +250,31 @@ def test_a_job_that_is_deleted_meanwhile_ends_the_stream(bench: Bench, name: str
 
     with pytest.raises(NotFound):
         asyncio.run(Script(bench, deletion).events(name))
+
+
+class LaggingDesk:
+    """Gives a job once as it was before; its history is already further: the controller committed in between."""
+
+    def __init__(self, bench: Bench, before: Any) -> None:
+        self.bench = bench
+        self.old = [before]
+
+    def get(self, name: Any) -> Any:
+        return self.old.pop() if self.old else self.bench.store.get(name)
+
+    def history(self, name: Any) -> Any:
+        return self.bench.store.history(name)
+
+
+def test_the_end_comes_last_even_if_it_is_seen_early(bench: Bench, name: str) -> None:
+    """A final state that is in the history before the job is seen to be final still waits for the last line."""
+    before = bench.move(name, Event.ADMITTED)
+    bench.move(name, Event.SUCCEEDED)
+    bench.logbook.lines = [line("a")]
+    desk: Any = LaggingDesk(bench, before)
+
+    async def events() -> list[Followed]:
+        follower = Follower(bench.service.insight, desk, bench.logbook, Script(bench).sleep)
+        return [event async for event in follower.follow(name, ANN)]
+
+    assert told(asyncio.run(events())) == ["QUEUED", "PENDING", "a", "SUCCEEDED"]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from trainyard.core.errors import ApiError, InvalidArgument, NotFound, Unimplemented
+from trainyard.core.names import OperationName
+from trainyard.service import lro
 from trainyard.service.access import Caller, OpenAccess
+from trainyard.service.rendering import message
+from trainyard.store import StoredOperation
 
-from .desk import PARENT, Bench
+from .desk import PARENT, T0, Bench, operation
 
 
 @pytest.fixture
@@ -38,6 +44,13 @@ def test_cancelling_a_finished_operation_changes_nothing(bench: Bench) -> None:
     operation = deleted(bench)
     assert bench.call("CancelOperation", {"name": operation["name"]}) == {}
     assert bench.call("GetOperation", {"name": operation["name"]}) == operation
+
+
+def test_an_operation_under_way_has_no_response_yet() -> None:
+    """`done` and `response` are left out until it is done."""
+    name = OperationName.parse("projects/1/locations/us-central1/customJobs/2/operations/3")
+    pending = StoredOperation(name, "v1", "DeleteOperationMetadata", T0, T0, done=False)
+    assert {field.name for field, _ in lro.render(pending).ListFields()} == {"name", "metadata"}
 
 
 def test_a_forgotten_operation_is_gone(bench: Bench) -> None:
@@ -138,6 +151,13 @@ def test_a_permission_test_that_cannot_be_is_refused(bench: Bench, fields: dict[
     with pytest.raises(InvalidArgument) as caught:
         bench.call("TestIamPermissions", {"resource": PARENT, "permissions": ["a.b"], **fields})
     assert [fault.field for fault in caught.value.violations] == [path]
+
+
+def test_a_verb_that_nobody_serves_says_so(bench: Bench) -> None:
+    """An entry of the book without a handler is Unimplemented, never a failure of ours."""
+    unknown = replace(operation("GetLocation"), verb="move_location", method="MoveLocation")
+    with pytest.raises(Unimplemented, match="MoveLocation is not served"):
+        asyncio.run(bench.service.call(unknown, "v1", message("google.cloud.location.GetLocationRequest"), Caller()))
 
 
 @pytest.mark.parametrize("method", ["GetIamPolicy", "SetIamPolicy"])

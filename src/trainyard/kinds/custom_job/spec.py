@@ -8,8 +8,9 @@ from typing import Any
 from trainyard.core.errors import FieldViolation
 from trainyard.kinds.custom_job.policy import DEFAULT_MAX_WAIT_SECONDS, DEFAULT_TIMEOUT_SECONDS, RunPolicy
 from trainyard.kinds.faults import shortened
+from trainyard.kinds.pool_rules import is_skipped
 from trainyard.kinds.spec_rules import is_spot, seconds_of, strategy_name
-from trainyard.kinds.worker_pools import directory, replica_names, used_pools
+from trainyard.kinds.worker_pools import directory, replica_names
 
 PRIORITY_LABEL = "trainyard-priority"
 PRIORITIES: Mapping[str, int] = {"low": -10, "normal": 0, "high": 10}
@@ -64,8 +65,8 @@ def priority_faults(labels: Mapping[str, str]) -> tuple[FieldViolation, ...]:
 
 def complete(message: Any) -> None:
     """Fill in, on a message that is about to be shown, what the service takes for granted where nothing is given."""
-    for pool in used_pools(message.job_spec):
-        if not pool.replica_count:
+    for pool in message.job_spec.worker_pool_specs:
+        if not pool.replica_count and not is_skipped(pool):
             pool.replica_count = 1
     if message.job_spec.HasField("base_output_directory"):
         output = message.job_spec.base_output_directory
