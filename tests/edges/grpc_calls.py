@@ -23,7 +23,7 @@ class Grpc:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.channel.close()
 
-    def message(self, name: str, **fields: Any) -> Any:
+    def message(self, name: str, /, **fields: Any) -> Any:
         """A message of the API version, or of any package when the name holds a dot."""
         return message_class(name if "." in name else f"{self.package}.{name}")(**fields)
 

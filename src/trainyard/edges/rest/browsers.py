@@ -24,7 +24,7 @@ def refuse_foreign_page(headers: Mapping[str, str], port: int | None) -> None:
     if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
         raise PermissionDenied("Requests made by web pages of other sites are not served.")
     browser = origin is not None or "sec-fetch-site" in headers or headers.get("user-agent", "").startswith("Mozilla/")
-    if browser and not _is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname):
+    if browser and not _is_loopback(_host_of(headers.get("host", ""))):
         raise PermissionDenied(
             f"Browsers reach this service as localhost or 127.0.0.1, not as {headers.get('host')!r}."
         )
@@ -36,6 +36,13 @@ def _is_ours(origin: str, port: int | None) -> bool:
         return _is_loopback(parts.hostname) and (parts.port or 80) == port
     except ValueError:
         return False
+
+
+def _host_of(header: str) -> str | None:
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
 
 
 def _is_loopback(host: str | None) -> bool:
