@@ -20,6 +20,7 @@ from pathlib import Path
 from trainyard.core.jobs import Decision, Job, Status
 from trainyard.core.names import JobName, Scope
 from trainyard.core.states import Event, JobState
+from trainyard.stores.sqlite import grams
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.faults import DATABASE
 from trainyard.stores.sqlite.files import open_writer
@@ -79,7 +80,8 @@ async def ours(callers: int, count: int) -> None:
         line(f"creates, {callers} callers", count, time.perf_counter() - started, times)
 
         def admit(job: Job) -> Awaitable[object]:
-            return store.commit(job, Decision(job.status).moved(Event.ADMITTED, 5, "there is room").noted("starting", 5))
+            decision = Decision(job.status).moved(Event.ADMITTED, 5, "there is room").noted("starting", 5)
+            return store.commit(job, decision)
 
         started = time.perf_counter()
         times = await shared(callers, jobs, admit)
@@ -96,7 +98,8 @@ async def ours(callers: int, count: int) -> None:
 def plain(count: int) -> None:
     """The peer: the same statements, one thread, one commit each, no event loop."""
     with tempfile.TemporaryDirectory() as scratch:
-        connection, writes, times = open_writer(Path(scratch) / DATABASE, WallClock()), Writes(Bounds()), []
+        connection, writes, times = open_writer(Path(scratch) / DATABASE, WallClock()), Writes(Bounds(), grams=True), []
+        grams.prepare(connection)
         for number in range(count):
             job = a_job(number)
             started = time.perf_counter()

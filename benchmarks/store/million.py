@@ -1,7 +1,8 @@
 """How long a page of 100 takes in a store of 1,000,000 jobs, by filter; `--keep DIR` builds once and measures again.
 
 Goal: p99 of any filter at most 25 ms, of common ones at most 5 ms. A search may answer with a short page and a token
-(AIP-158); `pages` says how many calls the whole answer of a first page of 100 took, `all` how long they took together.
+(AIP-158); `pages` says how many calls the whole answer of a first page of 100 took, `all` how long they took together. `first` is the first call, before SQLite's own
+cache has seen any of it; it is not among the others.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ COMMON = {
     "state = SUCCEEDED": "state=JOB_STATE_SUCCEEDED",
     "state = RUNNING": "state=JOB_STATE_RUNNING",
     "state != FAILED": "state!=JOB_STATE_FAILED",
-    "name exact": 'display_name="train-bert-600001"',
+    "name exact": 'display_name="{name}"',
     "name prefix, many": 'display_name:"train-bert-*"',
     "name prefix, few": 'display_name:"train-gpt-6000*"',
     "env = prod": "labels.env=prod",
@@ -127,12 +128,14 @@ async def report(folder: Path, jobs: int, rounds: int) -> None:
             await build(store, jobs)
             print(f"built {jobs:,} jobs in {time.perf_counter() - started:.0f} s")
         old = START_US + 100_000 * APART_US
-        named = {"old": rfc3339(old), "old_end": rfc3339(old + 3_600_000_000)}
-        print(f"{'page of 100':34}{'p50 ms':>9}{'p99 ms':>9}{'found':>7}{'pages':>7}{'all ms':>9}")
+        some = (await store.page(MAIN, "customJobs", None, 1, (START_US + 400_000 * APART_US) * 1000)).jobs[0]
+        named = {"name": some.display_name, "old": rfc3339(old), "old_end": rfc3339(old + 3_600_000_000)}
+        print(f"{'page of 100':34}{'p50 ms':>9}{'p99 ms':>9}{'first':>9}{'found':>7}{'pages':>7}{'all ms':>9}")
         for name, text in (COMMON | HARD).items():
             times, found, calls, whole = await measure(store, text.format(**named), rounds)
+            first, *times = times
             p99 = statistics.quantiles(times, n=100)[98]
-            print(f"{name:34}{statistics.median(times):9.2f}{p99:9.2f}{found:7}{calls:7}{whole:9.1f}")
+            print(f"{name:34}{statistics.median(times):9.2f}{p99:9.2f}{first:9.2f}{found:7}{calls:7}{whole:9.1f}")
     finally:
         await store.close()
 
@@ -140,7 +143,7 @@ async def report(folder: Path, jobs: int, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--keep", type=Path, help="build here once and use it again")
     options = parser.parse_args()
     versions = f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"

@@ -529,7 +529,10 @@ _TEXTS = st.text(st.sampled_from(_CHARACTERS), max_size=3)
 _TIMES = st.integers(START_US - 1, START_US + 41) | st.sampled_from([-(10**17), 10**18])
 _FIELDS = st.sampled_from(TIME_FIELDS)
 _KEYS = st.sampled_from(["k", "ключ", "a.b", "none"])
+_PARTS = st.sampled_from([job.display_name for job in population() if len(job.display_name) > 2])
 _LEAVES: st.SearchStrategy[Filter] = st.one_of(
+    st.builds(lambda part: NameLike(("", part, "")), _PARTS),
+    st.builds(lambda name, cut, piece: NameLike((name[:cut] + piece, name[cut:])), _PARTS, st.integers(0, 1), _TEXTS),
     st.builds(NameIs, _TEXTS),
     st.builds(NameLike, st.lists(_TEXTS, min_size=2, max_size=4).map(tuple)),
     st.builds(StateIs, st.integers(0, 11)),

@@ -25,6 +25,7 @@ from trainyard.core.states import JobState
 _COLUMNS = {name: f"job.{name}_us" for name in ("create_time", "update_time", "start_time", "end_time")}
 ALL_STATES = frozenset(state.value for state in JobState)
 _HIGHEST = 2**63 - 1
+_ROW = "job.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,28 @@ class Bounds:
     behind_us: int = 0
 
 
-def condition(tree: Filter | None) -> Condition:
-    """The condition, true or false for every row and never NULL."""
+def condition(tree: Filter, place: int, key: str) -> Condition:
+    """The condition, true or false for every row and never NULL.
+
+    `key` is the column that holds the job's id soonest: what labels and state decide is settled before the row is read.
+    """
     match tree:
-        case None:
-            return Condition("1")
         case And(terms):
-            return _joined(terms, " AND ", "1")
+            found = _joined([condition(term, place, key) for term in _cheap_first(terms)], " AND ", "1")
         case Or(terms):
-            return _joined(terms, " OR ", "0")
+            found = _joined([condition(term, place, key) for term in _cheap_first(terms)], " OR ", "0")
         case Not(term):
-            inner = condition(term)
-            return Condition(f"NOT ({inner.sql})", inner.parameters)
+            inner = condition(term, place, key)
+            found = Condition(f"NOT ({inner.sql})", inner.parameters)
+        case LabelIs() | LabelHas():
+            found = _label(tree, place, key)
+        case StateIs(state) if key != _ROW:
+            # Entries of a rare state lie close together; the rows of jobs do not.
+            among = f"job AS s INDEXED BY job_by_state WHERE s.place = ? AND s.state = ? AND s.id = {key}"
+            found = Condition(f"EXISTS (SELECT 1 FROM {among})", (place, state))  # noqa: S608 - values are bound
         case _:
-            return _leaf(tree)
+            found = _leaf(tree)
+    return found
 
 
 def conjuncts(tree: Filter | None) -> tuple[Filter, ...]:
@@ -104,8 +113,11 @@ def _states(term: Filter) -> frozenset[int] | None:
             return None
 
 
-def _joined(terms: Sequence[Filter], word: str, nothing: str) -> Condition:
-    parts = [condition(term) for term in terms]
+def _cheap_first(terms: Sequence[Filter]) -> list[Filter]:
+    return sorted(terms, key=lambda term: not isinstance(term, StateIs))
+
+
+def _joined(parts: Sequence[Condition], word: str, nothing: str) -> Condition:
     if not parts:
         return Condition(nothing)
     return Condition(
@@ -113,7 +125,15 @@ def _joined(terms: Sequence[Filter], word: str, nothing: str) -> Condition:
     )
 
 
-def _leaf(leaf: NameIs | NameLike | StateIs | TimeIs | TimeHas | LabelIs | LabelHas) -> Condition:
+def _label(leaf: LabelIs | LabelHas, place: int, key: str) -> Condition:
+    if isinstance(leaf, LabelHas):
+        among = f"label WHERE label.job = {key} AND label.k = ?"
+        return Condition(f"EXISTS (SELECT 1 FROM {among})", (leaf.key,))  # noqa: S608 - values are bound
+    among = f"label WHERE label.place = ? AND label.k = ? AND label.v = ? AND label.job = {key}"
+    return Condition(f"EXISTS (SELECT 1 FROM {among})", (place, leaf.key, leaf.value))  # noqa: S608 - values are bound
+
+
+def _leaf(leaf: NameIs | NameLike | StateIs | TimeIs | TimeHas) -> Condition:
     match leaf:
         case NameIs(name):
             found = Condition("job.display_name = ?", (name,))
@@ -126,11 +146,6 @@ def _leaf(leaf: NameIs | NameLike | StateIs | TimeIs | TimeHas | LabelIs | Label
         case TimeIs(field, op, time_us):
             column = _COLUMNS[field]
             found = Condition(f"{column} IS NOT NULL AND {column} {op} ?", (time_us,))
-        case LabelIs(key, value):
-            among = "label WHERE label.place = job.place AND label.k = ? AND label.v = ? AND label.job = job.id"
-            found = Condition(f"EXISTS (SELECT 1 FROM {among})", (key, value))  # noqa: S608 - values are bound
-        case LabelHas(key):
-            found = Condition("EXISTS (SELECT 1 FROM label WHERE label.job = job.id AND label.k = ?)", (key,))
     return found
 
 

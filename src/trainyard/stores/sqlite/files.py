@@ -17,7 +17,10 @@ from trainyard.stores.sqlite.migrate import built_in, upgrade
 
 LOCK = "trainyard.lock"
 
-_WRITER_CACHE_KIB = 16 * 1024
+POINT_CACHE_KIB = 4 * 1024
+WRITE_CACHE_KIB = 16 * 1024
+SEARCH_CACHE_KIB = 32 * 1024      # filled only as far as somebody searches
+
 _BUSY_SECONDS = 5.0
 
 
@@ -50,11 +53,11 @@ def hold(data_dir: Path) -> int:
     return lock
 
 
-def connect(path: Path, *, writes: bool = False) -> sqlite3.Connection:
+def connect(path: Path, cache_kib: int, *, writes: bool = False) -> sqlite3.Connection:
     """A connection that leaves transactions to us; a reading one can't write."""
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     if not writes:
         connection.execute("PRAGMA query_only = ON")
     return connection
@@ -75,7 +78,7 @@ def open_writer(path: Path, clock: Clock) -> sqlite3.Connection:
     """The one connection that writes, on a file that has been brought to the newest version."""
     # Specs hold people's environment variables; SQLite gives the files beside it the same mode.
     path.touch(mode=0o600)
-    connection = connect(path, writes=True)
+    connection = connect(path, WRITE_CACHE_KIB, writes=True)
     try:
         upgrade(connection, path, built_in(), clock.now_us())
         # Only now: an empty file takes its first version under a rollback journal, where a crash leaves nothing.

@@ -150,3 +150,28 @@ UPDATE tally SET value = max(value, ?) WHERE name = ?
 -- name: largest_id
 SELECT max(coalesce((SELECT max(id) FROM job), 0), coalesce((SELECT max(id) FROM operation), 0),
            coalesce((SELECT max(job) FROM removal), 0), (SELECT value FROM tally WHERE name = 'largest_id'))
+
+-- name: grams_complete
+SELECT 1 FROM tally WHERE name = 'grams' AND value = 1
+
+-- name: tell_grams_complete
+INSERT OR REPLACE INTO tally (name, value) VALUES ('grams', 1)
+
+-- name: forget_grams
+DELETE FROM tally WHERE name = 'grams'
+
+-- name: drop_grams
+DROP TABLE IF EXISTS name_gram
+
+-- name: create_grams
+CREATE VIRTUAL TABLE name_gram
+USING fts5(name, content = '', detail = none, columnsize = 0, tokenize = 'trigram case_sensitive 1')
+
+-- name: fill_grams
+INSERT INTO name_gram (rowid, name) SELECT id, replace(display_name, char(0), char(65533)) FROM job ORDER BY id
+
+-- name: add_gram
+INSERT INTO name_gram (rowid, name) VALUES (?, ?)
+
+-- name: delete_gram
+INSERT INTO name_gram (name_gram, rowid, name) VALUES ('delete', ?, ?)

@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainyard.core.filter_tree import Filter, LabelIs, NameIs, NameLike
+from trainyard.core.filter_tree import And, Filter, LabelIs, NameIs, NameLike
+from trainyard.stores.sqlite import grams
 from trainyard.stores.sqlite.conditions import (
     ALL_STATES,
     Bounds,
@@ -26,7 +27,8 @@ from trainyard.stores.sqlite.conditions import (
 )
 
 _FIRST_WINDOW = 500
-_LARGEST_WINDOW = 8000
+_WINDOW_TO_STOP_AFTER = 2000
+_LARGEST_WINDOW = 4000
 _ENOUGH_SECONDS = 0.008
 _FEW = 2000          # a set this small is read and sorted whole
 _ALL_IDS = 2**63 - 1
@@ -41,6 +43,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """Where to search and what may be relied on there: ids against times, and whether names are indexed by pieces."""
+
+    place: int
+    skew: Bounds
+    grams: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Driver:
     """One way to walk: `source` gives rows of `job` in the order of `key`, bound by `parameters`."""
 
@@ -48,28 +59,28 @@ class _Driver:
     index: str            # the same walk over the index alone, to see how far it reaches
     key: str
     parameters: tuple[object, ...]
-    whole: bool = False   # a small set, not in the order of ids: read at once
+    more_parameters: tuple[object, ...] = ()    # of `source` alone, after the others
+    term: Filter | None = None                  # the term that the walk itself settles
+    whole: bool = False                         # a small set, not in the order of ids: read at once
 
 
-def search(
-    connection: sqlite3.Connection, place: int, tree: Filter | None, size: int, after: int | None, skew: Bounds
-) -> Found:
+def search(connection: sqlite3.Connection, ground: Ground, tree: Filter | None, size: int, after: int | None) -> Found:
     """Up to `size` ids below `after` in one place, within the caller's transaction."""
     terms = conjuncts(tree)
-    lowest, below = id_bounds(terms, skew)
+    lowest, below = id_bounds(terms, ground.skew)
     below = min(below, _ALL_IDS if after is None else after)
-    wanted = condition(tree)
-    drivers = list(_drivers(connection, place, tree))
+    drivers = list(_drivers(connection, ground, tree))
     ids: list[int] = []
     window, started = _FIRST_WINDOW, time.monotonic()
     while True:
         driver, reach = _furthest(connection, drivers, below, window)
+        wanted = condition(And(tuple(term for term in terms if term is not driver.term)), ground.place, driver.key)
         ids += _window(connection, driver, wanted, (max(reach, lowest), below), size + 1 - len(ids))
         if len(ids) > size:
             return Found(tuple(ids[:size]), ids[size - 1])
         if reach <= lowest:
             return Found(tuple(ids), None)
-        if time.monotonic() - started > _ENOUGH_SECONDS and window == _LARGEST_WINDOW:
+        if time.monotonic() - started > _ENOUGH_SECONDS and window >= _WINDOW_TO_STOP_AFTER:
             return Found(tuple(ids), reach)
         below, window = reach, min(window * 4, _LARGEST_WINDOW)
 
@@ -82,7 +93,7 @@ def _window(
         f"SELECT job.id FROM {driver.source} AND {driver.key} >= ? AND {driver.key} < ? AND ({wanted.sql}) "  # noqa: S608 - only text of ours; values are bound
         f"ORDER BY {driver.key} DESC LIMIT ?"
     )
-    parameters = (*driver.parameters, lowest, below, *wanted.parameters, limit)
+    parameters = (*driver.parameters, *driver.more_parameters, lowest, below, *wanted.parameters, limit)
     return [row[0] for row in connection.execute(statement, parameters)]
 
 
@@ -103,21 +114,19 @@ def _furthest(
     return best, lowest
 
 
-def _drivers(connection: sqlite3.Connection, place: int, tree: Filter | None) -> Iterator[_Driver]:
+def _drivers(connection: sqlite3.Connection, ground: Ground, tree: Filter | None) -> Iterator[_Driver]:
     """Every walk that cannot miss a match, the plain one last."""
+    place = ground.place
     for term in conjuncts(tree):
         match term:
             case NameIs(name):
-                yield _walk("job_by_name", "job.place = ? AND job.display_name = ?", (place, name))
+                yield _walk("job_by_name", "job.place = ? AND job.display_name = ?", (place, name), term=term)
             case LabelIs(key, value):
                 where = "l.place = ? AND l.k = ? AND l.v = ?"
                 source = f"label AS l CROSS JOIN job ON job.id = l.job WHERE {where}"
-                yield _Driver(source, f"label AS l WHERE {where}", "l.job", (place, key, value))
-            case NameLike((first, *_)) if first:
-                end = after_prefix(first)
-                where = "job.place = ? AND job.display_name >= ?" + (" AND job.display_name < ?" if end else "")
-                values = (place, first, end) if end else (place, first)
-                yield from _if_few(connection, _walk("job_by_name", where, values, whole=True))
+                yield _Driver(source, f"label AS l WHERE {where}", "l.job", (place, key, value), term=term)
+            case NameLike():
+                yield from _by_name(connection, ground, term)
     states = possible_states(tree)
     if len(states) == 1:
         yield _walk("job_by_state", "job.place = ? AND job.state = ?", (place, *states))
@@ -127,9 +136,25 @@ def _drivers(connection: sqlite3.Connection, place: int, tree: Filter | None) ->
     yield _walk("job_by_place", "job.place = ?", (place,))
 
 
-def _walk(index: str, where: str, parameters: tuple[object, ...], *, whole: bool = False) -> _Driver:
+def _by_name(connection: sqlite3.Connection, ground: Ground, wanted: NameLike) -> Iterator[_Driver]:
+    first = wanted.pieces[0]
+    if first:
+        end = after_prefix(first)
+        where = "job.place = ? AND job.display_name >= ?" + (" AND job.display_name < ?" if end else "")
+        values = (ground.place, first, end) if end else (ground.place, first)
+        yield from _if_few(connection, _walk("job_by_name", where, values, whole=True))
+    asked = grams.query(wanted) if ground.grams else None
+    if asked:
+        index = "name_gram WHERE name_gram MATCH ?"
+        source = "name_gram CROSS JOIN job ON job.id = name_gram.rowid WHERE name_gram MATCH ? AND job.place = ?"
+        yield _Driver(source, index, "name_gram.rowid", (asked,), (ground.place,))
+
+
+def _walk(
+    index: str, where: str, parameters: tuple[object, ...], *, term: Filter | None = None, whole: bool = False
+) -> _Driver:
     source = f"job INDEXED BY {index} WHERE {where}"
-    return _Driver(source, source, "job.id", parameters, whole)
+    return _Driver(source, source, "job.id", parameters, term=term, whole=whole)
 
 
 def _if_few(connection: sqlite3.Connection, driver: _Driver) -> Iterator[_Driver]:

@@ -21,12 +21,12 @@ from trainyard.core.filter_tree import Filter, name_like
 from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.store import Narrated, Page, StoredOperation, job_missing, operation_missing
-from trainyard.stores.sqlite import rows
+from trainyard.stores.sqlite import grams, rows
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.faults import DATABASE, told
-from trainyard.stores.sqlite.files import connect, hold, open_writer, opening
+from trainyard.stores.sqlite.files import POINT_CACHE_KIB, SEARCH_CACHE_KIB, connect, hold, open_writer, opening
 from trainyard.stores.sqlite.queries import SQL
-from trainyard.stores.sqlite.search import search
+from trainyard.stores.sqlite.search import Ground, search
 from trainyard.stores.sqlite.writer import GroupWriter
 from trainyard.stores.sqlite.writes import Writes
 
@@ -64,12 +64,12 @@ class SqliteStore:
         self._listeners: list[Callable[[int], None]] = []
         self._queue: Mapping[int, QueuePlace] = {}
         self._places: dict[int, tuple[Scope, str]] = {}
-        self._reader = connect(path)
+        self._reader = connect(path, POINT_CACHE_KIB)
         self._per_thread = local()
         self._searchers: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(_SEARCH_THREADS, "store-search")
         tallies = dict(connection.execute(SQL["tallies"]).fetchall())
-        self._writes = Writes(Bounds(tallies["ahead_us"], tallies["behind_us"]))
+        self._writes = Writes(Bounds(tallies["ahead_us"], tallies["behind_us"]), grams=grams.prepare(connection))
         self.largest_id: int = connection.execute(SQL["largest_id"]).fetchone()[0]
         self._writer = GroupWriter(connection, path, self._hint)
         self._writer.on_rollback = self._forget
@@ -229,7 +229,8 @@ class SqliteStore:
                 place = connection.execute(SQL["find_place"], (scope.project, scope.location, collection)).fetchone()
                 if place is None:
                     return Page((), None)
-                found = search(connection, place[0], tree, size, after, self._writes.skew)
+                ground = Ground(place[0], self._writes.skew, self._writes.grams)
+                found = search(connection, ground, tree, size, after)
                 wanted = connection.execute(SQL["get_jobs"], (json.dumps(found.ids),))
                 return Page(tuple(rows.job_from(row, scope, collection) for row in wanted), found.next_after)
             finally:
@@ -238,7 +239,7 @@ class SqliteStore:
     def _searcher(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._per_thread, "connection", None)
         if connection is None:
-            connection = self._per_thread.connection = connect(self._path)
+            connection = self._per_thread.connection = connect(self._path, SEARCH_CACHE_KIB)
             connection.create_function("name_like", 2, _name_like, deterministic=True)
             self._searchers.append(connection)
         return connection

@@ -13,6 +13,7 @@ from trainyard.core.names import JobName, OperationName
 from trainyard.store import StoredOperation, first_change, id_taken, job_missing, not_final, operation_missing
 from trainyard.stores.sqlite import rows
 from trainyard.stores.sqlite.conditions import Bounds
+from trainyard.stores.sqlite.grams import indexed
 from trainyard.stores.sqlite.queries import SQL
 from trainyard.stores.sqlite.writer import Work
 
@@ -24,8 +25,9 @@ _IDS_PER_MICROSECOND = lowest_id_at(1)
 class Writes:
     """Makes the work, and remembers on the writer's thread what saves statements: places, and the skew of ids."""
 
-    def __init__(self, skew: Bounds) -> None:
-        """`skew` as the tallies have it."""
+    def __init__(self, skew: Bounds, *, grams: bool) -> None:
+        """`skew` as the tallies have it; `grams`: whether the index of name pieces is kept."""
+        self.grams = grams
         self.skew = skew
         self._places: dict[tuple[str, str, str], int] = {}
         self._untold = False
@@ -47,6 +49,8 @@ class Writes:
             connection.execute(SQL["add_detail"], rows.detail_row(job))
             connection.execute(SQL["add_body"], rows.body_row(job))
             connection.executemany(SQL["add_label"], [(place, key, value, job.id) for key, value in job.labels.items()])
+            if self.grams:
+                connection.execute(SQL["add_gram"], (job.id, indexed(job.display_name)))
             connection.execute(SQL["add_change"], rows.change_row(job.id, first_change(job)))
             for note in notes:
                 connection.execute(SQL["add_note"], rows.note_row(job.id, note))
@@ -80,6 +84,8 @@ class Writes:
             connection.execute(SQL["add_operation"], rows.operation_row(operation))
             connection.execute(SQL["add_removal"], (job.id,))
             connection.execute(SQL["raise_tally"], (job.id, "largest_id"))
+            if self.grams:
+                connection.execute(SQL["delete_gram"], (job.id, indexed(job.display_name)))
             for part in ("job", "detail", "body", "labels", "history", "notes", "records"):
                 connection.execute(SQL[f"delete_{part}"], (job.id,))
             return None, job.id

@@ -121,6 +121,7 @@ CREATE TABLE removal (
 --   largest_id  the largest id of anything that was deleted; ids are never given twice
 --   ahead_us    by how much a job's id ran ahead of its creation time at most (a clock was set back)
 --   behind_us   by how much it lagged at most; the two turn a range of creation times into a range of ids
+--   grams       1 while the index of name pieces (grams.py) is complete
 CREATE TABLE tally (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
