@@ -37,7 +37,7 @@ lint: .venv/.group-lint .venv/.group-test   ## format, style, types, layers
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing >.venv/layers.txt || { cat .venv/layers.txt; exit 1; }
+	@$(BIN)/lint-imports --no-logo >.venv/layers.txt || { cat .venv/layers.txt; exit 1; }
 
 bench: .venv/.group-demo .venv/.group-bench     ## measure, beside the peers that install here
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)

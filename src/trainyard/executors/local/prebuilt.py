@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,8 @@ def _untagged(image_uri: str) -> str:
 
 
 @cache
-def _table() -> Mapping[str, Mapping[str, Mapping[str, list[str]]]]:
-    loaded: Mapping[str, Mapping[str, Mapping[str, list[str]]]]
-    loaded = json.loads(files(__package__).joinpath("prebuilt_images.json").read_text("utf-8"))
+def _table() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(files(__package__).joinpath("prebuilt_images.json").read_text("utf-8"))
     return loaded
 
 
