@@ -98,9 +98,19 @@ async def _main(settings: Any) -> None:
 
     def ready(at: Addresses) -> None:
         own = f", gRPC also on {at.host}:{at.grpc_port}" if at.grpc_port else ""
-        print(f"trainyard {__version__} ready: {at.url} (REST and gRPC{own}), data in {settings.data_dir}", flush=True)
+        _say(f"trainyard {__version__} ready: {at.url} (REST and gRPC{own}), data in {settings.data_dir}")
 
     await serve(settings, stop, ready)
+
+
+def _say(line: str) -> None:
+    """To stdout; whoever started us and listens no more must not keep the service from running."""
+    import os
+
+    try:
+        print(line, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _log_to_stderr(level: str) -> None:
