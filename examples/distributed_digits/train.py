@@ -15,7 +15,7 @@ TASK, INDEX = SPEC["task"]["type"], SPEC["task"]["index"]
 ADDRESSES = [address for pool in sorted(SPEC["cluster"]) for address in SPEC["cluster"][pool]]
 OWN = SPEC["cluster"][TASK][INDEX]
 RANK = ADDRESSES.index(OWN)
-ROUNDS = int(os.environ.get("ROUNDS", "30"))
+ROUNDS = int(os.environ.get("ROUNDS", "50"))
 
 print(f"up as {TASK}-{INDEX}, rank {RANK} of {len(ADDRESSES)}, listening on port {OWN.rpartition(':')[2]}", flush=True)
 
@@ -74,7 +74,6 @@ def main() -> None:
         "num_leaves": 15,
         "learning_rate": 0.2,
         "verbose": -1,
-        "num_threads": 1,
         "seed": 7,
         "tree_learner": "data",
         "pre_partition": True,

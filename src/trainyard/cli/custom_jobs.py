@@ -166,6 +166,7 @@ def stream_logs(flags: Namespace) -> int:
     terminal = Terminal()
     follower = Follower(api, name, terminal, task=flags.task_name, cursor=cursor)
     show = _as_json if flags.format else _on_terminal if terminal.live and terminal.out.isatty() else _as_gcloud
+    follower.narration = True
     follower.show_line = lambda entry: show(terminal, entry)
     follower.show_states = terminal.live and not flags.format
     follower.follow()

@@ -77,6 +77,7 @@ class Performance:
         """Follow it to its end; the exit code of the command."""
         follower = Follower(self.api, str(self.job["name"]), self.terminal)
         follower.show_line = self._line
+        follower.states_on_stderr = False
         follower.on_interrupt = self._interrupted
         self.job = follower.follow() or self.job
         self.left = follower.left

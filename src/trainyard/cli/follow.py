@@ -18,6 +18,7 @@ from trainyard.cli.terminal import STATE_STYLES, Terminal, replica_style
 TICK_SECONDS: Final = 0.1
 LABEL_WIDTH: Final = len("workerpool0-0")
 _ASK_EVERY_SECONDS: Final = 1.0
+_WORTH_SAYING: Final = frozenset({"WARNING", "CRITICAL", "ALERT", "EMERGENCY"})
 _SEVERE: Final = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 
 
@@ -35,6 +36,8 @@ class Follower:
         self.left = False  # whether the user left before the end
         self.show_line: Callable[[Mapping[str, Any]], None] = self.labelled_line
         self.show_states = True
+        self.narration = False  # the service's routine lines; warnings always show
+        self.states_on_stderr = True  # False: among the lines
         self.on_interrupt: Callable[[int], bool] = lambda _: True  # count of Ctrl-C so far -> whether to leave
         self._waiting = ""
         self._asked_at = 0.0
@@ -70,7 +73,8 @@ class Follower:
     def _show(self, event: Event) -> None:
         match event.kind:
             case "log":
-                self.show_line(event.data)
+                if self.narration or not is_routine(event.data):
+                    self.show_line(event.data)
             case "state":
                 self._changed(event.data)
             case "lost":
@@ -105,7 +109,7 @@ class Follower:
         self._asked_at = time.monotonic()
         self._waiting = f"{state}  {reason}".rstrip()
         if state and state != self.state:
-            self.terminal.line(state_line(self.terminal, state, reason), err=True)
+            self._state_line(state, reason)
         self.state = state or self.state
 
     def _look_at_the_queue(self) -> None:
@@ -116,8 +120,14 @@ class Follower:
         reason = self._reason({})
         waiting = f"QUEUED  {reason}".rstrip()
         if reason and waiting != self._waiting and not self.terminal.live:
-            self.terminal.line(state_line(self.terminal, "QUEUED", reason), err=True)
+            self._state_line("QUEUED", reason)
         self._waiting = waiting if reason else self._waiting
+
+    def _state_line(self, state: str, reason: str) -> None:
+        """`● RUNNING   Every replica is up.`"""
+        err = self.states_on_stderr
+        mark = self.terminal.paint(f"● {state:<9}", STATE_STYLES.get(state, "bold"), "bold", err=err)
+        self.terminal.line(f"{mark} {reason}".rstrip(), err=err)
 
     def _reason(self, told: Mapping[str, Any]) -> str:
         """Why the job is where it is, as the service says it; empty when it is too busy to say."""
@@ -129,11 +139,9 @@ class Follower:
             return ""
 
 
-def state_line(terminal: Terminal, state: str, reason: str) -> str:
-    """`● RUNNING  since every replica is up`."""
-    style = STATE_STYLES.get(state, "bold")
-    mark = terminal.paint(f"● {state:<9}", style, "bold", err=True)
-    return f"{mark} {reason}".rstrip()
+def is_routine(entry: Mapping[str, Any]) -> bool:
+    """Whether a line of the service's narration tells nothing that the states do not tell as well."""
+    return entry.get("task") == "service" and entry.get("severity") not in _WORTH_SAYING
 
 
 def labelled(terminal: Terminal, task: str, text: str, width: int, *, err: bool = False) -> str:
