@@ -1,8 +1,8 @@
 """How long a page of 100 takes in a store of 1,000,000 jobs, by filter; `--keep DIR` builds once and measures again.
 
 Goal: p99 of any filter at most 25 ms, of common ones at most 5 ms. A search may answer with a short page and a token
-(AIP-158); `pages` says how many calls the whole answer of a first page of 100 took, `all` how long they took together. `first` is the first call, before SQLite's own
-cache has seen any of it; it is not among the others.
+(AIP-158): `pages` says how many calls it took until 100 jobs were found or the list ended, `all` how long they took
+together. `first` is the first call, before SQLite's own cache has seen any of it; p50 and p99 are of the others.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,13 @@ _PRIMARY_CODE = 0xFF     # the low byte; the rest tells the variety (https://www
 def primary_code(error: sqlite3.Error) -> int:
     """SQLite's primary result code; 0 where Python raised the error itself."""
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+
+
+def is_full(error: sqlite3.Error, path: Path) -> bool:
+    """Whether the disk has no room left. Some of SQLite's files then fail with a plain I/O error."""
+    if primary_code(error) == sqlite3.SQLITE_IOERR:
+        return not os.statvfs(path.parent).f_bavail
+    return primary_code(error) == sqlite3.SQLITE_FULL
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -40,7 +48,7 @@ def translated(error: sqlite3.Error, path: Path) -> ApiError:
     code = primary_code(error)
     if code in _DAMAGED:
         return Internal(damaged(path, error))
-    if code == sqlite3.SQLITE_FULL:
+    if is_full(error, path):
         return Unavailable(
             f"The disk that holds {path.parent} is full; nothing was changed. Writes work again by themselves once "
             "there is room; reading goes on meanwhile."

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainyard.core.clock import Clock
 from trainyard.store import StoreError
-from trainyard.stores.sqlite.faults import damaged, is_damage, primary_code
+from trainyard.stores.sqlite.faults import damaged, is_damage, is_full, primary_code
 from trainyard.stores.sqlite.migrate import built_in, upgrade
 
 LOCK = "trainyard.lock"
@@ -117,7 +117,7 @@ def _trouble(path: Path, error: sqlite3.Error) -> str:
     if is_damage(error):
         return damaged(path, error)
     code = primary_code(error)
-    if code == sqlite3.SQLITE_FULL:
+    if is_full(error, path):
         return f"The disk of {path.parent} is full. Free some space, or give another --data-dir."
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return (
