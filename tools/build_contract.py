@@ -23,10 +23,11 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-import contract_book
-from contract_book import API_VERSIONS, Index
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+
+import contract_book
+from contract_book import API_VERSIONS, Index
 
 PACKAGE = "@google-cloud/aiplatform"
 VERSION = "7.4.0"
@@ -208,7 +209,7 @@ def main() -> int:
              (CONTRACT / name).read_bytes() != data]  # fmt: skip
     for name in stale:
         if arguments.check:
-            print(f"{CONTRACT / name} is not what the packages give; run tools/build_contract.py and review the change.")
+            print(f"{name} is not what the packages give; run tools/build_contract.py and review the change.")
         else:
             (CONTRACT / name).write_bytes(built[name])
             print(f"wrote {CONTRACT / name}, {len(built[name])} bytes")

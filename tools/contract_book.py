@@ -67,6 +67,7 @@ PERMISSIONS = {
 MIXIN_PREFIXES = ("ui", *API_VERSIONS)
 
 SCALARS = {number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()}
+Path = tuple[int, ...]                          # as in google.protobuf.SourceCodeInfo.Location
 _LINK = re.compile(r"\[([^\]]*)\](?:\[[^\]]*\]|\([^)]*\))")
 _BEHAVIOUR_WORDS = re.compile(r"^((Required|Optional|Immutable|Output only|Input only|Deprecated)[.:] )+")
 
@@ -90,7 +91,7 @@ class Index(NamedTuple):
 def index(everything: FileDescriptorSet) -> Index:
     found = Index({}, {}, {}, {}, {}, {})
     for file in everything.file:
-        spots: dict[tuple[int, ...], str] = {}
+        spots: dict[Path, str] = {}
         _index_types(found, spots, file, file.package, ())
         for i, service in enumerate(file.service):
             name = f"{file.package}.{service.name}"
@@ -104,7 +105,7 @@ def index(everything: FileDescriptorSet) -> Index:
     return found
 
 
-def _index_types(found: Index, spots: dict[tuple[int, ...], str], scope: Any, parent: str, path: tuple[int, ...]) -> None:
+def _index_types(found: Index, spots: dict[Path, str], scope: Any, parent: str, path: Path) -> None:
     """The types of a file (path is empty) or nested in a message; numbers are descriptor.proto's own field numbers."""
     inner, enums, messages_at, enums_at = (
         (scope.nested_type, scope.enum_type, 3, 4) if path else (scope.message_type, scope.enum_type, 4, 5)
@@ -222,14 +223,17 @@ def _label(found: Index, field: FieldDescriptorProto) -> str:
     entry = found.messages.get(field.type_name[1:])
     if entry is not None and entry.options.map_entry:
         return "map"
-    return "repeated" if field.label == FieldDescriptorProto.LABEL_REPEATED else "optional" if field.proto3_optional else ""
+    if field.label == FieldDescriptorProto.LABEL_REPEATED:
+        return "repeated"
+    return "optional" if field.proto3_optional else ""
 
 
 def _enums(found: Index, kept: set[str]) -> Iterator[dict[str, Any]]:
     for name in _names(found.enums, kept):
         spelling = name.replace("{v}", API_VERSIONS[-1])
+        docs = {value.name: found.comments.get(f"{spelling}.{value.name}", "") for value in found.enums[spelling].value}
         values = [
-            {"name": value.name, "number": value.number, "doc": _prose(found.comments.get(f"{spelling}.{value.name}", ""))}
+            {"name": value.name, "number": value.number, "doc": _prose(docs[value.name])}
             for value in found.enums[spelling].value
         ]
         yield {"name": name, "doc": _prose(found.comments.get(spelling, "")), "values": values}

@@ -23,7 +23,7 @@ from trainyard.contract.pool import message_class
 Deep = Callable[[Any, Path, Findings], Any]
 """Reads one value: keyword arguments of its message, or the message itself; worthless once a fault was added."""
 
-MAX_DEPTH = 100                                 # of values inside Struct and Any; protobuf itself goes no deeper
+MAX_DEPTH = 30                                  # of free JSON: one takes three messages, and protobuf nests a hundred
 
 
 def parse(cls: type[Message], value: object, root_field: str = "") -> Message:

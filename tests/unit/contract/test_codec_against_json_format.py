@@ -77,7 +77,8 @@ def messages(draw: st.DrawFn, full_name: str, depth: int = 4) -> Any:
     short = full_name.rpartition(".")[2]
     if full_name == "google.protobuf.Any":
         inner = draw(messages(draw(st.sampled_from(IN_ANY)), depth - 2))
-        return cls(type_url=f"type.googleapis.com/{inner.DESCRIPTOR.full_name}", value=inner.SerializeToString(deterministic=True))
+        packed = inner.SerializeToString(deterministic=True)
+        return cls(type_url=f"type.googleapis.com/{inner.DESCRIPTOR.full_name}", value=packed)
     if full_name == "google.protobuf.Timestamp":
         return cls(seconds=draw(st.integers(-62135596800, 253402300799)), nanos=draw(st.integers(0, 999999999)))
     if full_name == "google.protobuf.Duration":
@@ -136,7 +137,8 @@ def test_it_writes_what_json_format_writes(full_name: str, data: st.DataObject) 
         ours = codec.render(message, enums_as_ints=ints)
         assert json.dumps(ours, sort_keys=True) == json.dumps(expected, sort_keys=True)
         assert same(codec.parse(type(message), ours), message)
-    assert same(json_format.Parse(codec.render_bytes(message), type(message)(), descriptor_pool=pool()), message)
+    read = json_format.Parse(codec.render_bytes(message), type(message)(), descriptor_pool=pool())
+    assert json.dumps(codec.render(read)) == json.dumps(codec.render(message))
 
 
 ODDITIES = (
