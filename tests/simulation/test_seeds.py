@@ -25,7 +25,7 @@ def quiet():
 
 @pytest.mark.parametrize("start", range(FIRST, FIRST + SEEDS, BATCH))
 def test_every_law_holds_in_every_history(start: int) -> None:
-    """Whatever crashes, refuses, lags, lies or jumps: one attempt at a time, no orphan, every job ends with evidence."""
+    """Whatever crashes, refuses, lags, lies or jumps: one attempt at a time, no orphan, each end with evidence."""
     for seed in range(start, min(start + BATCH, FIRST + SEEDS)):
         Simulation(seed).run()
 

@@ -106,7 +106,7 @@ class Watcher:
                 full = self._clock.steady_us() >= full_look_due_us
                 asked = set(self._runs) if full else self._hinted & self._runs.keys()
                 self._hinted.clear()
-                if await self._look(asked):
+                if await self.look(asked):
                     failures = 0
                 else:
                     failures += 1
@@ -131,7 +131,7 @@ class Watcher:
         finally:
             timer.cancel()
 
-    async def _look(self, run_ids: Collection[str]) -> bool:
+    async def look(self, run_ids: Collection[str]) -> bool:
         """One call for all of them; says whether the executor answered."""
         if not run_ids:
             return True

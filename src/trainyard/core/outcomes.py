@@ -66,35 +66,33 @@ class Outcome:
     retries: int = 0
 
 
+_REST = "{lines}{tried}{logs}"
 _ENDED = "The replica {replica} exited with a non-zero status of {status}. Termination reason: "
 
 OUTCOMES: Final[Mapping[Why, Outcome]] = {
-    Why.EXITED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "Error.{lines}{logs}"),
+    Why.EXITED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "Error." + _REST),
     Why.CRASHED: Outcome(
-        Code.INVALID_ARGUMENT, _ENDED + "Error: the program crashed ({signal}).{lines}{logs}", Remedy.RETRY_JOB, 3),
+        Code.INVALID_ARGUMENT, _ENDED + "Error: the program crashed ({signal})." + _REST, Remedy.RETRY_JOB, 3),
     Why.OUT_OF_MEMORY: Outcome(
         Code.INVALID_ARGUMENT,
-        "The replica {replica} ran out of memory and exited with a non-zero status of {status}.{memory}{lines}{logs}"),
-    Why.SIGNALED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "Error: ended by {signal}.{lines}{logs}"),
+        "The replica {replica} ran out of memory and exited with a non-zero status of {status}.{memory}" + _REST),
+    Why.SIGNALED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "Error: ended by {signal}." + _REST),
     Why.KILLED: Outcome(
-        Code.INTERNAL, _ENDED + "killed with {signal} by somebody outside of the service.{lines}{logs}",
+        Code.INTERNAL, _ENDED + "killed with {signal} by somebody outside of the service." + _REST,
         Remedy.RESTART_WORKER, 3),
     Why.STOPPED: Outcome(
-        Code.INTERNAL, "The replica {replica} was stopped without the service asking for it.{message}{lines}{logs}",
+        Code.INTERNAL, "The replica {replica} was stopped without the service asking for it.{message}" + _REST,
         Remedy.RETRY_JOB, 3),
     Why.LOST: Outcome(
-        Code.INTERNAL, "The replica {replica} was lost.{message}{lines}{logs}", Remedy.RESTART_WORKER, 3),
+        Code.INTERNAL, "The replica {replica} was lost.{message}" + _REST, Remedy.RESTART_WORKER, 3),
     Why.VANISHED: Outcome(
         Code.INTERNAL,
-        "The replica {replica} was lost: it was launched, and no trace of it is left where it should run.{logs}",
+        "The replica {replica} was lost: it was launched, and no trace of it is left where it should run.{tried}{logs}",
         Remedy.RETRY_JOB, 3),
-    Why.START_FAILED: Outcome(
-        Code.INVALID_ARGUMENT,
-        "The replica {replica} exited with a non-zero status of {status}. Termination reason: StartError."
-        "{message}{lines}{logs}"),
+    Why.START_FAILED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "StartError.{message}" + _REST),
     Why.INTERNAL: Outcome(
         Code.INTERNAL, "Internal error occurred for the current attempt: the replica {replica} was not started."
-        "{message}{logs}", Remedy.RETRY_JOB, 2),
+        "{message}{tried}{logs}", Remedy.RETRY_JOB, 2),
     Why.NO_CAPACITY: Outcome(
         Code.RESOURCE_EXHAUSTED, "Resources are insufficient in region: {location}. {message}"),
     Why.WAITED_TOO_LONG: Outcome(
@@ -135,7 +133,7 @@ class Line(StrEnum):
     TORN_DOWN = "Finished tearing down training program."
     SUCCEEDED = "Job completed successfully."
     FAILED = "Job failed. {why}"
-    CANCELLED = "Job was cancelled. {why}"
+    CANCELLED = "{why}"
 
 
 _WHY_OF_CAUSE: Final[Mapping[Cause, Why]] = {
@@ -162,11 +160,20 @@ def why_ended(end: Exit) -> Why | None:
     return _WHY_OF_CAUSE[end.cause]
 
 
-def replica_problem(why: Why, replica: str, end: Exit, job_id: int) -> Problem:
-    """The sentence about one replica's end, with its evidence and where to read on."""
+def replica_sentence(why: Why, replica: str, end: Exit) -> str:
+    """One replica's end with its evidence, for a log in which everything else can be read anyway."""
+    return _replica_problem(why, replica, end, "", "").message
+
+
+def replica_problem(why: Why, replica: str, end: Exit, job_id: int, tried: str = "") -> Problem:
+    """One replica's end with its evidence, what was `tried` (a sentence) to mend it, and where to read on."""
+    return _replica_problem(why, replica, end, f" {tried}" if tried else "", _logs(job_id))
+
+
+def _replica_problem(why: Why, replica: str, end: Exit, tried: str, logs: str) -> Problem:
     return problem(
         why, replica=replica, status=exit_status(end), signal=signal_name(end),
-        message=_sentence(end.message), lines=_last_lines(end.last_lines), memory=_memory(end), logs=_logs(job_id),
+        message=_sentence(end.message), lines=_last_lines(end.last_lines), memory=_memory(end), tried=tried, logs=logs,
     )
 
 

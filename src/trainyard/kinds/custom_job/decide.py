@@ -14,7 +14,7 @@ from trainyard.core.backoff import CAP_SECONDS, delay_seconds
 from trainyard.core.clock import MICROSECONDS
 from trainyard.core.jobs import Decision, Intent, Job, Launch, Problem, Release, Severity, Status, Stop
 from trainyard.core.outcomes import Line, Why, by_whom, job_problem, plain_seconds
-from trainyard.core.runs import Reading
+from trainyard.core.runs import Phase, Reading
 from trainyard.core.states import Event, JobState
 from trainyard.kind import Room
 from trainyard.kinds.custom_job.judge import Scene, judge, workers_to_restart
@@ -121,9 +121,14 @@ def _attempt(scene: Scene) -> Decision:
         draft = _cancelling(scene, draft, verdict)
     if verdict is None:
         return _running_on(scene, draft)
-    if scene.sight.all_gone:
+    if scene.sight.all_gone and not _to_be_fenced(scene):
         return _over(scene, draft, verdict)
     return _stopping(scene, draft, verdict)
+
+
+def _to_be_fenced(scene: Scene) -> bool:
+    """What vanished is stopped before it is given up: what was stopped is not started afterwards (law 5)."""
+    return scene.memo.verdict is None and any(seen.phase is Phase.ABSENT for seen in scene.sight.replicas)
 
 
 def _timed(scene: Scene, memo: Memo) -> Memo:

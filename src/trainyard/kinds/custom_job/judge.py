@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trainyard.core.clock import MICROSECONDS
+from trainyard.core.errors import Code
 from trainyard.core.jobs import Intent, Job, Problem
 from trainyard.core.outcomes import (
     MOST_WORKER_RESTARTS,
@@ -15,13 +16,14 @@ from trainyard.core.outcomes import (
     job_problem,
     plain_seconds,
     replica_problem,
+    replica_sentence,
 )
 from trainyard.core.runs import Cause, Exit, Reading
 from trainyard.kinds.custom_job.memo import End, Memo, Verdict
 from trainyard.kinds.custom_job.policy import RunPolicy
 from trainyard.kinds.custom_job.sight import Seen, Sight
 
-_NO_TRACE = Exit(Cause.LOST)
+NO_TRACE = Exit(Cause.LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,10 @@ class Scene:
         """How often the job is retried for this cause."""
         return 0 if self.policy.disable_retries else OUTCOMES[Why(why)].retries
 
-    def problem(self, seen: Seen) -> Problem:
-        """The sentence about a replica that ended otherwise than well."""
+    def sentence(self, seen: Seen) -> str:
+        """About a replica that ended otherwise than well."""
         assert seen.why is not None
-        return replica_problem(seen.why, seen.name, seen.exit or _NO_TRACE, self.job.id)
+        return replica_sentence(seen.why, seen.name, seen.exit or NO_TRACE)
 
 
 def judge(scene: Scene) -> Verdict | None:
@@ -81,7 +83,7 @@ def _called_off(scene: Scene) -> Verdict | None:
 def _retried(scene: Scene, faults: list[Seen]) -> Verdict | None:
     """Something ended for a passing cause that a restart in place does not mend."""
     seen = next((seen for seen in faults if not _may_restart_in_place(scene, seen)), None)
-    return Verdict(End.RETRY, seen.why or "", scene.problem(seen)) if seen else None
+    return Verdict(End.RETRY, seen.why or "", Problem(Code.INTERNAL, scene.sentence(seen))) if seen else None
 
 
 def workers_to_restart(scene: Scene) -> list[Seen]:
@@ -125,10 +127,10 @@ def _may_restart_in_place(scene: Scene, seen: Seen) -> bool:
 def _final_problem(scene: Scene, seen: Seen) -> Problem:
     """The sentence about the failure, and what had been tried before."""
     assert seen.why is not None
-    problem = scene.problem(seen)
     tried = scene.memo.retries.get(seen.why, 0)
+    said = ""
     if tried:
-        return replace(problem, message=f"{problem.message} The job had been retried {tried} times before.")
-    if OUTCOMES[seen.why].remedy is not Remedy.NONE:
-        return replace(problem, message=f"{problem.message} It was not retried, because disableRetries is set.")
-    return problem
+        said = f"The job had been retried {tried} times before."
+    elif OUTCOMES[seen.why].remedy is not Remedy.NONE:
+        said = "It was not retried, because disableRetries is set."
+    return replica_problem(seen.why, seen.name, seen.exit or NO_TRACE, scene.job.id, said)

@@ -24,7 +24,7 @@ def record_ends(scene: Scene, draft: Decision) -> tuple[Decision, Memo]:
             continue
         record = ReplicaRecord(scene.job.status.attempt, seen.name, seen.incarnation, seen.exit)
         draft = replace(draft, records=(*draft.records, record))
-        text = Line.TASK.format(replica=seen.name, status=exit_status(seen.exit), reason=_reason(seen.exit))
+        text = Line.TASK.format(replica=seen.name, status=_status(seen.exit), reason=_reason(seen.exit))
         draft = draft.noted(text, scene.now_us)
         memo = memo.with_record(seen.name, seen.incarnation)
     return draft, memo
@@ -44,7 +44,7 @@ def tell_notes(scene: Scene, draft: Decision, memo: Memo) -> tuple[Decision, Mem
 def restart_line(scene: Scene, seen: Seen) -> str:
     """The sentence about a worker that is started again in place."""
     return Line.RESTARTED.format(
-        why=scene.problem(seen).message, number=seen.incarnation + 1, most=MOST_WORKER_RESTARTS)
+        why=scene.sentence(seen), number=seen.incarnation + 1, most=MOST_WORKER_RESTARTS)
 
 
 def _notes(scene: Scene) -> Iterator[str]:
@@ -52,6 +52,11 @@ def _notes(scene: Scene) -> Iterator[str]:
     for seen in scene.sight.replicas:
         if seen.note:
             yield f"{seen.name}: {seen.note}"
+
+
+def _status(end: Exit) -> str:
+    """The number in `Exit code (…)`; who was lost took it along."""
+    return "unknown" if end.cause is Cause.LOST and end.code is None else str(exit_status(end))
 
 
 def _reason(end: Exit) -> str:
