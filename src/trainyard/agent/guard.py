@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -47,7 +46,7 @@ def keep(task: Task) -> None:
     memory = KillCounter()
     pid = os.fork()
     if pid == 0:
-        leave(lambda: supervisor.supervise(task))
+        leave(lambda: supervisor.supervise(task, memory))
     task.close_channel()
     task.close_write_ends()
     _, status = os.waitpid(pid, 0)
@@ -62,6 +61,8 @@ def leave(work: Callable[[], object]) -> NoReturn:
         work()
         code = 0
     except BaseException:     # the traceback goes to the agents' log, and the other agent takes over
+        import traceback  # noqa: PLC0415 - a megabyte that no agent needs while all is well
+
         traceback.print_exc()
     finally:
         os._exit(code)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -13,7 +12,7 @@ _SIGINFO_BYTES = 128
 _RUSAGE = struct.Struct("@16l")          # two timevals and fourteen longs, <sys/resource.h>
 _SI_PID, _SI_STATUS = 12 + 4 * (ctypes.sizeof(ctypes.c_long) == 8), 20 + 4 * (ctypes.sizeof(ctypes.c_long) == 8)
 _libc = ctypes.CDLL(None, use_errno=True)
-_waitid_number = _SYS_WAITID.get(platform.machine()) if ctypes.sizeof(ctypes.c_long) == 8 else None
+_waitid_number = _SYS_WAITID.get(os.uname().machine) if ctypes.sizeof(ctypes.c_long) == 8 else None
 
 
 class Ended:

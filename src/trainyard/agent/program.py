@@ -7,7 +7,9 @@ import signal
 from collections.abc import Mapping
 
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-_FRESH_SIGNALS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+# What we, Python, a shell or nohup may have set to be ignored: the only disposition that an exec keeps.
+_FRESH_SIGNALS = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM, signal.SIGCHLD,
+                  signal.SIGXFSZ, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU]
 
 
 class CannotStart(Exception):

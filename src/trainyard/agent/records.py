@@ -1,20 +1,26 @@
-"""The files by which agents and executor know of each other: each is written once, whole, and outlives both.
+"""The files by which agents and executor know of each other: each outlives both, and says one thing once.
 
-    <runs>/hints                               FIFO: agents write a run id when its reading may have changed
-    <runs>/<run id>/stop                       JSON {"grace_seconds", "asked_at"}: end what runs, start nothing more
-    <runs>/<run id>/wake                       FIFO: one byte in it says "read `stop`"; it is never taken out
-    <runs>/<run id>/<replica>/<incarnation>/
-        lock                                   flock held by the agents while one of them lives
-        started                                made once, durable, before the program is executed (law 5)
-        running                                JSON {"pid", "start_ticks", "started_us", "boot_id"}; then lines of notes
-        exit.json                              the evidence of the end, durable before the program is reaped
-        work/                                  the program's working directory
+    <runs>/hints                            FIFO: agents write a run id when its reading may have changed
+    <runs>/<run id>/stop                    JSON {"grace_seconds", "asked_at"}: end what runs, start nothing more
+    <runs>/<run id>/wake                    FIFO: one byte in it says "read `stop`"; it is never taken out
+    <runs>/<run id>/<replica>.<incarnation>.state
+                                            flock held by the agents while one of them lives; lines of JSON:
+                                            {"started"}, durable before the program is executed (law 5),
+                                            {"pid", "start_ticks", "started_us", "boot_id"} once it is,
+                                            {"stopping"} before it is sent SIGTERM, {"note"} what troubles it
+    <runs>/<run id>/<replica>.<incarnation>.exit
+                                            JSON: the evidence of the end, durable before the program is reaped
+    <runs>/<run id>/<replica>.<incarnation>/
+                                            the program's working directory
 
-Whoever writes `exit.json` holds `lock`.
+Whoever writes the first line of `state`, or `exit`, holds the lock. One file and few directories, because
+creating those costs more than all else that an agent does. Functions take the path without its ending: `control`.
 """
+
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -23,14 +29,34 @@ from typing import Any, Final
 HINTS: Final = "hints"
 STOP: Final = "stop"
 WAKE: Final = "wake"
-LOCK: Final = "lock"
-STARTED: Final = "started"
-RUNNING: Final = "running"
-EXIT: Final = "exit.json"
-WORK: Final = "work"
 MARKER_VARIABLE: Final = "TRAINYARD_RUN"       # with the next one, in the environment of every process of a replica
 RUNS_VARIABLE: Final = "TRAINYARD_RUNS"
 MOST_BYTES_OF_A_RECORD: Final = 64 * 1024
+
+
+class State:
+    """What the state file of an incarnation says."""
+
+    __slots__ = ("is_started", "is_stopping", "note", "running")
+
+    def __init__(self, content: bytes) -> None:
+        """Read the lines; a torn one counts as none, but the file as started from its first byte."""
+        self.is_started = bool(content)
+        self.is_stopping = False
+        self.running: dict[str, Any] | None = None
+        self.note = ""
+        for line in content.splitlines():
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if "pid" in entry:
+                    self.running = entry
+                self.is_stopping = self.is_stopping or "stopping" in entry
+                self.note = entry.get("note", self.note)
+
+
+def control_path(runs: str, run_id: str, replica: str, incarnation: int) -> str:
+    """Where the files of one incarnation lie, without their ending; also its working directory."""
+    return f"{runs}/{run_id}/{replica}.{incarnation}"
 
 
 def marker(run_id: str, replica: str, incarnation: int) -> str:
@@ -38,9 +64,9 @@ def marker(run_id: str, replica: str, incarnation: int) -> str:
     return f"{run_id}/{replica}/{incarnation}"
 
 
-def take_lock(directory: str) -> int | None:
-    """The lock of an incarnation as an open descriptor (children share it), or None if somebody holds it."""
-    descriptor = os.open(f"{directory}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def take_lock(control: str) -> int | None:
+    """The state file of an incarnation, open and locked (children share it), or None if somebody holds it."""
+    descriptor = os.open(f"{control}.state", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -70,74 +96,35 @@ def sync_upwards(path: str, root: str) -> None:
         path = os.path.dirname(path)  # noqa: PTH120 - no pathlib in the agent
 
 
-def mark_started(directory: str, root: str) -> bool:
-    """True for exactly one caller ever, and then durably so."""
+def mark_started(control: str, lock: int, runs: str) -> None:
+    """Make it durable that the program may be executed; if this raises OSError, it may not, and was not."""
     try:
-        descriptor = os.open(f"{directory}/{STARTED}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return False
-    try:
-        os.fsync(descriptor)
-        sync_upwards(directory, root)
+        append(lock, {"started": True})
+        os.fsync(lock)
+        sync_upwards(os.path.dirname(control), runs)     # noqa: PTH120 - no pathlib in the agent
     except OSError:
-        os.unlink(f"{directory}/{STARTED}")      # nothing is executed after this, so it may be tried again  # noqa: PTH108 - no pathlib in the agent
+        os.ftruncate(lock, 0)
         raise
-    finally:
-        os.close(descriptor)
-    return True
 
 
-def write_running(directory: str, record: dict[str, Any]) -> None:
-    """Say that the program runs. One write below a page: a reader sees all of it or nothing."""
-    _append(f"{directory}/{RUNNING}", record)
+def append(state: int, entry: dict[str, Any]) -> None:
+    """Add a line to the state file. It fits in the file's first block, so it works on a full disk, too."""
+    os.write(state, json.dumps(entry).encode() + b"\n")
 
 
-def write_note(directory: str, note: str) -> None:
-    """Say what is wrong meanwhile; it fits in the file's first block, so it works on a full disk, too."""
-    with contextlib.suppress(OSError):
-        _append(f"{directory}/{RUNNING}", {"note": note})
+def read_state(control: str) -> State:
+    """The state of an incarnation; an empty one while there is none."""
+    return State(_read(f"{control}.state"))
 
 
-def write_stopping(directory: str) -> None:
-    """Say that the program is about to be sent SIGTERM; on a full disk, too."""
-    with contextlib.suppress(OSError):
-        _append(f"{directory}/{RUNNING}", {"stopping": True})
-
-
-def is_stopping(directory: str) -> bool:
-    """Whether an agent has come to the point of sending SIGTERM."""
-    return b'{"stopping": true}' in _read(f"{directory}/{RUNNING}")
-
-
-def _append(path: str, record: dict[str, Any]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, json.dumps(record).encode() + b"\n")
-    finally:
-        os.close(descriptor)
-
-
-def read_running(directory: str) -> tuple[dict[str, Any] | None, str]:
-    """The record of the running program and the last note; (None, "") before it runs."""
-    record: dict[str, Any] | None = None
-    note = ""
-    for line in _read(f"{directory}/{RUNNING}").splitlines():
-        with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if "pid" in entry:
-                record = entry
-            note = entry.get("note", note)
-    return record, note
-
-
-def write_exit(directory: str, record: dict[str, Any]) -> None:
+def write_exit(control: str, record: dict[str, Any]) -> None:
     """Write the exit record so that it is there whole or not at all, also after a power cut."""
-    _replace(f"{directory}/{EXIT}", record, durable=True)
+    _replace(f"{control}.exit", record, durable=True)
 
 
-def read_exit(directory: str) -> dict[str, Any] | None:
+def read_exit(control: str) -> dict[str, Any] | None:
     """The exit record, or None while there is none."""
-    text = _read(f"{directory}/{EXIT}")
+    text = _read(f"{control}.exit")
     return json.loads(text) if text else None
 
 
@@ -152,7 +139,7 @@ def read_stop(run_directory: str) -> float | None:
     if not text:
         return None
     record = json.loads(text)
-    return float(record["asked_at"]) + float(record["grace_seconds"])
+    return float(record.get("asked_at", 0)) + float(record.get("grace_seconds", 0))     # an empty one: now
 
 
 def tell(runs_directory: str, run_id: str) -> None:
@@ -187,7 +174,7 @@ def _replace(path: str, record: dict[str, Any], *, durable: bool) -> None:
     try:
         content = json.dumps(record).encode()
         if os.write(descriptor, content) != len(content):
-            raise OSError(28, os.strerror(28), path)     # ENOSPC in the middle of a small record
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if durable:
             os.fsync(descriptor)
     except OSError:

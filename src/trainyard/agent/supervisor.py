@@ -5,6 +5,7 @@ again in the kernel (children, pipes) or in the control directory.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -63,13 +64,12 @@ class Watch:
 
     def _announce(self) -> None:
         process = processes.read(self._main)
-        records.write_running(self._task.control, {
+        self._task.say({
             "pid": self._main,
             "start_ticks": process.start_ticks if process else 0,
             "started_us": self._started_us,
             "boot_id": records.boot_id(),
         })
-        self._task.tell()
 
     def run(self) -> None:
         """Until the whole tree is gone and its end is on record."""
@@ -150,7 +150,7 @@ class Watch:
         self._reap()
         if self._ended is None:
             self._stopped = True
-            records.write_stopping(self._task.control)       # whoever takes over knows that its end is our doing
+            self._task.say({"stopping": True})     # whoever takes over knows that its end is our doing
         for process in processes.descendants([os.getpid()]):
             processes.send(process, signal.SIGTERM)
             processes.send(process, signal.SIGCONT)          # what is stopped can't hear
@@ -161,8 +161,7 @@ class Watch:
             else ""
         if note != self._note:
             self._note = note
-            records.write_note(self._task.control, note)
-            self._task.tell()
+            self._task.say({"note": note})
 
     def _end_tree(self) -> None:
         """Nothing below us lives when this returns."""
@@ -170,8 +169,9 @@ class Watch:
             return processes.descendants([os.getpid()]) if self._ended is None or self._others() else []
 
         while not processes.end_all(living, self._reap_quietly, time.monotonic() + _SLOW_TO_DIE_SECONDS):
-            records.write_note(self._task.control, f"Waits for process {living()[0].pid}, which the kernel does not "
-                                                   "end though it was sent SIGKILL." if living() else "")
+            if left := living():
+                self._task.say({"note": f"Waits for process {left[0].pid}, which the kernel does not end though it "
+                                        "was sent SIGKILL."})
         self._reap_quietly()
 
     def _reap_quietly(self) -> None:
@@ -191,7 +191,7 @@ class Watch:
                 records.write_exit(task.control, record)
                 break
             except OSError as error:
-                records.write_note(task.control, f"Its end can't be recorded: {error.strerror}. Trying again.")
+                task.say({"note": f"Its end can't be recorded: {error.strerror}. Trying again."})
                 time.sleep(_RETRY_SECONDS)
         task.tell()
         clear_children()
@@ -220,19 +220,18 @@ class Watch:
 
 def clear_children() -> None:
     """Reap every child; end any that slipped in after all. Afterwards the kernel says that we have none."""
-    while True:
-        for pid in processes.children():
-            os.waitpid(pid, os.WNOHANG)
-        if not processes.children():
-            return
-        processes.end_all(lambda: processes.descendants([os.getpid()]), lambda: None, time.monotonic() + 1.0)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                processes.end_all(lambda: processes.descendants([os.getpid()]), lambda: None, time.monotonic() + 1.0)
 
 
-def supervise(task: Task) -> None:
+def supervise(task: Task, memory: KillCounter) -> None:
     """The supervisor's whole life. The caller exits when this returns."""
     kernel.adopt_orphans()
     if _mark(task):
-        _start_and_run(Watch(task, KillCounter()))
+        _start_and_run(Watch(task, memory))
 
 
 def _mark(task: Task) -> bool:
@@ -257,9 +256,9 @@ def take_over(task: Task, memory: KillCounter) -> None:
         clear_children()
         return
     watch = Watch(task, memory)
-    running, _ = records.read_running(task.control)
-    if running is not None:
-        watch.resume(running["pid"], running["started_us"], stopped=records.is_stopping(task.control))
+    state = records.read_state(task.control)
+    if state.running is not None:
+        watch.resume(state.running["pid"], state.running["started_us"], stopped=state.is_stopping)
     elif orphans := processes.children():
         # Killed between exec and its record: of the children that became ours, the program is the oldest.
         ages = {pid: process.start_ticks for pid in orphans if (process := processes.read(pid))}

@@ -18,11 +18,11 @@ class Task:
         """`request` is what the executor sent over `channel`: see executors/local/launcher.py."""
         self._channel = channel
         self.run_id: str = request["run_id"]
-        self.name = records.marker(request["run_id"], request["replica"], request["incarnation"])
+        replica, incarnation = request["replica"], request["incarnation"]
+        self.name = records.marker(self.run_id, replica, incarnation)
         self.runs: str = request["runs"]
         self.run_directory = f"{self.runs}/{self.run_id}"
-        self.control = f"{self.runs}/{self.name}"
-        self.work = f"{self.control}/{records.WORK}"
+        self.control = self.work = records.control_path(self.runs, self.run_id, replica, incarnation)
         self.logs: str = request["logs"]
         self.logs_root: str = request["logs_root"]
         self.argv: list[str] = request["argv"]
@@ -35,7 +35,7 @@ class Task:
         self._write_ends: list[int] = []
 
     def make_directories(self) -> None:
-        """Control, working and log directories; raises OSError."""
+        """Working and log directories; raises OSError."""
         os.makedirs(self.work, exist_ok=True)  # noqa: PTH103 - no pathlib in the agent
         os.makedirs(self.logs, exist_ok=True)  # noqa: PTH103 - no pathlib in the agent
 
@@ -47,7 +47,7 @@ class Task:
 
     def was_started(self) -> bool:
         """Whether any agent ever came to the point of executing the program."""
-        return os.path.exists(f"{self.control}/{records.STARTED}")  # noqa: PTH110 - no pathlib in the agent
+        return os.fstat(self.lock).st_size > 0
 
     def open_streams(self) -> None:
         """Pipes for the program, files for their bytes, and the index; raises OSError."""
@@ -77,12 +77,19 @@ class Task:
         if any(os.fstat(target).st_size for target in self.targets):
             for descriptor in (*self.targets, self.index):
                 os.fdatasync(descriptor)
+            records.sync_upwards(self.logs, self.logs_root)
         os.close(os.open(f"{self.logs}/{CLOSED}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-        records.sync_upwards(self.logs, self.logs_root)
 
-    def mark_started(self) -> bool:
-        """True for exactly one caller ever, and then durably so."""
-        return records.mark_started(self.control, self.runs)
+    def mark_started(self) -> None:
+        """From here on the incarnation counts as started, for ever. Raises OSError if that can't be made durable."""
+        if not self.was_started():
+            records.mark_started(self.control, self.lock, self.runs)
+
+    def say(self, entry: dict[str, Any]) -> None:
+        """Add a line to the state file and hint the server; on a failing disk the line is lost, nothing else."""
+        with contextlib.suppress(OSError):
+            records.append(self.lock, entry)
+        self.tell()
 
     def complain(self, error: OSError) -> None:
         """Tell the server why nothing could be started yet. Nobody may listen: the next server asks for itself."""

@@ -37,10 +37,16 @@ os.write(2, check.hexdigest().encode())
 """
 
 
+def state(group: RunGroup, tmp_path: Path) -> records.State:
+    """What the agents have written of a group's first replica."""
+    return records.read_state(records.control_path(str(tmp_path / "runs"), group.run_id, "workerpool0-0", 0))
+
+
 def agents(group: RunGroup, tmp_path: Path) -> tuple[int, int]:
     """The pids of guard and supervisor of a running group; 0 where one is gone."""
-    record = (tmp_path / "runs" / group.run_id / "workerpool0-0" / "0" / "running").read_text()
-    main = processes.read(int(record.split('"pid": ')[1].split(",")[0]))
+    running = state(group, tmp_path).running
+    assert running is not None
+    main = processes.read(running["pid"])
     assert main is not None
     supervisor = processes.read(main.parent)
     assert supervisor is not None
@@ -176,7 +182,7 @@ def test_agents_killed_at_random(tmp_path: Path) -> None:
             seen = await end(executor, group)
             runs = (tmp_path / f"w{turn}").read_text() if (tmp_path / f"w{turn}").exists() else ""
             assert len(runs) <= 2, "started twice"
-            running, _ = records.read_running(str(tmp_path / "runs" / group.run_id / "workerpool0-0" / "0"))
+            running = state(group, tmp_path).running
             hit_the_program = running is not None and running["pid"] in victims      # just forked, not yet executed
             assert seen.cause is Cause.LOST or hit_the_program or (seen.code, runs) == (3, "x\n"), seen
             assert seen.cause is not Cause.LOST or len(victims) == 2, seen

@@ -302,8 +302,9 @@ class LocalExecutor:
                     incarnation.stale = True
 
     def _settle(self, name: str) -> None:
-        control = self._places.runs / name
-        if (control / records.STARTED).exists() or (control / records.EXIT).exists():
+        run_id, replica, number = name.split("/")
+        incarnation = self._groups.incarnation(run_id, replica, int(number))
+        if incarnation.look().phase is Phase.ENDED or incarnation.was_started():
             self._launcher.settled(name)
 
     def _complain(self, name: str, why: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from trainyard.agent import ending, records
 from trainyard.core.log_files import replica_directory
+from trainyard.core.runs import Phase
 from trainyard.executors.local.plan import Allotment, Places, attempt_of
 from trainyard.executors.local.readings import Incarnation
 from trainyard.executors.local.sweep import close_logs
@@ -62,10 +63,11 @@ class Groups:
             self._known[run_id] = group = Group(run_id)
             run_directory = self.places.runs / run_id
             with contextlib.suppress(FileNotFoundError):
-                for replica in run_directory.iterdir():
-                    numbers = [int(each.name) for each in replica.iterdir()] if replica.is_dir() else []
-                    if numbers:
-                        group.newest[replica.name] = self.incarnation(run_id, replica.name, max(numbers))
+                for path in run_directory.glob("*.state"):
+                    replica, _, number = path.stem.rpartition(".")
+                    known = group.newest.get(replica)
+                    if known is None or known.number < int(number):
+                        group.newest[replica] = self.incarnation(run_id, replica, int(number))
         return self._known[run_id]
 
     def get(self, run_id: str) -> Group | None:
@@ -80,7 +82,7 @@ class Groups:
         """Where one start of one replica lies."""
         name = records.marker(run_id, replica, number)
         logs = replica_directory(self.places.logs, *attempt_of(run_id), replica, number)
-        return Incarnation(name, number, self.places.runs / name, logs)
+        return Incarnation(name, number, records.control_path(str(self.places.runs), run_id, replica, number), logs)
 
     @staticmethod
     def note(group: Group, notes: Iterable[str]) -> None:
@@ -125,9 +127,12 @@ class Groups:
 
     def release(self, run_id: str) -> None:
         """Forget what the group holds; nothing may start under its id any more."""
-        if (self.places.runs / run_id).exists():
+        run_directory = self.places.runs / run_id
+        if any(each.reading.phase is not Phase.ENDED for each in self.of(run_id).newest.values()):
             self.stop(run_id, 0.0)
-        (self._held / f"{run_id}.json").unlink(missing_ok=True)
+        # What the group held becomes its stop marker: one rename, where making and removing files is dear.
+        with contextlib.suppress(FileNotFoundError):
+            (self._held / f"{run_id}.json").rename(run_directory / records.STOP)
         self._known.pop(run_id, None)
 
     def runs_of(self, job_id: int) -> list[str]:
@@ -149,16 +154,15 @@ class Groups:
 
 def write_unstarted(incarnation: Incarnation, cause: str, message: str, *, internal: bool = False) -> bool:
     """Record that an incarnation was never executed; False if it was, or if an agent has it and will tell."""
-    incarnation.control.mkdir(parents=True, exist_ok=True)
-    lock = records.take_lock(str(incarnation.control))
+    lock = records.take_lock(incarnation.control)
     if lock is None:
         return False
     try:
-        if incarnation.was_started() or records.read_exit(str(incarnation.control)) is not None:
+        if incarnation.was_started() or records.read_exit(incarnation.control) is not None:
             return False
         close_logs(incarnation.logs)
         record: dict[str, Any] = ending.unstarted(cause, message, internal=internal)
-        records.write_exit(str(incarnation.control), record)
+        records.write_exit(incarnation.control, record)
         return True
     finally:
         os.close(lock)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trainyard.agent.records import MARKER_VARIABLE, RUNS_VARIABLE, marker
+from trainyard.agent.records import MARKER_VARIABLE, RUNS_VARIABLE, control_path, marker
 from trainyard.core.environment import resolve
 from trainyard.core.log_files import STREAMS, replica_directory
 from trainyard.core.runs import ReplicaSpec, RunGroup
@@ -108,7 +108,7 @@ def plan(
         incarnation=spec.incarnation,
         argv=program.argv,
         env=program.env,
-        work=places.runs / name / "work",
+        work=Path(control_path(str(places.runs), group.run_id, spec.name, spec.incarnation)),
         logs=replica_directory(places.logs, group.job_id, attempt, spec.name, spec.incarnation),
         notes=program.notes,
         refused="" if program.command else NO_COMMAND,

@@ -20,7 +20,7 @@ class Incarnation:
 
     name: str                      # run id/replica/number
     number: int
-    control: Path
+    control: str                   # path of its files without their ending
     logs: Path
     note: str = ""                 # what it does while STARTING, or what troubles it
     reading: ReplicaReading = field(default_factory=lambda: ReplicaReading(Phase.ABSENT))
@@ -33,21 +33,20 @@ class Incarnation:
         """Read the files, as few as tell the phase. An end, once read, can't change."""
         if self.reading.phase is Phase.ENDED:
             return self.reading
-        control = str(self.control)
-        if (record := records.read_exit(control)) is not None:
+        if (record := records.read_exit(self.control)) is not None:
             self.reading = ReplicaReading(Phase.ENDED, self.number, exit_of(record))
         elif self.stale or self.reading.phase is not Phase.RUNNING:
             self.stale = False
-            running, note = records.read_running(control)
-            if running is not None:
-                self.reading = ReplicaReading(Phase.RUNNING, self.number, note=note)
-            elif self.asked or self.was_started():
+            state = records.read_state(self.control)
+            if state.running is not None:
+                self.reading = ReplicaReading(Phase.RUNNING, self.number, note=state.note)
+            elif self.asked or state.is_started:
                 self.reading = ReplicaReading(Phase.STARTING, self.number, note=self.note)
         return self.reading
 
     def was_started(self) -> bool:
         """Whether an agent has come to the point of executing the program."""
-        return (self.control / records.STARTED).exists()
+        return records.read_state(self.control).is_started
 
     def needs_proof_of_life(self, now: float) -> bool:
         """Whether it should have agents and we have not seen so for a while. `now` in steady seconds."""
@@ -60,8 +59,8 @@ class Incarnation:
         """The lock of an incarnation that was started and has no agent any more; None where all is well."""
         if not self.was_started():
             return None
-        lock = records.take_lock(str(self.control))
-        if lock is not None and records.read_exit(str(self.control)) is not None:
+        lock = records.take_lock(self.control)
+        if lock is not None and records.read_exit(self.control) is not None:
             os.close(lock)         # it ended just now, and well
             return None
         return lock

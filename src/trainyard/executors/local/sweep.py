@@ -13,17 +13,17 @@ from trainyard.core.log_files import CLOSED, INDEX, STREAMS, index_record
 _SLOW_TO_DIE_SECONDS = 10.0
 
 
-def bury(control: Path, logs: Path, name: str, lock: int) -> bool:
+def bury(control: str, logs: Path, name: str, lock: int) -> bool:
     """End every process of an incarnation without agents and record it as lost; False: try again later.
 
     Blocks; `lock` is the incarnation's, held by the caller and given up here.
     """
     try:
-        if records.read_exit(str(control)) is not None:
+        if records.read_exit(control) is not None:
             return True
-        running, _ = records.read_running(str(control))
-        needles = (f"{records.MARKER_VARIABLE}={name}".encode(),
-                   f"{records.RUNS_VARIABLE}={_runs_of(control, name)}".encode())
+        running = records.read_state(control).running
+        runs = str(Path(control).parent.parent)
+        needles = f"{records.MARKER_VARIABLE}={name}".encode(), f"{records.RUNS_VARIABLE}={runs}".encode()
         rebooted = running is not None and running["boot_id"] != records.boot_id()
         ended: set[tuple[int, int]] = set()
 
@@ -37,7 +37,7 @@ def bury(control: Path, logs: Path, name: str, lock: int) -> bool:
         close_logs(logs)
         record = ending.unstarted(ending.LOST, _sentence(running, rebooted, len(ended)))
         record["started_us"] = running["started_us"] if running else None
-        records.write_exit(str(control), record)
+        records.write_exit(control, record)
     except OSError:
         return False       # a full disk, say: the lock is free again and the next look comes back here
     finally:
@@ -55,10 +55,6 @@ def close_logs(logs: Path) -> None:
             if length:
                 index.write(index_record(ending.now_us(), number, length))
     (logs / CLOSED).touch()
-
-
-def _runs_of(control: Path, name: str) -> str:
-    return str(control).removesuffix(f"/{name}")
 
 
 def _members(needles: tuple[bytes, bytes], running: dict[str, Any] | None) -> list[processes.Process]:
