@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from trainyard.core.errors import FieldViolation, InvalidArgument, NotFound
+from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.jobs import Job, Note, Severity, Status
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
@@ -45,7 +45,7 @@ def _new_job(name: JobName, draft: Draft, now_us: int) -> Job:
 
 async def get(call: Call, kind: Kind, request: Any) -> Any:
     """The job as it is now."""
-    return kind.render(_find(call, kind, request.name))
+    return kind.render(call.keepers.desk.get(job_name(request.name, kind)))
 
 
 async def list_(call: Call, kind: Kind, request: Any) -> Any:
@@ -55,11 +55,8 @@ async def list_(call: Call, kind: Kind, request: Any) -> Any:
 
 async def cancel(call: Call, kind: Kind, request: Any) -> Any:
     """Write down that the job is to end; one that has ended stays as it is, and the answer is the same."""
-    name = job_name(request.name, kind)
-    try:
-        await call.keepers.desk.ask_cancel(name, call.caller.name, call.keepers.clock.now_us())
-    except NotFound:
-        raise _no_such(kind) from None
+    now_us = call.keepers.clock.now_us()
+    await call.keepers.desk.ask_cancel(job_name(request.name, kind), call.caller.name, now_us)
     return empty()
 
 
@@ -75,20 +72,5 @@ async def delete(call: Call, kind: Kind, request: Any) -> Any:
         create_time_us=now_us,
         update_time_us=now_us,
     )
-    try:
-        await keepers.desk.delete(name, operation)
-    except NotFound:
-        raise _no_such(kind) from None
+    await keepers.desk.delete(name, operation)
     return lro.render(operation)
-
-
-def _find(call: Call, kind: Kind, text: str) -> Job:
-    name = job_name(text, kind)
-    try:
-        return call.keepers.desk.get(name)
-    except NotFound:
-        raise _no_such(kind) from None
-
-
-def _no_such(kind: Kind) -> NotFound:
-    return NotFound(f"The {kind.message_name} does not exist.")

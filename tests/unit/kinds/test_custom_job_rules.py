@@ -344,6 +344,12 @@ def test_what_only_the_service_sets_is_dropped() -> None:
     assert job.name == "n"
 
 
+def test_fields_that_nobody_knows_are_dropped() -> None:
+    """What a newer client sends beside the known fields is not stored, where it could neither be checked nor read."""
+    job = type(message()).FromString(message().SerializeToString() + b"\xfa\x3f\x03new")
+    assert rules.without_output(job).SerializeToString() == message().SerializeToString()
+
+
 def test_a_value_quoted_in_an_error_is_short() -> None:
     """Whoever sends a megabyte does not get it back."""
     found = faults(machine(machineType="x" * 1_000_000))

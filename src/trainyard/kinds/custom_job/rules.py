@@ -51,11 +51,15 @@ def check(message: Any, machines: Machines, further: Iterable[FieldViolation] = 
 
 
 def without_output(message: Any) -> Any:
-    """A copy without the fields that only the service sets; what a client sends in them is ignored (AIP-203)."""
+    """A copy without the fields that only the service sets; what a client sends in them is ignored (AIP-203).
+
+    Fields that no version here knows (a newer client's, over gRPC) go too: nobody could check or honour them.
+    """
     copy = type(message)()
     copy.CopyFrom(message)
     for name in OUTPUT_ONLY:
         copy.ClearField(name)
+    copy.DiscardUnknownFields()
     return copy
 
 
