@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from trainyard.contract.json_faults import Findings, JsonFaults, Path
-from trainyard.contract.json_scalars import SCALARS, TYPE_NAMES, Scalar, read_enum, read_map_key, read_string
+from trainyard.contract.json_scalars import SCALARS, TYPE_NAMES, Scalar, read_enum, read_string
 from trainyard.contract.json_text import Refused, read_duration, read_timestamp, snake
 from trainyard.contract.json_write import SPECIAL
 from trainyard.contract.pool import message_class
@@ -107,7 +106,7 @@ _NOWHERE = Slot("", None, None, "", False, "")
 def _slot(field: Any) -> Slot:
     entry = field.message_type
     if entry is not None and entry.GetOptions().map_entry:
-        deep = partial(_map, entry.fields_by_name["key"], element(entry.fields_by_name["value"]))
+        deep = partial(_map, element(entry.fields_by_name["value"]))
         return Slot(field.name, None, deep, "", False, "")
     one = element(field)
     if field.is_repeated:
@@ -137,8 +136,8 @@ def _list(one: Slot, value: Any, path: Path, faults: Findings) -> list[Any] | No
     if one.deep is not None and (one.takes_null or None not in value):
         return [one.deep(item, (path, i), faults) for i, item in enumerate(value)]
     try:
-        return [one.scalar(item) for item in value]  # type: ignore[misc]
-    except (Refused, TypeError):                # TypeError: a null among messages
+        return [one.scalar(item) for item in value]  # type: ignore[misc]  # None is no reader: the TypeError below
+    except (Refused, TypeError):                # a null among messages has no scalar reader
         return [read_value(one, item, (path, i), faults) for i, item in enumerate(value)]
 
 
@@ -155,22 +154,14 @@ def read_value(one: Slot, value: Any, path: Path, faults: Findings) -> Any:
     return None
 
 
-def _map(key_field: FieldDescriptor, one: Slot, value: Any, path: Path, faults: Findings) -> dict[Any, Any] | None:
+def _map(one: Slot, value: Any, path: Path, faults: Findings) -> dict[str, Any] | None:
+    """All maps of the contract have string keys (a test says so); Google counts a map's entries in paths."""
     if type(value) is not dict:
         faults.add_invalid(path, f"map of {one.type_text}", value)
         return None
-    out = {}
-    for i, (key, item) in enumerate(value.items()):
-        here = (path, i)                        # Google counts the entries of a map, too
-        try:
-            name = read_map_key(key_field.type, key)
-        except Refused:
-            faults.add_invalid((here, "key"), TYPE_NAMES[key_field.type], key)
-            continue
-        if name in out:                         # "1" and "01" are one number
-            faults.add_unknown(path, key, "The key is given twice.")
-        out[name] = read_value(one, item, (here, "value"), faults)
-    return out
+    return {
+        key: read_value(one, item, ((path, i), "value"), faults) for i, (key, item) in enumerate(value.items())
+    }
 
 
 def _find_surrogates(value: object, path: Path, faults: Findings) -> None:

@@ -34,7 +34,7 @@ def read_bool(value: Any) -> bool:
     raise Refused
 
 
-def read_integer(low: int, high: int, value: Any) -> int:
+def read_integer(low: int, high: int, value: Any) -> Any:
     """A number without a fraction (3, 3.0, 3e2) or its text ("3")."""
     if type(value) is str and _INTEGER.fullmatch(value):
         value = int(value)
@@ -44,7 +44,7 @@ def read_integer(low: int, high: int, value: Any) -> int:
             raise Refused
         value = int(number)
     if low <= value <= high:
-        return value  # type: ignore[no-any-return]
+        return value
     raise Refused
 
 
@@ -67,7 +67,7 @@ def read_float(largest: float, value: Any) -> float:
     return number
 
 
-def read_enum(names: Mapping[str, int], value: Any) -> int:
+def read_enum(names: Mapping[str, int], value: Any) -> Any:
     """A name, or a number (as JSON or as text); numbers without a name are kept, as the wire keeps them."""
     if type(value) is str and value in names:
         return names[value]
@@ -95,12 +95,3 @@ SCALARS: Mapping[int, Scalar] = {
 TYPE_NAMES: Mapping[int, str] = {
     getattr(FieldDescriptor, name): name for name in dir(FieldDescriptor) if name.startswith("TYPE_")
 }
-
-
-def read_map_key(type_: int, key: str) -> Any:
-    """A map's key, which JSON always writes as a string."""
-    if type_ == FieldDescriptor.TYPE_BOOL:
-        if key in ("true", "false"):
-            return key == "true"
-        raise Refused
-    return SCALARS[type_](key)

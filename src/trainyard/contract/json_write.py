@@ -53,7 +53,8 @@ def _compiled(descriptor: Any, enums_as_ints: bool) -> Convert:
     lines.append(" return out")
     scope: dict[str, Any] = {**names, "copysign": copysign}
     exec("\n".join(lines), scope)  # noqa: S102 - the names in it are identifiers of our own descriptors, nothing a caller sent
-    return scope["write"]  # type: ignore[no-any-return]
+    write: Convert = scope["write"]
+    return write
 
 
 def _convert(field: FieldDescriptor, enums_as_ints: bool) -> Convert | None:
@@ -64,8 +65,7 @@ def _convert(field: FieldDescriptor, enums_as_ints: bool) -> Convert | None:
     entry = field.message_type
     if entry is None or not entry.GetOptions().map_entry:
         return partial(_list, one)
-    key, value = entry.fields_by_name["key"], _one(entry.fields_by_name["value"], enums_as_ints)
-    return partial(_map, None if key.cpp_type == FieldDescriptor.CPPTYPE_STRING else _map_key, value)
+    return partial(_map, _one(entry.fields_by_name["value"], enums_as_ints))
 
 
 def _one(field: FieldDescriptor, enums_as_ints: bool) -> Convert | None:
@@ -103,13 +103,10 @@ def _list(one: Convert | None, values: Any) -> list[Any]:
     return values[:] if one is None else [one(value) for value in values]
 
 
-def _map(name: Convert | None, one: Convert | None, values: Any) -> dict[str, Any]:
-    pairs = ((key, values[key]) for key in sorted(values))
-    return {key if name is None else name(key): value if one is None else one(value) for key, value in pairs}
-
-
-def _map_key(key: object) -> str:
-    return str(key).lower()                 # True -> "true"; numbers have no case
+def _map(one: Convert | None, values: Any) -> dict[str, Any]:
+    if one is None:
+        return {key: values[key] for key in sorted(values)}
+    return {key: one(values[key]) for key in sorted(values)}
 
 
 def _enum(enum: EnumDescriptor, enums_as_ints: bool) -> Convert | None:

@@ -19,7 +19,7 @@ from trainyard.contract.json_write import SPECIAL
 
 _TOKEN = re.compile(r"\s*([(),./]|\*|`[^`]*`|[^(),./*`\s]+)\s*")
 _MAX_DEPTH = 32
-_OPEN = frozenset({"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.Any"})
+_OPEN = frozenset({"google.protobuf.Any"})       # its fields are those of whatever is in it
 
 Tree = dict[str, Any]
 """Name -> what is wanted below it; an empty tree wants everything."""
@@ -171,9 +171,6 @@ def _prune_value(field: FieldDescriptor, value: Any, tree: Tree) -> None:
     if inner.GetOptions().map_entry:
         for key in [key for key in value if str(key) not in tree]:
             del value[key]
-    elif inner.full_name == "google.protobuf.Struct":
-        for key in [key for key in value.fields if key not in tree]:
-            del value.fields[key]
     elif inner.full_name not in _OPEN:
         for element in value if field.is_repeated else (value,):
             _prune(element, tree)

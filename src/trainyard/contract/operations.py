@@ -121,7 +121,8 @@ def enums() -> Mapping[str, EnumType]:
 
 @cache
 def _book() -> dict[str, list[dict[str, Any]]]:
-    return json.loads(files(__package__).joinpath("book.json").read_text("utf-8"))  # type: ignore[no-any-return]
+    book: dict[str, list[dict[str, Any]]] = json.loads(files(__package__).joinpath("book.json").read_text("utf-8"))
+    return book
 
 
 def _operation(entry: Mapping[str, Any]) -> Operation:

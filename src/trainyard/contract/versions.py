@@ -22,12 +22,12 @@ def api_version(prefix: str) -> str:
     return STORED_VERSION if prefix == "ui" else prefix
 
 
-def widen(message: Message) -> Message:
+def widen(message: Message) -> Any:
     """The same message in the stored version. Fields that its own version does not know are dropped."""
     return narrow(message, STORED_VERSION)
 
 
-def narrow(message: Message, version: str) -> Message:
+def narrow(message: Message, version: str) -> Any:
     """The same message in `version` (`v1`, `v1beta1`, or `ui` for the stored one).
 
     Messages without a version (operations, locations) are returned as they are, but for the contents of an operation's
@@ -54,7 +54,7 @@ def _converted(message: Message, full_name: str) -> Message:
     return result
 
 
-def _retyped(message: Any, version: str) -> Message:
+def _retyped(message: Any, version: str) -> Any:
     copy = type(message)()
     copy.CopyFrom(message)
     for operation in copy.operations if hasattr(copy, "operations") else [copy]:
@@ -64,4 +64,4 @@ def _retyped(message: Any, version: str) -> Message:
                 content = message_class(part.type_url.rpartition("/")[2]).FromString(part.value)
                 part.value = _converted(content, target.rpartition("/")[2]).SerializeToString()
                 part.type_url = target
-    return copy  # type: ignore[no-any-return]
+    return copy

@@ -58,6 +58,15 @@ def test_the_contract_loads_fast_and_late() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_all_maps_have_string_keys() -> None:
+    """The codec builds on it; a contract with another kind of map must come with the code that reads it."""
+    for name, message in messages().items():
+        for field in message_class(versioned(name, "v1beta1")).DESCRIPTOR.fields:
+            entry: Any = field.message_type
+            if entry is not None and entry.GetOptions().map_entry:
+                assert entry.fields_by_name["key"].type == entry.fields_by_name["key"].TYPE_STRING, (message, field)
+
+
 def test_every_field_of_the_api_is_documented() -> None:
     """The CLI's help, SQL's DESCRIBE and the docs read their sentences here."""
     silent = [f"{name}.{field.name}" for name, message in messages().items() for field in message.fields

@@ -67,7 +67,8 @@ def test_locations_and_permissions_are_routed() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "", "/v1", f"/v2/{L}/customJobs", f"/v1/{L}/customJobs/", f"/v1/{L}/customJobs/7:explode", f"/v1/{L}/endpoints",
+    ["/", "", "/v1", f"/v2/{L}/customJobs", f"/v1/{L}/customJobs/", f"/v1/{L}/customJobs/7:explode",
+     f"/v1/{L}/endpoints",
      f"/ui/{L}/customJobs", "/v1//locations/l/customJobs", "/v1/projects/p/locations/l/customJobs/7/x"],
 )  # fmt: skip
 def test_an_unknown_path_has_no_route(path: str) -> None:

@@ -50,7 +50,7 @@ def test_widening_and_narrowing_keep_what_both_versions_have() -> None:
 def test_an_unknown_field_does_not_come_to_life_by_widening() -> None:
     """A v1 caller cannot smuggle in a v1beta1 field as unknown bytes."""
     smuggled = V1.FromString(V1BETA1(job_spec={"worker_pool_specs": [POOL]}).SerializeToString())
-    machine = widen(smuggled).job_spec.worker_pool_specs[0].machine_spec  # type: ignore[attr-defined]
+    machine = widen(smuggled).job_spec.worker_pool_specs[0].machine_spec
     assert machine.min_gpu_driver_version == ""
     assert machine.machine_type == "m"
 
@@ -69,4 +69,4 @@ def test_the_types_inside_an_operation_follow_the_version() -> None:
     assert narrowed.response.type_url == "type.googleapis.com/google.protobuf.Empty"
     assert narrow(narrowed, "v1beta1") == operation
     answer: Any = message_class("google.longrunning.ListOperationsResponse")(operations=[operation])
-    assert narrow(answer, "v1").operations[0] == narrowed  # type: ignore[attr-defined]
+    assert narrow(answer, "v1").operations[0] == narrowed
