@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -19,11 +20,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
+import uvloop
+
 from trainyard import __version__, executors, kinds, stores
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
 from trainyard.control.loop import Controller
 from trainyard.core.clock import rfc3339
+from trainyard.core.errors import ApiError
 from trainyard.core.ids import TimeOrderedIds
 from trainyard.edges.port import Port
 from trainyard.edges.rest.app import RestApp
@@ -34,19 +38,21 @@ from trainyard.edges.rpc.lazy import LazyRpc
 from trainyard.executor import Executor
 from trainyard.kind import Kind
 from trainyard.kinds.machines import Machines
-from trainyard.service.access import Access, Caller, OpenAccess, new_token, read_tokens
+from trainyard.service.access import Access, BadTokenFile, Caller, OpenAccess, new_token, read_tokens
 from trainyard.service.dispatch import Service
 from trainyard.settings import TOKENS_NAME, Settings
-from trainyard.store import Narrated, Store
+from trainyard.store import Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
-
-POLL_SECONDS: Final = 0.02
 
 log = logging.getLogger("trainyard.app")
 
 
 class CannotServe(Exception):
     """The service cannot come up; the message says what is in the way and what to do."""
+
+
+IN_THE_WAY: Final = (CannotServe, StoreError, BadTokenFile, ApiError)
+"""What keeps the service from coming up, each with a sentence of its own."""
 
 
 class SystemClock:
@@ -69,10 +75,11 @@ class Addresses:
     port: int
     grpc_port: int | None
 
-    @property
-    def url(self) -> str:
-        """The REST endpoint that clients are given."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+    def __str__(self) -> str:
+        """`http://127.0.0.1:8470 (REST and gRPC)`: what the ready line says, and what a program can read out of it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        own = f", gRPC also on {host}:{self.grpc_port}" if self.grpc_port else ""
+        return f"http://{host}:{self.port} (REST and gRPC{own})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,33 @@ class Inside:
     service: Service
 
 
+def run(settings: Settings, ready: Callable[[Addresses], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises one of IN_THE_WAY, or OSError, when it cannot come up."""
+    log_to_stderr(settings.log_level)
+    uvloop.run(_until_signalled(settings, ready))
+
+
+async def _until_signalled(settings: Settings, ready: Callable[[Addresses], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, stop, ready)
+
+
+def log_to_stderr(level: str) -> None:
+    """One short line per event: time, level, part, sentence. Nothing here ever sees an Authorization header."""
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.raiseExceptions = False  # a full disk under stderr must not end in more writing to it
+    logging.basicConfig(handlers=[handler], level=level.upper())
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
 async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addresses], None]) -> None:
-    """Come up, call `ready`, stay until `stop` is set, go down. Raises CannotServe, StoreError, BadTokenFile, Unavailable."""
+    """Come up, call `ready`, stay until `stop` is set, go down. Raises as `run` does."""
     listener = bind(settings.host, settings.port)
     with contextlib.closing(listener):
         async with running(settings) as inside, listening(settings, inside, listener) as addresses:
@@ -163,9 +195,8 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
 
 async def _quiet(connections: Connections, seconds: float) -> None:
     """Until every request under way is answered, or the time is up and they are cut off."""
-    deadline = time.monotonic() + seconds
-    while connections.tasks and time.monotonic() < deadline:
-        await asyncio.sleep(POLL_SECONDS)
+    if connections.tasks:
+        await asyncio.wait(connections.tasks, timeout=seconds)
     for task in list(connections.tasks):
         task.cancel()
     for connection in list(connections.connections):
@@ -249,7 +280,8 @@ async def _own_grpc_port(rpc: LazyRpc, settings: Settings) -> int | None:
 
 
 def _in_the_way(host: str, port: int, flag: str, why: str | None) -> str:
-    return f"Cannot listen on {host} port {port}: {why}. Stop what listens there, or choose another {flag} (0 takes a free one)."
+    way_out = f"Stop what listens there, or choose another {flag} (0 takes a free one)."
+    return f"Cannot listen on {host} port {port}: {why}. {way_out}"
 
 
 def _controller_ended(task: asyncio.Task[None]) -> None:

@@ -12,12 +12,13 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 FILE_NAME: Final = "settings.toml"
+NOWHERE: Final = Path()  # until somebody says where
 PREFIX: Final = "TRAINYARD_"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 TOKENS_NAME: Final = "tokens"
@@ -27,9 +28,9 @@ class BadSetting(Exception):
     """A setting that cannot be used; the message names it, where it stands, and what would do instead."""
 
 
-def _setting(default: Any, doc: str, check: Callable[[Any], str] | None = None, *, file: bool = True) -> Any:
+def _setting(default: Any, doc: str, check: Callable[[Any], str] | None = None) -> Any:
     """A field with its sentence. `check` answers what is wrong with a value (empty: nothing)."""
-    return field(default=default, metadata={"doc": doc, "check": check, "file": file})
+    return field(default=default, metadata={"doc": doc, "check": check, "file": True})
 
 
 def _port(value: int) -> str:
@@ -65,11 +66,14 @@ def _port_range(value: str) -> str:
 class Settings:
     """What `trainyard serve` was told. Durations are in seconds, sizes in bytes."""
 
-    data_dir: Path = _setting(
-        Path(),
-        "Directory of all state: store, logs, runs, buckets, environments. Without it $XDG_DATA_HOME/trainyard, "
-        "or ~/.local/share/trainyard.",
-        file=False,
+    data_dir: Path = field(
+        default=NOWHERE,
+        metadata={
+            "doc": "Directory of all state: store, logs, runs, buckets, environments. Without it "
+            "$XDG_DATA_HOME/trainyard, or ~/.local/share/trainyard.",
+            "check": None,
+            "file": False,
+        },
     )
     host: str = _setting("127.0.0.1", "Address to listen on; loopback only.", _loopback)
     port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", _port)
@@ -227,7 +231,7 @@ def settings_table() -> str:
     """docs/settings.md: one row per setting, from the fields above."""
     rows = ["| flag | variable | settings.toml | default | what it does |", "|---|---|---|---|---|"]
     for each in fields(Settings):
-        default = "" if each.default in (None, Path(), MISSING) else f"`{each.default}`"
+        default = "" if each.default in (None, NOWHERE) else f"`{each.default}`"
         in_file = f"`{each.name}`" if each.metadata["file"] else ""
         flag = f"`--{each.name.replace('_', '-')}`"
         rows.append(f"| {flag} | `{PREFIX}{each.name.upper()}` | {in_file} | {default} | {each.metadata['doc']} |")

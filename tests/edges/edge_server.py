@@ -60,7 +60,17 @@ class Server:
 
     def __init__(self, data_dir: Path, *flags: str, port: int = 0) -> None:
         self.data_dir = data_dir
-        self.command = [sys.executable, "-m", "trainyard", "serve", "--port", str(port), "--data-dir", str(data_dir), *flags]
+        self.command = [
+            sys.executable,
+            "-m",
+            "trainyard",
+            "serve",
+            "--port",
+            str(port),
+            "--data-dir",
+            str(data_dir),
+            *flags,
+        ]
         self.ready_line = ""
         self.port = port
 
@@ -68,7 +78,10 @@ class Server:
         self.errors = (self.data_dir.parent / f"{self.data_dir.name}.stderr").open("ab+")
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            self.command,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("TRAINYARD_")},
         )
         assert self.process.stdout is not None
@@ -79,7 +92,9 @@ class Server:
         self.port = int(found[1])
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.process.poll() is None:
             self.stop()
         self.errors.close()
@@ -148,7 +163,7 @@ class Api:
     def call(
         self, verb: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, version: str = "v1"
     ) -> Answer:
-        """One request; `path` is below the version's prefix unless it begins with a slash. A str or bytes body goes raw."""
+        """One request; `path` is below the version's prefix unless it begins with a slash. Text and bytes go raw."""
         raw = body if body is None or isinstance(body, bytes | str) else json.dumps(body)
         url = path if path.startswith("/") else f"/{version}/{path}"
         self.connection.request(verb, url, raw, {"Content-Type": "application/json", **(headers or {})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def accepted(api: Api, body: Any, version: str = "v1") -> Any:
 
 
 def test_case_01_a_job_is_created(api: Api) -> None:
-    """POST M gives a CustomJob: a server-made name, QUEUED or PENDING, createTime = updateTime, no start, end or error."""
+    """POST M gives a CustomJob: server-made name, QUEUED or PENDING, createTime = updateTime, no start, end, error."""
     job = accepted(api, MINIMAL)
     assert re.fullmatch(r"projects/\d+/locations/us-central1/customJobs/\d+", job["name"])
     assert job["state"] in ("JOB_STATE_QUEUED", "JOB_STATE_PENDING")
@@ -200,7 +201,9 @@ def test_case_22_packages_keep_their_rules(api: Api, change: dict[str, Any], fie
 
 def test_case_23_unknown_fields_are_refused(api: Api) -> None:
     """An unknown JSON field `foo` is a 400 `Unknown name "foo" at 'custom_job'`."""
-    answer = refused(api, minimal(foo=1), "Invalid JSON payload received. Unknown name \"foo\" at 'custom_job': Cannot find field.")
+    answer = refused(
+        api, minimal(foo=1), "Invalid JSON payload received. Unknown name \"foo\" at 'custom_job': Cannot find field."
+    )
     assert [each["field"] for each in answer.violations] == ["custom_job"]
 
 
@@ -216,7 +219,9 @@ def test_case_24_v1_knows_less_than_v1beta1(api: Api) -> None:
 
 def test_case_25_output_only_fields_are_the_servers(api: Api) -> None:
     """Output-only fields sent (`state`, `name`) are ignored; the reply has the server's values."""
-    sent = minimal(state="JOB_STATE_SUCCEEDED", name="projects/1/locations/x/customJobs/7", endTime="2020-01-01T00:00:00Z")
+    sent = minimal(
+        state="JOB_STATE_SUCCEEDED", name="projects/1/locations/x/customJobs/7", endTime="2020-01-01T00:00:00Z"
+    )
     job = accepted(api, sent)
     assert job["state"] in ("JOB_STATE_QUEUED", "JOB_STATE_PENDING")
     assert not job["name"].endswith("/7")
@@ -280,7 +285,7 @@ def test_case_30_grpc_makes_the_same_job(server: Server, api: Api) -> None:
         spec.container_spec.image_uri = "img"
         spec.container_spec.args.append("x")
         request.custom_job.job_spec.scheduling.strategy = 4
-        request.custom_job.job_spec.scheduling.timeout.FromTimedelta(__import__("datetime").timedelta(seconds=3.5))
+        request.custom_job.job_spec.scheduling.timeout.FromTimedelta(timedelta(seconds=3.5))
         made = grpc.call("JobService/CreateCustomJob", request, "CustomJob")
     over_rest = api.get(made.name).json
     same = accepted(api, pools(pool(), scheduling={"strategy": "SPOT", "timeout": "3.5s"}))

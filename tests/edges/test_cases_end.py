@@ -21,7 +21,7 @@ def ended(api: Api, *command: str) -> str:
 
 @pytest.mark.parametrize("body", ["{}", "", None, '""'], ids=["object", "empty", "none", "empty string"])
 def test_case_52_and_53_cancel_a_running_job(api: Api, body: str | None) -> None:
-    """POST …:cancel on RUNNING with `{}` or no body gives 200 `{}`; CANCELLING, then CANCELLED with error.code 1, endTime, CANCELED."""
+    """POST …:cancel on RUNNING with `{}` or no body gives 200 `{}`; then CANCELLED: error.code 1, endTime, CANCELED."""
     name = api.made(NAP)["name"]
     api.wait(name, RUNNING)
     answer = api.call("POST", f"{name}:cancel", body)
@@ -60,7 +60,8 @@ def test_case_55_cancel_what_has_ended(api: Api) -> None:
 def test_case_56_a_cancelled_job_leaves_no_process(api: Api, tmp_path: Path) -> None:
     """Cancel sends SIGTERM, then SIGKILL, to every replica; no process is alive after the final state."""
     seen = tmp_path / "seen"
-    script = f"trap 'echo term >> {seen}; exit 0' TERM; (setsid sleep 61.75 &) ; echo up >> {seen}; while :; do sleep 0.05; done"
+    trap = f"trap 'echo term >> {seen}; exit 0' TERM"
+    script = f"{trap}; (setsid sleep 61.75 &); echo up >> {seen}; while :; do sleep 0.05; done"
     job = running("sh", "-c", script)
     job["jobSpec"]["workerPoolSpecs"].append({**job["jobSpec"]["workerPoolSpecs"][0], "replicaCount": 2})
     name = api.made(job)["name"]
@@ -100,7 +101,9 @@ def test_case_57_delete_gives_an_operation(api: Api) -> None:
 def test_case_57_the_operation_speaks_the_version_it_was_asked_in(api: Api) -> None:
     """Deleted over v1beta1, the metadata's type is v1beta1's."""
     operation = api.call("DELETE", ended(api), version="v1beta1").json
-    assert operation["metadata"]["@type"] == "type.googleapis.com/google.cloud.aiplatform.v1beta1.DeleteOperationMetadata"
+    assert (
+        operation["metadata"]["@type"] == "type.googleapis.com/google.cloud.aiplatform.v1beta1.DeleteOperationMetadata"
+    )
 
 
 def test_case_58_operations_answer_under_every_prefix(api: Api) -> None:

@@ -21,7 +21,12 @@ def test_case_31_a_job_reads_back_as_created(api: Api) -> None:
     """GET …/customJobs/{id} equals what was created, with the same timestamps until the state changes."""
     made = api.made(NAP)
     read = api.get(made["name"]).json
-    assert {**read, "state": 0, "updateTime": 0, "startTime": 0} == {**made, "state": 0, "updateTime": 0, "startTime": 0}
+    assert {**read, "state": 0, "updateTime": 0, "startTime": 0} == {
+        **made,
+        "state": 0,
+        "updateTime": 0,
+        "startTime": 0,
+    }
     assert read["createTime"] == made["createTime"]
     if read["state"] == made["state"]:
         assert read == made
@@ -47,10 +52,10 @@ def test_case_33_unknown_jobs_are_not_found(api: Api) -> None:
     assert answer.headers["content-type"].startswith("application/json")
 
 
-@pytest.mark.parametrize("id", ["abc", "-1", "9" * 30, "%00", "%2F", "1%20", "%D9%A1", "%FF", "a:b", "1:x"])
-def test_case_34_what_is_no_id_is_refused(api: Api, id: str) -> None:
+@pytest.mark.parametrize("last", ["abc", "-1", "9" * 30, "%00", "%2F", "1%20", "%D9%A1", "%FF", "a:b", "1:x"])
+def test_case_34_what_is_no_id_is_refused(api: Api, last: str) -> None:
     """GET `customJobs/abc` is a 400 or 404, never a 500."""
-    answer = api.get(f"{api.parent}/customJobs/{id}")
+    answer = api.get(f"{api.parent}/customJobs/{last}")
     assert answer.status in (400, 404, 405)
     assert answer.error["code"] == answer.status
 
@@ -105,7 +110,7 @@ def test_alt_proto_gives_the_wire_bytes(api: Api) -> None:
     answer = api.get(made["name"], "?alt=proto")
     assert answer.headers["content-type"] == "application/x-protobuf"
     job = message_class("google.cloud.aiplatform.v1.CustomJob").FromString(answer.body)
-    assert job.name == made["name"]                 # type: ignore[attr-defined]  # a CustomJob
+    assert job.name == made["name"]  # type: ignore[attr-defined]  # a CustomJob
     assert api.get(made["name"], "?alt=media").status == 400
     assert api.get(made["name"], "?callback=f").status == 400
 
@@ -114,7 +119,12 @@ def test_case_38_credentials_are_asked_for(tmp_path: Path) -> None:
     """No Authorization header when auth is on is a 401 UNAUTHENTICATED; so is a wrong one; the first token gets in."""
     with Server(tmp_path / "data", "--auth") as server:
         api = Api(server.port)
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Goog-Api-Key": "wrong"}, {"Authorization": "Basic eA=="}):
+        for headers in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"X-Goog-Api-Key": "wrong"},
+            {"Authorization": "Basic eA=="},
+        ):
             answer = api.call("GET", f"{api.parent}/customJobs", headers=headers)
             assert (answer.status, answer.error["status"]) == (401, "UNAUTHENTICATED")
             assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -136,7 +146,9 @@ def test_case_39_no_method_beyond_those_that_exist(api: Api, verb: str) -> None:
     assert answer.headers["allow"] == "GET, POST, HEAD"
 
 
-@pytest.mark.parametrize("path", ["/v2/x", "/v1", "/nothing", "/v1/projects/p", "/v1beta2/projects/p/locations/l/customJobs"])
+@pytest.mark.parametrize(
+    "path", ["/v2/x", "/v1", "/nothing", "/v1/projects/p", "/v1beta2/projects/p/locations/l/customJobs"]
+)
 def test_unknown_paths_are_not_found(api: Api, path: str) -> None:
     """An unknown path is a 404 in JSON."""
     answer = api.call("GET", path)

@@ -116,7 +116,9 @@ def test_case_48_not_and_snake_case(api: Api) -> None:
     assert matching(api, 'create_time>"2021-05-18T00:00:00Z"') == {"x", "y"}
 
 
-@pytest.mark.parametrize("text", ["nope=1", 'displayName="x', "((state=", "AND", "state>1", 'createTime="yesterday"', "=" * 50])
+@pytest.mark.parametrize(
+    "text", ["nope=1", 'displayName="x', "((state=", "AND", "state>1", 'createTime="yesterday"', "=" * 50]
+)
 def test_case_49_bad_filters(api: Api, text: str) -> None:
     """`filter=nope=1` and an unbalanced quote are a 400 INVALID_ARGUMENT."""
     answer = api.list(f"?filter={quote(text)}")

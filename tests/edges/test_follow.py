@@ -96,12 +96,24 @@ def test_bad_log_requests_are_refused(api: Api) -> None:
     name = api.made(running("true"))["name"]
     api.wait(name)
     base = f"/trainyard/v1/{name}/logs"
-    for path in ("?cursor=nonsense", "?size=x", "?size=-1", "?nope=1", "?follow=perhaps", "/workerpool0-0/stdwhat",
-                 "?follow=true&cursor=nonsense", "/workerpool0-0/stdout?attempt=x"):
+    for path in (
+        "?cursor=nonsense",
+        "?size=x",
+        "?size=-1",
+        "?nope=1",
+        "?follow=perhaps",
+        "/workerpool0-0/stdwhat",
+        "?follow=true&cursor=nonsense",
+        "/workerpool0-0/stdout?attempt=x",
+    ):
         answer = api.call("GET", base + path)
         assert (answer.status, answer.error["status"]) == (400, "INVALID_ARGUMENT"), path
-    for path in (f"/trainyard/v1/{api.parent}/customJobs/5/logs", f"/trainyard/v1/{api.parent}/customJobs/5/logs?follow=true",
-                 "/trainyard/v1/nothing", f"{base}/a/b/c"):
+    for path in (
+        f"/trainyard/v1/{api.parent}/customJobs/5/logs",
+        f"/trainyard/v1/{api.parent}/customJobs/5/logs?follow=true",
+        "/trainyard/v1/nothing",
+        f"{base}/a/b/c",
+    ):
         assert api.call("GET", path).status == 404, path
 
 
@@ -250,7 +262,11 @@ def test_raw_bytes_by_range(api: Api) -> None:
     whole = api.call("GET", f"{path}/stdout")
     assert (whole.status, whole.body, whole.headers["accept-ranges"]) == (200, b"a\0b\r\nc", "bytes")
     assert api.call("GET", f"{path}/stderr").body == b"oops"
-    for asked, wanted, span in (("bytes=0-1", b"a\0", "0-1/6"), ("bytes=4-", b"\nc", "4-5/6"), ("bytes=-2", b"\nc", "4-5/6")):
+    for asked, wanted, span in (
+        ("bytes=0-1", b"a\0", "0-1/6"),
+        ("bytes=4-", b"\nc", "4-5/6"),
+        ("bytes=-2", b"\nc", "4-5/6"),
+    ):
         part = api.call("GET", f"{path}/stdout", headers={"Range": asked})
         assert (part.status, part.body, part.headers["content-range"]) == (206, wanted, f"bytes {span}")
     beyond = api.call("GET", f"{path}/stdout", headers={"Range": "bytes=6-"})

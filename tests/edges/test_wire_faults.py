@@ -71,8 +71,20 @@ def envelope(answer: bytes) -> dict[str, object]:
         b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /v1/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
-    ids=["zeros", "tls", "no version", "version 9.9", "words", "not ascii", "connect", "negative length", "length abc",
-         "huge length", "two lengths", "bad chunk"],
+    ids=[
+        "zeros",
+        "tls",
+        "no version",
+        "version 9.9",
+        "words",
+        "not ascii",
+        "connect",
+        "negative length",
+        "length abc",
+        "huge length",
+        "two lengths",
+        "bad chunk",
+    ],
 )
 def test_what_is_no_http_gets_a_400(server: Server, noise: bytes) -> None:
     """Noise is answered with a 400 or 404 in JSON, and hung up on; never with a 500."""
@@ -124,7 +136,9 @@ def test_bodies_cut_short_change_nothing(server: Server, api: Api) -> None:
     body = json.dumps(MINIMAL).encode()
     for cut in (0, 1, len(body) // 2, len(body) - 1):
         with dial(server) as client:
-            head = f"POST /v1/{api.parent}/customJobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = (
+                f"POST /v1/{api.parent}/customJobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
             client.sendall(head.encode() + body[:cut])
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     time.sleep(0.1)
@@ -160,7 +174,8 @@ def test_an_endless_body_is_cut_off(server: Server, api: Api) -> None:
 
 def test_a_body_expected_to_be_too_large_is_refused_before_it_is_sent(server: Server, api: Api) -> None:
     """With Expect: 100-continue the refusal comes before the body."""
-    head = f"POST /v1/{api.parent}/customJobs HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {99 * MIB}\r\n\r\n"
+    path = f"/v1/{api.parent}/customJobs"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {99 * MIB}\r\n\r\n"
     assert status(say(server, head.encode())) == 413
 
 
@@ -234,4 +249,6 @@ def test_own_pages_and_other_hosts_are_served(server: Server, api: Api) -> None:
     """Pages of the service itself, and any Host from what is no browser, are served."""
     own = {"Origin": f"http://127.0.0.1:{server.port}", "Sec-Fetch-Site": "same-origin", "User-Agent": "Mozilla/5.0"}
     assert api.call("GET", "/trainyard/v1/health", headers=own).status == 200
-    assert api.call("GET", "/trainyard/v1/health", headers={"Host": "us-central1-aiplatform.googleapis.com"}).status == 200
+    assert (
+        api.call("GET", "/trainyard/v1/health", headers={"Host": "us-central1-aiplatform.googleapis.com"}).status == 200
+    )

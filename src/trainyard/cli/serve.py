@@ -7,10 +7,16 @@ then with one sentence on stderr, never a traceback.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from typing import Any
+
+from trainyard import __version__
 
 STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
+NAMES = (
+    "host", "port", "grpc_port", "data_dir", "auth", "log_level", "replicas", "replica_ports", "accelerators",
+    "prebuilt", "machine_types", "stderr_severity", "drain",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,95 +43,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    import os
+    from trainyard.settings import BadSetting, Settings  # noqa: PLC0415 - other commands must not pay for it
 
-    from trainyard.settings import BadSetting, Settings
-
-    names = (
-        "host",
-        "port",
-        "grpc_port",
-        "data_dir",
-        "auth",
-        "log_level",
-        "replicas",
-        "replica_ports",
-        "accelerators",
-        "prebuilt",
-        "machine_types",
-        "stderr_severity",
-        "drain",
-    )
     try:
-        settings = Settings.load({name: getattr(args, name) for name in names}, os.environ)
+        settings = Settings.load({name: getattr(args, name) for name in NAMES}, os.environ)
     except BadSetting as error:
         return _sorry(str(error), USAGE)
-    return _serve(settings)
 
+    from trainyard import app  # noqa: PLC0415 - a quarter of a second, for whoever got this far
 
-def _serve(settings: Any) -> int:
-    import uvloop
-
-    from trainyard.app import CannotServe
-    from trainyard.core.errors import ApiError
-    from trainyard.service.access import BadTokenFile
-    from trainyard.store import StoreError
-
-    _log_to_stderr(settings.log_level)
     try:
-        uvloop.run(_main(settings))
-    except (CannotServe, StoreError, BadTokenFile) as error:
+        app.run(settings, lambda at: _say(f"trainyard {__version__} ready: {at}, data in {settings.data_dir}"))
+    except app.IN_THE_WAY as error:
         return _sorry(str(error), IN_THE_WAY)
-    except ApiError as error:
-        return _sorry(error.message, IN_THE_WAY)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _sorry(f"The operating system refuses: {error.strerror or error}{where}.", IN_THE_WAY)
     return STOPPED
 
 
-async def _main(settings: Any) -> None:
-    import asyncio
-    import signal
-
-    from trainyard import __version__
-    from trainyard.app import Addresses, serve
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-
-    def ready(at: Addresses) -> None:
-        own = f", gRPC also on {at.host}:{at.grpc_port}" if at.grpc_port else ""
-        _say(f"trainyard {__version__} ready: {at.url} (REST and gRPC{own}), data in {settings.data_dir}")
-
-    await serve(settings, stop, ready)
-
-
 def _say(line: str) -> None:
     """To stdout; whoever started us and listens no more must not keep the service from running."""
-    import os
-
     try:
         print(line, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _log_to_stderr(level: str) -> None:
-    """One short line per event: time, level, part, sentence. Nothing here ever sees an Authorization header."""
-    import logging
-    import time
-
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
-    logging.raiseExceptions = False  # a full disk under stderr must not end in more writing to it
-    logging.basicConfig(handlers=[handler], level=level.upper())
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 def _sorry(sentence: str, code: int) -> int:

@@ -82,7 +82,7 @@ class FirstBytes(asyncio.Protocol):
         protocol.connection_made(self._transport)
         protocol.data_received(self._seen)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """A scanner, or a client that changed its mind."""
         self._let_go()
 
@@ -162,6 +162,6 @@ class End(asyncio.Protocol):
         if self.other.transport is not None and not self.other.transport.is_closing():
             self.other.transport.resume_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Whichever side goes takes the other with it."""
         self._splice.close()

@@ -75,14 +75,15 @@ async def _send_pieces(exchange: Exchange, pieces: Iterator[tuple[str, int, int]
     loop = asyncio.get_running_loop()
     gone = asyncio.ensure_future(exchange.gone())
     try:
-        for path, offset, length in pieces:
+        for path, start, length in pieces:
             with open(path, "rb", buffering=0) as file:  # noqa: PTH123, ASYNC230 - opening is no slower than a stat
-                while length and not gone.done():
-                    data = await loop.run_in_executor(None, os.pread, file.fileno(), min(CHUNK_BYTES, length), offset)
-                    if not data:
+                for offset in range(start, start + length, CHUNK_BYTES):
+                    if gone.done():
+                        return
+                    size = min(CHUNK_BYTES, start + length - offset)
+                    data = await loop.run_in_executor(None, os.pread, file.fileno(), size, offset)
+                    if len(data) < size:
                         raise OSError(f"{path} has become shorter while it was sent")
                     await exchange.write(data)
-                    offset += len(data)
-                    length -= len(data)
     finally:
         gone.cancel()

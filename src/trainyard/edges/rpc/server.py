@@ -43,7 +43,7 @@ class RpcServer:
         self._server.add_generic_rpc_handlers((_Handlers(call),))
 
     def add_address(self, address: str) -> int:
-        """Listen on `host:port` or `unix-abstract:name` too; gives the port. Raises OSError where that is not to be had."""
+        """Listen on `host:port` or `unix-abstract:name` too; gives the port. Raises OSError where it is taken."""
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
