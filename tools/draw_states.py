@@ -47,7 +47,7 @@ def page() -> str:
     lines += [f"    {state.name} --> [*]" for state in JobState if state in FINAL]
     lines += ["```", "", "| state | value | name for clients | meaning |", "|---|---|---|---|"]
     lines += [
-        f"| {state.name}{' (final)' if state in FINAL else ''} | {state.value} | `{state.api_name}` | {MEANINGS[state]} |"
+        f"| {state.name} | {state.value} | `{state.api_name}` | {'final: ' * (state in FINAL)}{MEANINGS[state]} |"
         for state in JobState
     ]
     lines += ["", "| from | event | to |", "|---|---|---|"]

@@ -94,7 +94,7 @@ OUTCOMES: Final[Mapping[Why, Outcome]] = {
         Code.INTERNAL, "Internal error occurred for the current attempt: the replica {replica} was not started."
         "{message}{tried}{logs}", Remedy.RETRY_JOB, 2),
     Why.NO_CAPACITY: Outcome(
-        Code.RESOURCE_EXHAUSTED, "Resources are insufficient in region: {location}. {message}"),
+        Code.RESOURCE_EXHAUSTED, "Resources are insufficient in region: {location}.{message}"),
     Why.WAITED_TOO_LONG: Outcome(
         Code.RESOURCE_EXHAUSTED,
         "Resources are insufficient in region: {location}. The job waited {seconds} s for room, the whole of its "
@@ -208,12 +208,16 @@ def exit_status(end: Exit) -> int:
 
 
 def signal_name(end: Exit) -> str:
-    """SIGSEGV and the like, from the signal or from a shell's 128+n; empty where there was none."""
-    number = end.signal if end.signal is not None else exit_status(end) % 128
+    """SIGSEGV and the like, from the signal or from the status of a crash; empty where there was none."""
+    number = end.signal
+    if number is None and end.code in CRASH_CODES:
+        number = end.code % 128
+    if number is None:
+        return ""
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"signal {number}" if end.signal is not None else ""
+        return f"signal {number}"
 
 
 def _logs(job_id: int) -> str:

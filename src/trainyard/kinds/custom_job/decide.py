@@ -54,7 +54,7 @@ def _queued(job: Job, policy: RunPolicy, room: Room | None, now_us: int) -> Deci
     if room is None:
         return Decision(job.status, look_again_us=now_us + LOOK_AGAIN_US)
     if room.never:
-        refused = job_problem(Why.NO_CAPACITY, job.id, location=policy.location, message=room.why_not)
+        refused = job_problem(Why.NO_CAPACITY, job.id, location=policy.location, message=f" {room.why_not}")
         return _ended(Decision(job.status), Event.FAILED, refused, now_us)
     if room.granted:
         draft = Decision(job.status).moved(Event.ADMITTED, now_us, "There is room for all of its replicas.")
@@ -73,7 +73,7 @@ def _waiting(job: Job, policy: RunPolicy, room: Room, now_us: int) -> Decision:
         if left_us <= 0:
             over = job_problem(
                 Why.WAITED_TOO_LONG, job.id, location=policy.location,
-                seconds=plain_seconds(policy.max_wait_seconds), message=f" {room.why_not}".rstrip())
+                seconds=plain_seconds(policy.max_wait_seconds), message=f" {room.why_not}")
             return _ended(Decision(job.status), Event.FAILED, over, now_us)
         kept = replace(job.status, memo=memo.dump(), waits_for=room.why_not)
         return Decision(kept, look_again_us=now_us + left_us)
