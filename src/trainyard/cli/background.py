@@ -84,7 +84,7 @@ def answers(target: Target) -> bool:
 def start_lock(directory: Path) -> Iterator[None]:
     """Held while a service is being started on a data directory; the kernel lets go of it when we die."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(directory / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise Problem(f"the service can't keep its data in {directory}: {error.strerror}") from None

@@ -124,7 +124,7 @@ class Follower:
         self._waiting = waiting if reason else self._waiting
 
     def _state_line(self, state: str, reason: str) -> None:
-        """`● RUNNING   Every replica is up.`"""
+        """Print `● RUNNING   Every replica is up.`."""
         err = self.states_on_stderr
         mark = self.terminal.paint(f"● {state:<9}", STATE_STYLES.get(state, "bold"), "bold", err=err)
         self.terminal.line(f"{mark} {reason}".rstrip(), err=err)

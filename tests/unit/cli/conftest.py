@@ -27,7 +27,7 @@ class Asked:
 
 @dataclass
 class StandIn:
-    """Answers each request with what `answer` makes of it: (status, payload) or a function that writes to the socket."""
+    """Answers with what `answer` makes of a request: (status, payload), or a function that writes to the socket."""
 
     endpoint: str = ""
     asked: list[Asked] = field(default_factory=list)

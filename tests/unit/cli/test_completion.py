@@ -46,7 +46,7 @@ def test_bash_splits_at_the_equals_sign(environment: dict[str, str]) -> None:
     """`--format=j` arrives as three words and is completed like `--format j`; files are completed as files."""
     script = completion.bash() + (
         "COMP_WORDS=(trainyard custom-jobs list --format = j); COMP_CWORD=5; _trainyard; echo ${COMPREPLY[@]}\n"
-        "COMP_WORDS=(trainyard custom-jobs create --config = /etc/host); COMP_CWORD=5; _trainyard; echo ${COMPREPLY[@]}\n"
+        "COMP_WORDS=(trainyard custom-jobs create --config = /etc/host); _trainyard; echo ${COMPREPLY[@]}\n"
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env=environment)
     first, second = done.stdout.splitlines()

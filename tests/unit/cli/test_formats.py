@@ -33,7 +33,7 @@ def test_json_of_one_is_an_object_and_of_many_a_list() -> None:
 
 def test_yaml_of_many_is_a_document_each() -> None:
     """yaml prints documents that a YAML parser reads back, people's letters unescaped."""
-    assert list(yaml.safe_load_all(printed("yaml")))[0] == JOB
+    assert next(iter(yaml.safe_load_all(printed("yaml")))) == JOB
     assert "größe" in printed("yaml", many=False)
 
 

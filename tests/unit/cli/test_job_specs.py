@@ -169,7 +169,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe")
     (tmp_path / "c.json").write_text("{")
     for name in ("c.yaml", "c.json"):
-        with pytest.raises(Usage, match="no JSON|not text"):
+        with pytest.raises(Usage, match=r"no JSON|not text"):
             job_from_file(str(tmp_path / name))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +105,6 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.C
 
 def test_the_installed_program_runs() -> None:
     """The entry point in the environment is this main."""
-    program = os.path.join(os.path.dirname(sys.executable), "trainyard")
+    program = Path(sys.executable).with_name("trainyard")
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"trainyard {__version__}\n"
