@@ -64,7 +64,7 @@ def a_job(id_: int | None = None, *, scope: Scope = HERE, collection: str = "cus
         spec=b"\x00\xffspec",
         status=Status(JobState.QUEUED, time_us),
     )
-    return replace(job, **parts)  # type: ignore[arg-type]
+    return replace(job, **parts)  # type: ignore[arg-type]  # a builder takes any field
 
 
 def a_deletion(job: Job) -> StoredOperation:
@@ -308,6 +308,24 @@ class StoreSuite:
 
         self.tell(tmp_path, story)
 
+    def test_a_taken_operation_id_stops_the_deletion(self, tmp_path: Path) -> None:
+        """AlreadyExists, the job is still there and the operation is still the other's."""
+
+        async def story(store: Store) -> None:
+            first, second = a_job(), a_job()
+            for job in (first, second):
+                await store.insert(job)
+                await store.commit(job, ended(job))
+            await store.delete(first.name, a_deletion(first))
+            taken = replace(a_deletion(second), name=replace(a_deletion(second).name, id=first.id + 1))
+            with pytest.raises(AlreadyExists):
+                await store.delete(second.name, taken)
+            assert store.get(second.name).is_final
+            assert store.operations(HERE, None, 10, None) == (a_deletion(first),)
+            assert store.removals() == (first.id,)
+
+        self.tell(tmp_path, story)
+
     def test_a_deleted_job_leaves_its_operation_and_a_removal(self, tmp_path: Path) -> None:
         """Nothing else: no page shows it, no question finds it, and the removal goes when its files are gone."""
 
@@ -414,10 +432,13 @@ class StoreSuite:
     def test_a_search_is_the_predicate(self, tmp_path: Path) -> None:
         """For any filter the pages hold exactly the jobs that match, newest first, in any page size."""
         jobs = population()
+        elsewhere = [
+            replace(job, name=JobName(Scope(HERE.project, "europe-west4"), "customJobs", job.id + 3)) for job in jobs
+        ]
 
         async def story(store: Store) -> None:
             loop = asyncio.get_running_loop()
-            await asyncio.gather(*map(store.insert, jobs))
+            await asyncio.gather(*map(store.insert, [*jobs, *elsewhere]))
 
             @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
             @given(tree=TREES, size=st.sampled_from([1, 7, 100, 1000]))
@@ -520,7 +541,7 @@ def population() -> list[Job]:
         times = [chance.choice([None, START_US + chance.randrange(40)]) for _ in range(2)]
         labels = {key: chance.choice(["", "v", "w"]) for key in ("k", "ключ", "a.b") if chance.random() < 0.6}
         status = Status(chance.choice(_STATES), START_US + chance.randrange(40), *times)
-        job_id = time_us * 1000 + number % 3 * 400
+        job_id = time_us * 1000 + number % 3
         jobs.append(a_job(job_id, create_time_us=time_us, display_name=name, labels=labels, status=status))
     return jobs
 
@@ -541,7 +562,15 @@ _LEAVES: st.SearchStrategy[Filter] = st.one_of(
     st.builds(LabelIs, _KEYS, st.sampled_from(["", "v", "w", "none"])),
     st.builds(LabelHas, _KEYS),
 )
-TREES: st.SearchStrategy[Filter] = _LEAVES | st.builds(Not, _LEAVES) | st.recursive(
+# What people write most: several things at once, each of which an index could answer.
+_COMMON: st.SearchStrategy[Filter] = st.one_of(
+    st.builds(LabelIs, st.sampled_from(["k", "ключ"]), st.sampled_from(["", "v", "w"])),
+    st.builds(StateIs, st.integers(3, 5)),
+    st.builds(lambda first: NameLike((first, "")), st.sampled_from(_CHARACTERS)),
+    st.builds(TimeIs, st.just("create_time"), st.sampled_from(["<", ">"]), st.integers(START_US, START_US + 40)),
+)
+_TOGETHER = st.builds(And, st.lists(_COMMON, min_size=2, max_size=3).map(tuple))
+TREES: st.SearchStrategy[Filter] = _LEAVES | _TOGETHER | st.builds(Not, _LEAVES | _TOGETHER) | st.recursive(
     _LEAVES,
     lambda inner: st.one_of(
         st.builds(Not, inner),

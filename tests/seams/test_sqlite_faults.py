@@ -263,6 +263,19 @@ def refusal_as_nobody(folder: Path) -> str:
         return pipe.read()
 
 
+def test_a_store_that_cannot_be_made_is_refused_and_made_later(tmp_path: Path) -> None:
+    """Where the kernel takes no more bytes, opening says so in a sentence and leaves nothing in the way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        sentence = refusal(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(tmp_path / DATABASE) in sentence
+    assert "--data-dir" in sentence
+    tell(tmp_path, just_insert)
+
+
 def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     """The sentence names it."""
     (tmp_path / "data").write_text("a file")
