@@ -10,7 +10,6 @@ two seconds of it; no process is left. Exit status 0 only if all of it held; the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import random
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from kill_service import Service, Unanswered
 from kill_workload import FINAL, Tracked, Workload
+from trainyard.agent import records
 
 VICTIMS = {
     "server": 4,
@@ -48,17 +48,22 @@ class Tally:
     faults: list[str] = field(default_factory=list)
 
 
+def controls(service: Service, run_id: str = "*") -> list[str]:
+    """The records of every incarnation of a run group, as agent/records.py names them."""
+    return [str(path).removesuffix(".state") for path in service.data_dir.glob(f"runs/{run_id}/*.state")]
+
+
 def agents_of(service: Service) -> list[tuple[int, int]]:
     """(guard, supervisor) of every program that runs now, found as its parent and grandparent."""
     pairs = []
-    for running in service.data_dir.glob("runs/*/*/*/running"):
-        if (running.parent / "exit.json").exists():
+    for control in controls(service):
+        running = records.read_state(control).running
+        if running is None or records.read_exit(control):
             continue
         try:
-            pid = int(json.loads(running.read_text().splitlines()[0])["pid"])
-            supervisor = parent_of(pid)
+            supervisor = parent_of(int(running["pid"]))
             guard = parent_of(supervisor)
-        except (OSError, ValueError, IndexError):
+        except OSError:
             continue
         pairs.append((guard, supervisor))
     return pairs
@@ -103,14 +108,14 @@ def strike(victim: str, service: Service, dice: random.Random) -> bool:
 
 
 def ended_on_disk(service: Service, job: Tracked) -> bool:
-    """Whether every replica of the job's newest attempt has left its exit record."""
+    """Whether every replica of the job's newest attempt has ended for a cause that is not tried again."""
     attempts = sorted(service.data_dir.glob(f"runs/{job.id}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    if not attempts:
-        return False
-    newest = [
-        max(replica.iterdir(), key=lambda p: int(p.name)) for replica in attempts[-1].iterdir() if replica.is_dir()
-    ]
-    return len(newest) == job.plan.replicas and all((directory / "exit.json").exists() for directory in newest)
+    newest: dict[str, tuple[int, str]] = {}
+    for control in controls(service, attempts[-1].name) if attempts else []:
+        replica, _, incarnation = Path(control).name.rpartition(".")
+        newest[replica] = max(newest.get(replica, (-1, "")), (int(incarnation), control))
+    causes = [(records.read_exit(control) or {}).get("cause", "") for _, control in newest.values()]
+    return len(causes) == job.plan.replicas and all(cause not in ("", "lost") for cause in causes)
 
 
 def check_consistency(service: Service, workload: Workload, tally: Tally) -> None:
