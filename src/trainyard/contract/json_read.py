@@ -155,7 +155,7 @@ def read_value(one: Slot, value: Any, path: Path, faults: Findings) -> Any:
 
 
 def _map(one: Slot, value: Any, path: Path, faults: Findings) -> dict[str, Any] | None:
-    """All maps of the contract have string keys (a test says so); Google counts a map's entries in paths."""
+    """All maps of the contract are of text (a test says so); Google counts a map's entries in paths."""
     if type(value) is not dict:
         faults.add_invalid(path, f"map of {one.type_text}", value)
         return None

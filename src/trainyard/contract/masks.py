@@ -87,13 +87,13 @@ def _read_list(tokens: list[str], tree: Tree, text: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise BadMask(text, f"nested deeper than {_MAX_DEPTH} levels.")
     while True:
-        node, whole = _read_path(tokens, tree, text)
+        node = _read_path(tokens, tree, text)
         if tokens and tokens[-1] == "(":
             tokens.pop()
             _read_list(tokens, node, text, depth + 1)
             if not tokens or tokens.pop() != ")":
                 raise BadMask(text, "a parenthesis is not closed.")
-        elif whole:
+        else:
             node["*"] = {}
         if not tokens or tokens[-1] == ")":
             if depth == 0 and tokens:
@@ -103,14 +103,15 @@ def _read_list(tokens: list[str], tree: Tree, text: str, depth: int) -> None:
             raise BadMask(text, "a comma is missing.")
 
 
-def _read_path(tokens: list[str], tree: Tree, text: str) -> tuple[Tree, bool]:
+def _read_path(tokens: list[str], tree: Tree, text: str) -> Tree:
     node = tree
     while True:
         if not tokens or tokens[-1] in "(),./":
             raise BadMask(text, "a name is missing.")
-        node = node.setdefault(tokens.pop().strip("`"), {})
+        inner: Tree = node.setdefault(tokens.pop().strip("`"), {})
+        node = inner
         if not tokens or tokens[-1] not in "./":
-            return node, True
+            return node
         tokens.pop()
 
 

@@ -58,13 +58,13 @@ def test_the_contract_loads_fast_and_late() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_all_maps_have_string_keys() -> None:
+def test_all_maps_are_from_text_to_text() -> None:
     """The codec builds on it; a contract with another kind of map must come with the code that reads it."""
-    for name, message in messages().items():
+    for name in messages():
         for field in message_class(versioned(name, "v1beta1")).DESCRIPTOR.fields:
             entry: Any = field.message_type
             if entry is not None and entry.GetOptions().map_entry:
-                assert entry.fields_by_name["key"].type == entry.fields_by_name["key"].TYPE_STRING, (message, field)
+                assert [part.type for part in entry.fields] == [field.TYPE_STRING] * 2 or name.endswith(".Struct"), name
 
 
 def test_every_field_of_the_api_is_documented() -> None:

@@ -38,6 +38,15 @@ def test_a_value_is_read_in_each_of_its_forms(kind: str, value: Any, result: Any
     assert read(kind, value) == result
 
 
+@pytest.mark.parametrize("value", [0.1, 1116162142240768.0, 3.4028234663852886e38, 1e-45, -0.0])
+def test_a_32_bit_float_is_written_as_short_as_it_can_be(value: float) -> None:
+    """0.1 stays 0.1, and what is written reads back as the same float."""
+    message: Any = message_class("google.protobuf.FloatValue")(value=value)
+    written = codec.render(message)
+    assert codec.parse(type(message), written) == message
+    assert len(str(written)) <= len(str(message.value))
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
