@@ -191,6 +191,21 @@ def test_a_second_server_is_refused_by_name(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_a_defect_of_ours_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+    """A statement that breaks a constraint is Internal: repeating it would not help."""
+
+    async def story(store: SqliteStore) -> None:
+        def twice(connection: sqlite3.Connection) -> tuple[None, None]:
+            connection.executemany("INSERT INTO removal (job) VALUES (?)", [(1,), (1,)])
+            return None, None
+
+        with pytest.raises(Internal, match="defect"):
+            await store._writer.do(twice)
+        assert store.removals() == ()
+
+    tell(tmp_path, story)
+
+
 def test_a_closed_store_refuses_writes(tmp_path: Path) -> None:
     """A write after close is Unavailable, not a hang; closing twice is harmless."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -73,6 +74,21 @@ def test_an_older_file_is_copied_then_upgraded(tmp_path: Path) -> None:
     jobs = "SELECT id, state, display_name FROM job ORDER BY id"
     assert copy.execute(jobs).fetchall() == connection.execute(jobs).fetchall() != []
     assert upgrade(connection, path, [*built_in()[:1], NEXT_STEP], 6_000_000) is None
+
+
+def test_half_a_copy_is_not_left_lying(tmp_path: Path) -> None:
+    """Where there is no room for the copy, the upgrade does not begin and the directory looks as before."""
+    path = an_old_file(tmp_path)
+    connection = connect(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(sqlite3.OperationalError):
+            upgrade(connection, path, [*built_in()[:1], NEXT_STEP], 5_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == [path]
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path) -> None:

@@ -56,6 +56,10 @@ def _copy(connection: sqlite3.Connection, path: Path, version: int, now_us: int)
     target = sqlite3.connect(backup)
     try:
         connection.backup(target)
+    except sqlite3.Error:
+        # Half a copy looks like a whole one to whoever needs it later.
+        backup.unlink()
+        raise
     finally:
         target.close()
     return backup
