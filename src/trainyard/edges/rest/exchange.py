@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import cached_property
 from typing import Any, Final
 
 from trainyard.contract.system_parameters import Query, SystemParameters, read_query, system_parameters
@@ -42,40 +41,37 @@ class Exchange:
     """A request with what is needed to answer it. Header names are lower case."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Wrap one ASGI call of type http."""
+        """Wrap one ASGI call of type http.
+
+        `headers`: of a repeated one the last counts. `method`: X-HTTP-Method-Override honoured on POST, as Google's
+        front end does. `path`: as it came, percent-encoded. Plain attributes, because every request needs them all.
+        """
         self.scope = scope
         self._receive = receive
         self._send = send
+        self._query: Query | None = None
+        self._system: SystemParameters | None = None
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.path: str = scope["raw_path"].decode("latin-1")
+        self.method: str = scope["method"]
+        if self.method == "POST" and "x-http-method-override" in self.headers:
+            self.method = self.headers["x-http-method-override"].upper()
         self.started = False
         self.written = 0
 
-    @cached_property
-    def headers(self) -> dict[str, str]:
-        """By lower-case name; of a repeated header the last one counts."""
-        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
-
-    @cached_property
-    def method(self) -> str:
-        """The verb, X-HTTP-Method-Override honoured on POST (as Google's front end does)."""
-        verb = str(self.scope["method"])
-        override = self.headers.get("x-http-method-override") if verb == "POST" else None
-        return override.upper() if override else verb
-
-    @cached_property
-    def path(self) -> str:
-        """The path as it came, percent-encoded."""
-        raw: bytes = self.scope["raw_path"]
-        return raw.decode("latin-1")
-
-    @cached_property
+    @property
     def query(self) -> Query:
         """The query's pairs in order, decoded; raises JsonFaults."""
-        return read_query(self.scope["query_string"].decode("latin-1"))
+        if self._query is None:
+            self._query = read_query(self.scope["query_string"].decode("latin-1"))
+        return self._query
 
-    @cached_property
+    @property
     def system(self) -> SystemParameters:
         """How the answer is to look; raises JsonFaults."""
-        return system_parameters(self.query, self.headers.get("x-goog-fieldmask", ""))
+        if self._system is None:
+            self._system = system_parameters(self.query, self.headers.get("x-goog-fieldmask", ""))
+        return self._system
 
     async def body(self) -> bytes:
         """The whole request body, decompressed. Raises Refusal, or Disconnected."""
