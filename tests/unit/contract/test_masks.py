@@ -65,9 +65,10 @@ def test_free_json_is_masked_by_its_own_keys() -> None:
     operation: Any = message_class("google.longrunning.Operation")
     kind = "type.googleapis.com/google.cloud.aiplatform.v1.DeleteOperationMetadata"
     value = {"name": "o", "metadata": {"@type": kind, "genericMetadata": {"createTime": "2026-01-01T00:00:00Z"}}}
-    assert mask_for("metadata.genericMetadata,done", operation).of_json(value) == {
-        "metadata": {"genericMetadata": {"createTime": "2026-01-01T00:00:00Z"}}
-    }
+    mask = mask_for("metadata.genericMetadata,metadata.@type.x,done", operation)
+    inside = {"genericMetadata": {"createTime": "2026-01-01T00:00:00Z"}, "@type": kind}
+    assert mask.of_json(value) == {"metadata": inside}
+    assert render(mask.of_message(parse(operation, value))) == {"metadata": inside}
 
 
 @pytest.mark.parametrize(
