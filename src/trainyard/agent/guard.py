@@ -1,57 +1,48 @@
-"""The first of a replica's two agents: starts an incarnation at most once, and takes over if the second one dies.
+"""The first of a replica's two agents: holds the incarnation's lock and pipes, and takes over if the second one dies.
 
 The program is a child of the second, the supervisor. Both are subreapers: when the supervisor is killed, the kernel
-makes every process of the replica a child of the guard, exit statuses included.
+makes every process of the replica a child of the guard, exit statuses included. The guard does as little as it can
+before it waits: each page that it touches is copied twice.
 """
+
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import NoReturn
 
-from trainyard.agent import ending, kernel, records, supervisor
-from trainyard.agent.memory import KillCounter
+from trainyard.agent import kernel, records, supervisor
 from trainyard.agent.task import Task
 
 
-def prepare(task: Task) -> bool:
-    """Whether this process is the one that keeps the task: never started before, not to be stopped.
+def guard(packet: bytes, channel: socket.socket) -> None:
+    """Keep one incarnation until its end is on record, unless another agent has it or had it.
 
-    Raises OSError while nothing has been started: the executor may then ask again.
+    `packet` is the path of its files (see records.py), a line end, and the request as JSON. Raises OSError while
+    nothing has been started: the executor may then ask again.
     """
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    task.make_directories()
-    if not task.take_lock() or records.read_exit(task.control) is not None:
-        return False
-    # The FIFO is opened before the marker is read: a stop that we do not see here will wake us.
-    task.wake = os.open(f"{task.run_directory}/{records.WAKE}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    if task.was_started():
-        return False
-    if records.read_stop(task.run_directory) is not None:
-        task.close_logs()
-        records.write_exit(task.control, ending.unstarted(ending.STOPPED, ending.STOPPED_BEFORE_START))
-        task.tell()
-        return False
-    task.open_streams()
-    return True
-
-
-def keep(task: Task) -> None:
-    """Stay with the task until its end is on record."""
+    control, _, request = packet.partition(b"\n")
+    lock = records.take_lock(control.decode())
+    if lock is None or os.fstat(lock).st_size:
+        return
     kernel.adopt_orphans()
-    memory = KillCounter()
+    pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
     pid = os.fork()
     if pid == 0:
-        leave(lambda: supervisor.supervise(task, memory))
-    task.close_channel()
-    task.close_write_ends()
+        leave(lambda: supervisor.supervise(Task(json.loads(request), channel, lock, pipes)))
+    channel.close()
+    for _, writing in pipes:
+        os.close(writing)
     _, status = os.waitpid(pid, 0)
     if status != 0:
-        supervisor.take_over(task, memory)
+        supervisor.take_over(Task(json.loads(request), channel, lock, [(reading, -1) for reading, _ in pipes]))
 
 
 def leave(work: Callable[[], object]) -> NoReturn:

@@ -13,13 +13,13 @@ class KillCounter:
 
     __slots__ = ("before", "path")
 
-    def __init__(self) -> None:
-        """Read the count once, before the program starts."""
+    def __init__(self, before: int | None = None) -> None:
+        """Read the count, before the program starts; `before` is what another agent read then."""
         self.path, self.before = "", 0
         for path in (*_group_files(), "/proc/vmstat"):
             count = _oom_kills(path)
             if count is not None:
-                self.path, self.before = path, count
+                self.path, self.before = path, count if before is None else before
                 return
 
     def risen(self) -> int:

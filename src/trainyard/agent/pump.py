@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import time
 
 from trainyard.core.log_files import INDEX_RECORD, index_record
@@ -22,28 +23,58 @@ _RETRY_SECONDS = 0.25
 _CANNOT_SPLICE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
+class Index:
+    """The file of records, made when there is a first one."""
+
+    __slots__ = ("path", "target")
+
+    def __init__(self, path: str) -> None:
+        """Nothing is opened yet."""
+        self.path = path
+        self.target = -1
+
+    def append(self, record: bytes) -> None:
+        """Add a whole record or none; raises OSError."""
+        if self.target < 0:
+            self.target = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        if os.write(self.target, record) < len(record):     # the disk filled up in the middle: take the half back
+            size = os.fstat(self.target).st_size
+            os.ftruncate(self.target, size - size % INDEX_RECORD.size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+
+
 class Stream:
     """One pipe, its file, and what the index says of it. All times are on the monotonic clock, in seconds."""
 
-    __slots__ = ("_indexed", "_indexed_at", "_pipe_bytes", "_spliceable", "at_end", "length", "number", "pipe",
+    __slots__ = ("_indexed", "_indexed_at", "_path", "_pipe_bytes", "_spliceable", "at_end", "length", "number", "pipe",
                  "ready_at", "target", "trouble")
 
-    def __init__(self, number: int, pipe: int, target: int) -> None:
-        """`number` is the stream's in the index; `target` is open for writing, without O_APPEND."""
-        self.number, self.pipe, self.target = number, pipe, target
-        self.length = os.lseek(target, 0, os.SEEK_END)
+    def __init__(self, number: int, pipe: int, path: str) -> None:
+        """`number` is the stream's in the index; the file at `path` is made when there are bytes for it."""
+        os.set_blocking(pipe, False)
+        self.number, self.pipe = number, pipe
+        self.target = -1
+        self.length = 0
         self.at_end = False
         self.ready_at = 0.0             # do not look into the pipe before this time
         self.trouble = ""               # why bytes can't be written now: they wait in the pipe, the program with them
+        self._path = path
         self._indexed = 0
         self._indexed_at = 0.0
         self._pipe_bytes = 0
         self._spliceable = hasattr(os, "splice")
 
+    def open(self, flags: int = 0) -> None:
+        """Go on at the file's end; raises OSError, FileNotFoundError where there is none and O_CREAT is not given."""
+        self.target = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)     # splice refuses O_APPEND
+        self.length = os.lseek(self.target, 0, os.SEEK_END)
+
     def pump(self, now: float) -> None:
         """Move what is there, up to a turn's share."""
         before = self.length
         try:
+            if self.target < 0 and not self._has_bytes():
+                return
             while self.length - before < _MOST_PER_TURN and self._move():
                 pass
             self.trouble = ""
@@ -55,6 +86,17 @@ class Stream:
         if moved:
             self.ready_at = now + _REST_SECONDS
             self._grow(moved)
+
+    def _has_bytes(self) -> bool:
+        """Whether the pipe holds anything; if so, the file for it is open when this returns."""
+        events = select.poll()
+        events.register(self.pipe, select.POLLIN)
+        seen = events.poll(0)
+        if seen and seen[0][1] & select.POLLIN:
+            self.open(os.O_CREAT)
+            return True
+        self.at_end = bool(seen)        # hung up, and nothing in it
+        return False
 
     def _move(self) -> bool:
         try:
@@ -99,23 +141,21 @@ class Stream:
         """When the index next needs a record of this stream; None if it is up to date."""
         return None if self._indexed == self.length else self._indexed_at + _INDEX_EVERY_SECONDS
 
-    def write_index(self, index: int, now: float) -> None:
+    def write_index(self, index: Index, now: float) -> None:
         """Append the record of the present length; on a full disk, later."""
-        record = index_record(time.time_ns() // 1000, self.number, self.length)
         try:
-            written = os.write(index, record)
+            index.append(index_record(time.time_ns() // 1000, self.number, self.length))
         except OSError as error:
-            written, self.trouble = 0, error.strerror or str(error)
-        self._indexed_at = now if written == len(record) else now + _RETRY_SECONDS
-        if written == len(record):
-            self._indexed = self.length
-        elif written:                   # the disk filled up in the middle of a record: take the half back
-            size = os.fstat(index).st_size
-            os.ftruncate(index, size - size % INDEX_RECORD.size)
+            self.trouble = error.strerror or str(error)
+            self._indexed_at = now + _RETRY_SECONDS
+            return
+        self._indexed, self._indexed_at = self.length, now
 
 
 def tail(descriptor: int, most_bytes: int, most_lines: int) -> str:
     """The last lines of a file, cut to whole characters."""
+    if descriptor < 0:
+        return ""
     size = os.fstat(descriptor).st_size
     content = os.pread(descriptor, most_bytes, max(0, size - most_bytes))
     lines = content.decode(errors="replace").splitlines()

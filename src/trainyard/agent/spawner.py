@@ -6,15 +6,14 @@ is started again and what was not answered is asked again. When the server goes,
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import socket
 import sys
 from functools import partial
 
-from trainyard.agent.guard import keep, leave, prepare
-from trainyard.agent.task import Task
+from trainyard.agent.guard import guard, leave
+from trainyard.agent.task import complain
 
 MOST_BYTES_OF_A_PACKET = 128 * 1024
 
@@ -34,18 +33,13 @@ def main() -> None:
 
 
 def _guard(channel: socket.socket, packet: bytes) -> None:
-    request = json.loads(packet)
-    if "file" in request:                               # too large for a packet
-        with open(request["file"], "rb") as file: # noqa: PTH123 - no pathlib in the agent
-            request = json.load(file)
-    task = Task(request, channel)
+    if packet.startswith(b"@"):      # too large for a packet
+        with open(packet[1:], "rb") as file:  # noqa: PTH123 - no pathlib in the agent
+            packet = file.read()
     try:
-        is_ours = prepare(task)
+        guard(packet, channel)
     except OSError as error:
-        task.complain(error)
-        return
-    if is_ours:
-        keep(task)
+        complain(channel, packet.partition(b"\n")[0].decode(), error)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 from trainyard.agent import ending, kernel, processes, program, records
 from trainyard.agent.memory import KillCounter
-from trainyard.agent.pump import Stream, tail
+from trainyard.agent.pump import tail
 from trainyard.agent.task import Task
 
 _LOOK_AT_STOP_AGAIN_SECONDS = 0.5
@@ -27,11 +27,10 @@ class Watch:
     """The loop beside one program. `main` is the program's pid, a child of the caller."""
 
     def __init__(self, task: Task, memory: KillCounter) -> None:
-        """Take up the pipes and files of `task`; nothing is started yet."""
+        """Take up the pipes of `task`; nothing is started yet."""
         self._task = task
         self._memory = memory
-        self._streams = [Stream(n, pipe, target) for n, (pipe, target) in enumerate(zip(task.pipes, task.targets,
-                                                                                         strict=True))]
+        self._streams = task.streams
         self._main = 0
         self._started_us: int | None = None
         self._ended: kernel.Ended | None = None
@@ -60,6 +59,9 @@ class Watch:
     def resume(self, main: int, started_us: int | None, *, stopped: bool) -> None:
         """Go on watching a program that another agent started, and may have sent SIGTERM already (`stopped`)."""
         self._main, self._started_us, self._stopped = main, started_us, stopped
+        for stream in self._streams:
+            with contextlib.suppress(FileNotFoundError):
+                stream.open()
         self._announce()
 
     def _announce(self) -> None:
@@ -69,6 +71,7 @@ class Watch:
             "start_ticks": process.start_ticks if process else 0,
             "started_us": self._started_us,
             "boot_id": records.boot_id(),
+            "kills_before": self._memory.before,
         })
 
     def run(self) -> None:
@@ -214,7 +217,7 @@ class Watch:
 
     def _last_lines(self) -> str:
         """From stderr where there is any, else from stdout."""
-        stdout, stderr = self._task.targets
+        stdout, stderr = (stream.target for stream in self._streams)
         return tail(stderr, _LAST_BYTES, _LAST_LINES) or tail(stdout, _LAST_BYTES, _LAST_LINES)
 
 
@@ -227,44 +230,40 @@ def clear_children() -> None:
                 processes.end_all(lambda: processes.descendants([os.getpid()]), lambda: None, time.monotonic() + 1.0)
 
 
-def supervise(task: Task, memory: KillCounter) -> None:
+def supervise(task: Task) -> None:
     """The supervisor's whole life. The caller exits when this returns."""
     kernel.adopt_orphans()
-    if _mark(task):
-        _start_and_run(Watch(task, memory))
-
-
-def _mark(task: Task) -> bool:
     try:
+        if not task.prepare():
+            return
         task.mark_started()
     except OSError as error:
         task.complain(error)
-        return False
+        return
     finally:
         task.close_channel()
-    return True
-
-
-def _start_and_run(watch: Watch) -> None:
+    watch = Watch(task, KillCounter())
     if watch.start():
         watch.run()
 
 
-def take_over(task: Task, memory: KillCounter) -> None:
+def take_over(task: Task) -> None:
     """The guard's second life, after its supervisor died: the same loop, over children that the kernel handed us."""
     if records.read_exit(task.control) is not None:
         clear_children()
         return
-    watch = Watch(task, memory)
     state = records.read_state(task.control)
+    orphans = processes.children()
+    if state.running is None and not orphans:
+        supervise(task)      # we hold the lock and no child became ours, so nothing was ever executed
+        return
+    task.watch_for_stop()
     if state.running is not None:
+        watch = Watch(task, KillCounter(state.running["kills_before"]))
         watch.resume(state.running["pid"], state.running["started_us"], stopped=state.is_stopping)
-    elif orphans := processes.children():
+    else:
         # Killed between exec and its record: of the children that became ours, the program is the oldest.
         ages = {pid: process.start_ticks for pid in orphans if (process := processes.read(pid))}
+        watch = Watch(task, KillCounter())
         watch.resume(min(ages, key=lambda pid: (ages[pid], pid)), ending.now_us(), stopped=False)
-    else:      # we hold the lock and no child became ours, so nothing was ever executed: it is still ours to start
-        if _mark(task):
-            _start_and_run(watch)
-        return
     watch.run()

@@ -307,10 +307,10 @@ class LocalExecutor:
         if incarnation.look().phase is Phase.ENDED or incarnation.was_started():
             self._launcher.settled(name)
 
-    def _complain(self, name: str, why: str) -> None:
-        """A guard could start nothing: it says why, and is asked again."""
-        run_id, replica, _ = name.split("/")
-        incarnation = self._groups.of(run_id).newest.get(replica)
+    def _complain(self, control: str, why: str) -> None:
+        """An agent could start nothing: it says why, and another one is asked again."""
+        run_id = Path(control).parent.name
+        incarnation = self._groups.of(run_id).newest.get(Path(control).name.rpartition(".")[0])
         if incarnation is not None:
             incarnation.note, incarnation.stale = f"It can't be started now ({why}); trying again.", True
         self._announce(run_id)

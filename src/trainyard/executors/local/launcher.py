@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import trainyard
+from trainyard.agent.records import control_path
 from trainyard.agent.spawner import MOST_BYTES_OF_A_PACKET
 
 _SOURCE = Path(trainyard.__file__).parent.parent
@@ -24,7 +25,7 @@ _RESTART_SECONDS = 0.05
 
 
 class Launcher:
-    """Sends requests to a spawner that it keeps alive. `complain(name, why)` hears what could not be started yet."""
+    """Sends requests to a spawner that it keeps alive. `complain(control, why)` hears what could not be started yet."""
 
     def __init__(self, python: str, log: Path, complain: Callable[[str, str], None]) -> None:
         """Nothing is started before `start`. `log` gets what the agents write to stderr: tracebacks of ours."""
@@ -60,10 +61,11 @@ class Launcher:
 
     def launch(self, name: str, request: dict[str, Any], overflow: Path) -> None:
         """Ask for one incarnation. A request too large for a packet goes through the file `overflow`."""
-        packet = json.dumps(request).encode()
+        control = control_path(request["runs"], request["run_id"], request["replica"], request["incarnation"])
+        packet = f"{control}\n{json.dumps(request)}".encode()
         if len(packet) > MOST_BYTES_OF_A_PACKET:
             overflow.write_bytes(packet)
-            packet = json.dumps({"file": str(overflow)}).encode()
+            packet = f"@{overflow}".encode()
         self._asked[name] = (asyncio.get_running_loop().time(), packet, overflow)
         self._unsent.append(name)
         self._send()
@@ -116,7 +118,7 @@ class Launcher:
             packet = b""
         if packet:
             answer = json.loads(packet)
-            self._complain(answer["name"], answer["error"])
+            self._complain(answer["control"], answer["error"])
             return
         self._drop()
         if not self._closed:
