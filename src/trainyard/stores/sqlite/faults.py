@@ -49,7 +49,7 @@ def translated(error: sqlite3.Error, path: Path) -> ApiError:
     if code in _DAMAGED:
         return Internal(damaged(path, error))
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
-        return Internal(f"The store refused a statement ({error}); nothing was changed. It is a defect of ours: report it.")
+        return Internal(f"The store refused a statement ({error}); nothing was changed. It is a defect: report it.")
     if is_full(error, path):
         return Unavailable(
             f"The disk that holds {path.parent} is full; nothing was changed. Writes work again by themselves once "

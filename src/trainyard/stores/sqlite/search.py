@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainyard.core.filter_tree import And, Filter, LabelIs, NameIs, NameLike
+from trainyard.core.filter_tree import And, Filter, LabelHas, LabelIs, NameIs, NameLike
 from trainyard.stores.sqlite import grams
 from trainyard.stores.sqlite.conditions import (
     ALL_STATES,
@@ -122,9 +122,9 @@ def _drivers(connection: sqlite3.Connection, ground: Ground, tree: Filter | None
             case NameIs(name):
                 yield _walk("job_by_name", "job.place = ? AND job.display_name = ?", (place, name), term=term)
             case LabelIs(key, value):
-                where = "l.place = ? AND l.k = ? AND l.v = ?"
-                source = f"label AS l CROSS JOIN job ON job.id = l.job WHERE {where}"
-                yield _Driver(source, f"label AS l WHERE {where}", "l.job", (place, key, value), term=term)
+                yield _label("l.place = ? AND l.k = ? AND l.v = ?", (place, key, value), term)
+            case LabelHas(key):
+                yield from _if_few(connection, _label("l.place = ? AND l.k = ?", (place, key), term, whole=True))
             case NameLike():
                 yield from _by_name(connection, ground, term)
     states = possible_states(tree)
@@ -134,6 +134,11 @@ def _drivers(connection: sqlite3.Connection, ground: Ground, tree: Filter | None
         where = f"job.place = ? AND job.state IN ({', '.join('?' * len(states))})"
         yield from _if_few(connection, _walk("job_by_state", where, (place, *sorted(states)), whole=True))
     yield _walk("job_by_place", "job.place = ?", (place,))
+
+
+def _label(where: str, parameters: tuple[object, ...], term: Filter, *, whole: bool = False) -> _Driver:
+    source = f"label AS l CROSS JOIN job ON job.id = l.job WHERE {where}"
+    return _Driver(source, f"label AS l WHERE {where}", "l.job", parameters, term=term, whole=whole)
 
 
 def _by_name(connection: sqlite3.Connection, ground: Ground, wanted: NameLike) -> Iterator[_Driver]:

@@ -134,5 +134,7 @@ class GroupWriter:
                     item.future.set_result(item.answer)
                 else:
                     item.future.set_exception(item.error)
+        # Only now: a listener that fails costs hints, which may be lost, and never an answer.
+        for item in batch:
             if item.error is None and item.hint is not None:
                 self._hint(item.hint)
