@@ -20,8 +20,8 @@ from trainyard.control.removals import Removals
 from trainyard.control.wakeups import Wakeups
 from trainyard.control.watcher import Watcher
 from trainyard.core.backoff import delay_seconds
-from trainyard.core.clock import Clock
-from trainyard.core.errors import Unavailable
+from trainyard.core.clock import MICROSECONDS, Clock
+from trainyard.core.errors import ResourceExhausted, Unavailable
 from trainyard.core.states import JobState
 from trainyard.executor import Executor, Sweeps
 from trainyard.kind import Kind
@@ -50,6 +50,7 @@ class Controller:
         self._admission = Admission(executor.capacity, pace.backfill)
         self._reconciler = Reconciler(store, kinds, self._acts, self._admission, clock, self._wakeups.now)
         self._removals = Removals(store, executor, pace, self._problems)
+        self._reconciler.on_deleted = self._removals.hint
         store.on_write(self._hinted)
 
     def problems(self) -> tuple[str, ...]:
@@ -116,7 +117,7 @@ class Controller:
         """One step of one job, with whatever may go wrong turned into a later try."""
         try:
             again = await self._reconciler.step(job_id)
-        except Unavailable as error:
+        except (Unavailable, ResourceExhausted) as error:
             self._failed(job_id, "backend", error.message, None)
         except Exception as error:  # a defect of ours in one job must not stop the others
             sentence = f"Job {job_id} could not be brought on and is tried again: {error!r}"
@@ -137,16 +138,26 @@ class Controller:
 
     async def _scan(self) -> None:
         """Find what a lost hint left lying: jobs whose revision no step has seen, and room that appeared."""
+        rest = self._pace.scan
         while True:
-            await asyncio.sleep(self._pace.scan)
+            await asyncio.sleep(rest)
+            began_us = self._clock.steady_us()
             for job in self._store.live():
                 if self._reconciler.revisions.get(job.id) != job.revision or job.status.state is not JobState.QUEUED:
                     self._wakeups.now(job.id)
             self._reconciler.make_room(self._clock.steady_us())
+            rest = max(self._pace.scan, self._rest_after(began_us))
 
     async def _publish(self) -> None:
         """Tell the Desk who waits where, whenever that changed, but not more often than people can read."""
+        rest = self._pace.publish
         while True:
-            await asyncio.sleep(self._pace.publish)
+            await asyncio.sleep(rest)
+            began_us = self._clock.steady_us()
             if self._admission.changed:
                 self._store.publish_queue(self._admission.places())
+            rest = max(self._pace.publish, self._rest_after(began_us))
+
+    def _rest_after(self, began_us: int) -> float:
+        """Seconds to rest after work that began then, so that it takes no more than its part of all time."""
+        return (self._clock.steady_us() - began_us) / MICROSECONDS / self._pace.most_load

@@ -17,5 +17,6 @@ class Pace:
     stop_again: float = 5.0       # between two repetitions of a stop that has not ended everything yet
     removals: float = 5.0         # between two looks at what deleted jobs left
     retry_first: float = 0.1      # after the first failure of a step; doubles
-    retry_cap: float = 15.0
+    retry_cap: float = 5.0
     most_steps: int = 256         # steps under way at once
+    most_load: float = 0.05       # the part of all time that scanning and publishing may take, however much there is

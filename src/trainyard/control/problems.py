@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 LOG = logging.getLogger("trainyard.control")
-STORE = "store"
 EXECUTOR = "executor"
 
 

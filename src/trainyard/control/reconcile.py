@@ -34,6 +34,7 @@ class Reconciler:
         self._wake = wake
         self._runs: dict[int, str] = {}           # job id -> the run group that it may hold
         self._releases: dict[str, int] = {}       # run id -> job id: over, and the executor does not know yet
+        self.on_deleted: Callable[[], None] = lambda: None
         self.revisions: dict[int, int] = {}       # job id -> the revision that the last step ended at
 
     def adopt(self, job: Job) -> None:
@@ -51,6 +52,8 @@ class Reconciler:
         """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""
         await self.release_leftovers(job_id)
         job = self._store.find(job_id)
+        if job is None:
+            self.on_deleted()
         if job is None or job.is_final:
             await self._let_go(job_id)
             return None
@@ -101,6 +104,8 @@ class Reconciler:
         if run_id is not None and run_id != before:
             self._runs[job.id] = run_id
             self._watcher.watch(run_id, job.id)
+            if decision.actions:
+                self._watcher.asking(run_id)
         await self.release_leftovers(job.id)
         for action in decision.actions:
             if not isinstance(action, Release):     # already done, by the run group that the job has left

@@ -1,0 +1,168 @@
+"""Who may start, and where everyone else stands."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from trainyard.control.admission import Admission
+from trainyard.core.jobs import Job
+from trainyard.core.runs import Capacity, Resources
+from trainyard.kind import Demand
+from trainyard.testing.builders import plain_job
+
+MINUTE = 60_000_000
+
+
+def admission(**total) -> Admission:
+    capacity = Capacity(**total)
+    return Admission(lambda: capacity, backfill_seconds=60.0)
+
+
+def job(job_id: int, project: str = "p", priority: int = 0) -> Job:
+    return plain_job(job_id, project=project, priority=priority)
+
+
+def demand(replicas: int, **each) -> Demand:
+    return Demand((Resources(**each),) * replicas)
+
+
+def test_all_replicas_or_none() -> None:
+    """A gang of three does not start two."""
+    desk = admission(replicas=4)
+    desk.wait(job(1), demand(2), 0)
+    desk.wait(job(2), demand(3), 0)
+    assert desk.admit(0) == [1]
+    assert not desk.room(2, 0).granted
+    assert desk.drop(1)
+    assert desk.admit(0) == [2]
+    assert desk.room(2, 5).granted
+
+
+@pytest.mark.parametrize(("total", "each", "fit"), [
+    ({"gpus": 3}, {"gpus": 1}, 3), ({"cpus": 1.0}, {"cpus": 0.3}, 3), ({"memory_bytes": 100}, {"memory_bytes": 40}, 2),
+    ({}, {"cpus": 1000.0, "memory_bytes": 10**15}, 4)])
+def test_everything_handed_out_is_limited(total, each, fit) -> None:
+    """Replicas, GPUs, CPUs and memory each; what is not limited here does not limit."""
+    desk = admission(replicas=4, **total)
+    for number in range(1, 9):
+        desk.wait(job(number), demand(1, **each), 0)
+    assert desk.admit(0) == list(range(1, fit + 1))
+
+
+def test_a_grant_is_kept_until_it_is_dropped() -> None:
+    """Asking again, waiting again and holding again change nothing; so does dropping a second time."""
+    desk = admission(replicas=1)
+    desk.wait(job(1), demand(1), 0)
+    desk.wait(job(1), demand(1), 9)
+    assert desk.admit(0) == [1]
+    desk.hold(job(1), demand(1))
+    desk.wait(job(1), demand(1), 0)
+    assert desk.admit(0) == []
+    assert desk.drop(1)
+    assert not desk.drop(1)
+    desk.wait(job(2), demand(1), 0)
+    assert not desk.drop(2)
+
+
+def test_what_ran_before_a_restart_holds_its_room() -> None:
+    """Admission made anew from the live jobs gives nothing of theirs away."""
+    desk = admission(replicas=3)
+    desk.hold(job(1), demand(2))
+    desk.wait(job(2), demand(2), 0)
+    assert desk.admit(0) == []
+
+
+def test_priority_then_fairness_then_order_of_arrival() -> None:
+    """Larger first; then the project with fewest replicas in use; then the lower id."""
+    desk = admission(replicas=1)
+    for number, project, priority in ((1, "a", 0), (2, "a", 0), (3, "b", 0), (4, "a", 5)):
+        desk.wait(job(number, project, priority), demand(1), 0)
+    order = []
+    while granted := desk.admit(0):
+        order += granted
+        assert [place.position for place in desk.places().values()] == list(range(1, 4 - len(order) + 1))
+        desk.drop(granted[0])
+    assert order == [4, 1, 2, 3]
+    desk.hold(job(10, "a"), demand(1))
+    desk.wait(job(11, "a"), demand(1), 0)
+    desk.wait(job(12, "b"), demand(1), 0)
+    assert list(desk.places()) == [12, 11]
+
+
+def test_overtaking_ends_after_a_minute() -> None:
+    """A large job that finds no room is overtaken by what fits, but cannot starve."""
+    desk = admission(replicas=2)
+    desk.hold(job(1), demand(1))
+    desk.wait(job(2), demand(2), 0)
+    desk.wait(job(3), demand(1), 0)
+    assert desk.admit(MINUTE - 1) == [3]
+    desk.drop(3)
+    desk.wait(job(4), demand(1), MINUTE)
+    assert desk.admit(MINUTE) == []
+    desk.drop(1)
+    assert desk.admit(MINUTE) == [2]
+
+
+def test_what_can_never_fit_stands_in_nobodys_way() -> None:
+    """It is told so with what it asks and what there is, however long it has waited."""
+    desk = admission(replicas=2, gpus=1)
+    desk.wait(job(1), demand(3, gpus=1), 0)
+    desk.wait(job(2), demand(1), 0)
+    assert desk.admit(10 * MINUTE) == [2]
+    room = desk.room(1, 7)
+    assert (room.never, room.granted, room.steady_us) == (True, False, 7)
+    assert room.why_not == (
+        "It asks for 3 replicas and 3 GPUs; all there is here is 2 replicas and 1 GPU, so it cannot ever start. "
+        "Ask for less.")
+
+
+def test_places_say_why_in_numbers() -> None:
+    """Position, length, what is asked for and what is free."""
+    desk = admission(replicas=4, gpus=2, cpus=8.0, memory_bytes=2**33)
+    desk.hold(job(1), demand(3, gpus=0))
+    desk.wait(job(2), demand(2, gpus=1, cpus=0.5, memory_bytes=2**30), 0)
+    desk.wait(job(3), demand(1), 0)
+    places = desk.places()
+    assert places[2].why == "It asks for 2 replicas, 2 GPUs, 1 CPU and 2.0 GiB of memory; " \
+                            "free now: 1 of 4 replicas and 2 of 2 GPUs."
+    assert (places[2].position, places[2].length, places[3].position) == (1, 2, 2)
+    assert places[2].since_us == job(2).create_time_us
+    assert not desk.changed
+
+
+def test_a_small_hunt_for_overtakers_is_bounded() -> None:
+    """A thousand jobs that do not fit are not all tried at every chance."""
+    desk = admission(replicas=2)
+    desk.hold(job(1), demand(1))
+    for number in range(2, 1000):
+        desk.wait(job(number), demand(2), 0)
+    desk.wait(job(1000), demand(1), 0)
+    assert desk.admit(0) == []
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_capacity_is_never_exceeded_and_nothing_leaks(seed) -> None:
+    """Whatever comes and goes, grants fit, and when all is gone everything is free again."""
+    rng = random.Random(seed)
+    desk = admission(replicas=5, gpus=3)
+    held: dict[int, tuple[int, int]] = {}
+    asked: dict[int, tuple[int, int]] = {}
+    for number in range(1, 200):
+        asked[number] = rng.randint(1, 5), rng.randint(0, 1)
+        replicas, gpus = asked[number]
+        desk.wait(job(number, rng.choice("abc"), rng.choice((0, 5))), demand(replicas, gpus=gpus), number)
+        for granted in desk.admit(number * 1_000_000):
+            held[granted] = asked[granted]
+        assert sum(one for one, _ in held.values()) <= 5
+        assert sum(one * each for one, each in held.values()) <= 3
+        if held and rng.random() < 0.6:
+            gone = rng.choice(sorted(held))
+            desk.drop(gone)
+            del held[gone]
+    for number in asked:
+        desk.drop(number)
+    desk.wait(job(500), demand(5), 0)
+    assert desk.admit(0) == [500]
+    assert desk.places() == {}
