@@ -46,9 +46,11 @@ def _in_version(name: str, version: str) -> str:
 
 
 def _converted(message: Message, full_name: str) -> Message:
-    known = type(message)()
-    known.CopyFrom(message)
-    known.DiscardUnknownFields()        # else a newer field in an older message would come to life by widening
+    known = message
+    if f".{STORED_VERSION}." in full_name:
+        known = type(message)()
+        known.CopyFrom(message)
+        known.DiscardUnknownFields()    # else a newer field in an older message would come to life by widening
     result = message_class(full_name).FromString(known.SerializeToString())
     result.DiscardUnknownFields()
     return result
