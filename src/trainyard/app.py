@@ -40,8 +40,9 @@ from trainyard.kind import Kind
 from trainyard.kinds.machines import Machines
 from trainyard.service.access import Access, BadTokenFile, Caller, OpenAccess, new_token, read_tokens
 from trainyard.service.dispatch import Service
+from trainyard.service.following import Follower
 from trainyard.settings import TOKENS_NAME, Settings
-from trainyard.store import Narrated, Store, StoreError
+from trainyard.store import LogBook, Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
 
 log = logging.getLogger("trainyard.app")
@@ -87,7 +88,7 @@ class Inside:
     """The service without its edges."""
 
     store: Store
-    executor: Executor
+    logbook: LogBook
     controller: Controller
     service: Service
 
@@ -156,15 +157,16 @@ async def running(settings: Settings) -> AsyncIterator[Inside]:
         control = asyncio.create_task(controller.run(), name="controller")
         control.add_done_callback(_controller_ended)
         try:
+            logbook = FileLogBook(settings.data_dir / "logs", _narration(store), settings.stderr_severity)
             service = Service(
                 desk=store,
-                logbook=FileLogBook(settings.data_dir / "logs", _narration(store), settings.stderr_severity),
+                logbook=logbook,
                 kinds=known.values(),
                 clock=clock,
                 ids=TimeOrderedIds(clock, store.largest_id),
                 access=access,
             )
-            yield Inside(store, executor, controller, service)
+            yield Inside(store, logbook, controller, service)
         finally:
             control.cancel()
             await asyncio.gather(control, return_exceptions=True)
@@ -179,7 +181,8 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
     streams, connections = Streams(), Connections()
     rpc = LazyRpc(_rpc_call(inside.service))
     grpc_port = await _own_grpc_port(rpc, settings)
-    own = OwnRoutes(inside.service.insight, inside.service.follower, _health(inside), streams)
+    follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
+    own = OwnRoutes(inside.service.insight, follower, _health(inside), streams)
     app = RestApp(inside.service, own, Router())
     port = Port(connection_factory(app, connections), rpc.connect)
     await port.listen(listener)

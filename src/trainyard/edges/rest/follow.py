@@ -19,6 +19,7 @@ from trainyard.service.following import Followed
 
 HEARTBEAT_SECONDS: Final = 15.0
 FIRST_WORDS_SECONDS: Final = 0.2  # what is wrong with the request shows within; then silence means that all is well
+LOOKS_A_SECOND: Final = 500.0
 STILL_HERE: Final = b": still here\n\n"
 
 
@@ -34,6 +35,10 @@ class Streams:
         """End every stream without an `end` event, so that its client comes back and goes on."""
         for pump in self._open:
             pump.cancel()
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep at least that long, and longer the more streams are open: together they look LOOKS_A_SECOND times."""
+        await asyncio.sleep(max(seconds, len(self._open) / LOOKS_A_SECOND))
 
     async def send(self, exchange: Exchange, events: AsyncIterator[Followed], task: str = "") -> None:
         """Answer with the events until there are no more, or either side goes away; `task` narrows the lines.
