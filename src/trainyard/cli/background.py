@@ -112,6 +112,15 @@ def start(directory: Path, options: Sequence[str], endpoint: str = "") -> Runnin
             start_new_session=True,
             cwd="/",
         )
+    try:
+        return _ready(process, log, before, endpoint)
+    except BaseException:
+        process.terminate()  # also when the user has had enough: nobody else knows of it yet
+        raise
+
+
+def _ready(process: subprocess.Popen[bytes], log: Path, before: int, endpoint: str) -> Running:
+    """Wait until it answers; `before` is where its output begins in the log."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         where = endpoint or _ready_line(log, before)
@@ -120,7 +129,6 @@ def start(directory: Path, options: Sequence[str], endpoint: str = "") -> Runnin
         if process.poll() is not None:
             raise Problem(f"the service did not start (exit code {process.returncode})", _last_words(log, before))
         time.sleep(_LOOK_EVERY_SECONDS)
-    process.terminate()
     raise Problem(f"the service was not ready after {READY_SECONDS:.0f} seconds", _last_words(log, before))
 
 

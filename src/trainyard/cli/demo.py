@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,12 +23,13 @@ from trainyard.cli.explaining import size
 from trainyard.cli.follow import LABEL_WIDTH, Follower, labelled, shown_text
 from trainyard.cli.job_specs import add_env, add_places, job_from_file
 from trainyard.cli.parser import DEFAULT_PROJECT, DEFAULT_REGION
-from trainyard.cli.problems import INTERRUPTED, Problem
+from trainyard.cli.problems import INTERRUPTED, Problem, Unreachable
 from trainyard.cli.run import exit_code
-from trainyard.cli.service_api import Job, ServiceApi
+from trainyard.cli.service_api import FINAL_STATES, Job, ServiceApi
 from trainyard.cli.terminal import Terminal
 
 _PORT: Final = 8470
+_END_SECONDS: Final = 10.0
 _EXAMPLE: Final = Path("distributed_digits", "spec.yaml")
 _NEEDS: Final = {"lightgbm": "lightgbm", "sklearn": "scikit-learn"}
 
@@ -41,13 +44,16 @@ def demo(flags: Namespace) -> int:
             ("in a clone:      make demo", f"anywhere else:   pip install {' '.join(_NEEDS.values())}"),
         )
     terminal = Terminal()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # ends by way of `finally` below
     running, directory = _service(flags)
     terminal.line(f"service   {running.endpoint}  (process {running.process.pid}, data in {directory})")
     keep = flags.keep
     try:
         api = ServiceApi(Target(running.endpoint, DEFAULT_PROJECT, DEFAULT_REGION))
         performance = Performance(api, terminal, _job(spec))
-        code = performance.run()
+        with performance.ended_with_us():
+            code = performance.run()
         keep = keep or performance.left
         if code == 0:
             _results(terminal, performance, directory)
@@ -84,6 +90,21 @@ class Performance:
         self.seconds = time.time() - self.started
         return INTERRUPTED if self.left else exit_code(self.job)
 
+    @contextmanager
+    def ended_with_us(self) -> Iterator[None]:
+        """No program of the demo outlives it when it is torn away: replicas live on when only their service stops."""
+        try:
+            yield
+        except BaseException:
+            with suppress(Problem):
+                self.api.cancel(str(self.job["name"]))
+                deadline = time.monotonic() + _END_SECONDS
+                while self.api.get(str(self.job["name"])).get("state") not in FINAL_STATES:
+                    if time.monotonic() > deadline:
+                        break
+                    time.sleep(0.05)
+            raise
+
     def _line(self, entry: Mapping[str, Any]) -> None:
         seconds = datetime.fromisoformat(str(entry["time"])).timestamp() - self.started
         task = str(entry.get("task", ""))
@@ -95,8 +116,12 @@ class Performance:
     def _interrupted(self, times: int) -> bool:
         if times > 1:
             return True
-        self.terminal.line("cancelling; press Ctrl-C again to leave job and service running", "yellow", err=True)
-        self.api.cancel(str(self.job["name"]))
+        try:
+            self.api.cancel(str(self.job["name"]))
+        except Unreachable:
+            self.terminal.line("the service is gone; press Ctrl-C again to leave", "red", err=True)
+        else:
+            self.terminal.line("cancelling; press Ctrl-C again to leave job and service running", "yellow", err=True)
         return False
 
 

@@ -40,6 +40,7 @@ class Follower:
         self.states_on_stderr = True  # False: among the lines
         self.on_interrupt: Callable[[int], bool] = lambda _: True  # count of Ctrl-C so far -> whether to leave
         self._waiting = ""
+        self._sentence = ""
         self._asked_at = 0.0
 
     def follow(self) -> Job:
@@ -48,10 +49,17 @@ class Follower:
         try:
             with interrupts() as count:
                 self._read(stream, count)
-            return {} if self.left else self.api.get(self.name)
+            return {} if self.left else self._final()
         finally:
             stream.leave()
             self.terminal.close()
+
+    def _final(self) -> Job:
+        """The job as it ended; from what the stream told, should the service go away just now."""
+        try:
+            return self.api.get(self.name)
+        except Unreachable:
+            return {"name": self.name, "state": f"JOB_STATE_{self.state}", "error": {"message": self._sentence}}
 
     def _read(self, stream: LogStream, count: list[int]) -> None:
         seen = 0
@@ -101,42 +109,35 @@ class Follower:
         self.terminal.line(text, err=from_stderr)
 
     def _changed(self, told: Mapping[str, Any]) -> None:
-        state = short_state(told)
-        if not self.show_states:
-            self._waiting = state
-            return
-        reason = self._reason(told)
+        state, self._sentence = short_state(told), str(told.get("sentence") or "")
         self._asked_at = time.monotonic()
-        self._waiting = f"{state}  {reason}".rstrip()
-        if state and state != self.state:
-            self._state_line(state, reason)
-        self.state = state or self.state
+        self._waiting = f"{state}  {self._sentence}".rstrip()
+        if self.show_states and state != self.state:
+            self._state_line(state, self._sentence)
+        self.state = state
 
     def _look_at_the_queue(self) -> None:
         """A place in the queue changes without an event: ask while the job waits, and say what is new."""
         if self.state != "QUEUED" or time.monotonic() - self._asked_at < _ASK_EVERY_SECONDS:
             return
         self._asked_at = time.monotonic()
-        reason = self._reason({})
-        waiting = f"QUEUED  {reason}".rstrip()
-        if reason and waiting != self._waiting and not self.terminal.live:
+        try:
+            told = self.api.explain(self.name)
+        except (Refused, Unreachable):
+            return  # the stream finds out what is wrong, and says so
+        reason = str(told.get("sentence", ""))
+        waiting = f"QUEUED  {reason}"
+        if short_state(told) != "QUEUED" or waiting == self._waiting:
+            return
+        self._waiting = waiting
+        if self.show_states and not self.terminal.live:
             self._state_line("QUEUED", reason)
-        self._waiting = waiting if reason else self._waiting
 
     def _state_line(self, state: str, reason: str) -> None:
         """Print `● RUNNING   Every replica is up.`."""
         err = self.states_on_stderr
         mark = self.terminal.paint(f"● {state:<9}", STATE_STYLES.get(state, "bold"), "bold", err=err)
         self.terminal.line(f"{mark} {reason}".rstrip(), err=err)
-
-    def _reason(self, told: Mapping[str, Any]) -> str:
-        """Why the job is where it is, as the service says it; empty when it is too busy to say."""
-        if sentence := told.get("sentence") or told.get("why"):
-            return str(sentence)
-        try:
-            return str(self.api.explain(self.name).get("sentence", ""))
-        except (Refused, Unreachable):
-            return ""
 
 
 def is_routine(entry: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from trainyard.cli.custom_jobs import connect
 from trainyard.cli.follow import Follower
 from trainyard.cli.job_specs import add_env, add_places, comma_map, duration_seconds, job_from_file
 from trainyard.cli.parser import add_run_options
-from trainyard.cli.problems import FAILED, INTERRUPTED, Usage
+from trainyard.cli.problems import FAILED, INTERRUPTED, Unreachable, Usage
 from trainyard.cli.service_api import Job, ServiceApi, job_id
 from trainyard.cli.terminal import Terminal
 
@@ -54,8 +54,12 @@ def follow_to_the_end(api: ServiceApi, created: Job, terminal: Terminal, *, labe
         if times > 1:
             terminal.line(f"left to the service; look again: trainyard custom-jobs stream-logs {short}", err=True)
             return True
-        terminal.line("cancelling the job; press Ctrl-C again to leave it to the service", "yellow", err=True)
-        api.cancel(name)
+        try:
+            api.cancel(name)
+        except Unreachable:
+            terminal.line("the service is gone and can't cancel; press Ctrl-C again to leave", "red", err=True)
+        else:
+            terminal.line("cancelling the job; press Ctrl-C again to leave it to the service", "yellow", err=True)
         return False
 
     follower = Follower(api, name, terminal)

@@ -83,6 +83,18 @@ def service(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str
     running.stop()
 
 
+@pytest.fixture
+def small_service(tmp_path: Path, environment: dict[str, str]) -> Iterator[Service]:
+    """One with room for a single replica."""
+    data = tmp_path / "small"
+    data.mkdir()
+    (data / "settings.toml").write_text("replicas = 1\n")
+    running = Service(data, environment)
+    running.start()
+    yield running
+    running.stop()
+
+
 @dataclass
 class OnTerminal:
     """The program on a pseudo-terminal: what it draws, and what is typed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+PROGRAM = str(Path(sys.executable).with_name("trainyard"))
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
@@ -158,9 +160,32 @@ def test_faults_of_a_request_are_listed_one_a_line(trainyard: Run) -> None:
     assert trainyard("custom-jobs", "list", '--filter=displayName="bad"', "--format=value(name)").stdout == ""
 
 
-def test_a_waiting_job_says_why(trainyard: Run, background: Any, script: Any) -> None:
-    """A job that can never fit fails at once with what it asked for; `health` finds the service well."""
+def test_a_job_that_never_fits_fails_with_what_it_asked_for(trainyard: Run, script: Any) -> None:
+    """A job larger than the machine is failed at once, and not left waiting; the service stays well."""
     done = trainyard("run", "--replicas", "5000", script("pass"))
     assert done.returncode == 1
     assert "5000" in done.stderr
     assert trainyard("health").returncode == 0
+
+
+def test_a_waiting_job_says_its_place_and_why(small_service: Any, environment: dict[str, str]) -> None:
+    """With room for one replica the second job is told its place in the queue, by `run` and by `describe`."""
+    told = {**environment, "TRAINYARD_ENDPOINT": small_service.endpoint}
+    sleeper = [PROGRAM, "run", "--name", "first", "/bin/sleep", "600"]
+    first = subprocess.Popen(sleeper, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=told)
+    assert first.stderr is not None
+    while "RUNNING" not in first.stderr.readline():
+        pass
+    hello = [PROGRAM, "run", "--name", "second", str(EXAMPLES / "hello" / "hello.py")]
+    second = subprocess.Popen(hello, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=told)
+    assert second.stderr is not None
+    while "Position 1 of 1" not in (line := second.stderr.readline()):
+        assert line, "it ended without having told its place"
+    describe = [PROGRAM, "custom-jobs", "describe", "second"]
+    described = subprocess.run(describe, capture_output=True, text=True, env=told, check=True).stdout
+    assert "QUEUE\n  1 of 1: " in described
+    subprocess.run([PROGRAM, "custom-jobs", "cancel", "first"], capture_output=True, env=told, check=True)
+    assert second.wait(60) == 0
+    assert first.wait(60) == 130
+    for process in (first, second):
+        process.communicate()

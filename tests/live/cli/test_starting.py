@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -130,6 +131,41 @@ def test_the_demo_trains_one_model_on_three_replicas(alone: dict[str, str], tmp_
     assert "aiplatform.init(" in done.stdout
     (pid,) = STARTED.findall(done.stdout)
     assert not Path("/proc", pid).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    find_spec("lightgbm") is None, reason="the demo's packages are not installed; make demo installs them"
+)
+def test_the_demo_takes_everything_with_it(alone: dict[str, str], tmp_path: Path) -> None:
+    """Ended from outside in the middle of training, the demo leaves neither its service nor a replica behind."""
+    command = [PROGRAM, "demo", "--data-dir", str(tmp_path / "d"), "--port", "0"]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=alone)
+    assert demo.stdout is not None
+    while "│ up as" not in (line := demo.stdout.readline()):
+        assert line, "the demo ended by itself"
+    assert processes_of(tmp_path)
+    demo.terminate()
+    demo.stdout.read()
+    demo.stdout.close()
+    assert demo.wait(ENOUGH_SECONDS) == 128 + signal.SIGTERM
+    deadline = time.monotonic() + 10
+    while processes_of(tmp_path):
+        assert time.monotonic() < deadline, processes_of(tmp_path)
+        time.sleep(0.05)
+
+
+def processes_of(directory: Path) -> list[str]:
+    """Every process that was started for a data directory: it stands in its command line or in its environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(directory / "d").encode() in told:
+            found.append(process.name)
+    return found
 
 
 @pytest.mark.slow
