@@ -49,7 +49,7 @@ async def say(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
     """Send the pieces and read until the other side hangs up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for piece in pieces:
-        if reader.at_eof():
+        if writer.is_closing():
             break
         writer.write(piece)
         await asyncio.sleep(pause)
