@@ -13,7 +13,7 @@ from trainyard.control.pace import Pace
 from trainyard.control.watcher import Watcher
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import Unavailable
-from trainyard.core.jobs import Action, Job, Launch, Release, Stop
+from trainyard.core.jobs import Job, Launch, Stop
 from trainyard.executor import Executor
 from trainyard.kind import Kind
 
@@ -32,15 +32,13 @@ class Acts:
         self._launched: dict[str, tuple[int, ...]] = {}         # run id -> incarnations accepted
         self._stopped_us: dict[str, int] = {}                   # run id -> steady time of the last stop accepted
 
-    async def perform(self, job: Job, action: Action) -> None:
+    async def perform(self, job: Job, action: Launch | Stop) -> None:
         """Do it, unless it was done already."""
         match action:
             case Launch():
                 await self._launch(job, action.run_id)
             case Stop():
                 await self._stop(action.run_id, action.grace_seconds)
-            case Release():
-                await self.release(action.run_id)
 
     async def release(self, run_id: str) -> None:
         """The run group is over."""

@@ -254,6 +254,35 @@ def test_what_a_deleted_job_left_is_removed() -> None:
     in_a_world(body)
 
 
+def test_defects_in_the_controllers_own_parts_are_named_and_outlived() -> None:
+    """Neither a store that breaks its promise at the start nor an executor that does so in forgetting ends the loop."""
+    def broken():
+        raise ValueError("a defect")
+
+    class Defective(Weather):
+        async def before(self, verb: str) -> None:
+            if verb == "forget":
+                raise ValueError("a defect")
+
+    async def body(world: World) -> None:
+        working, world.store.live = world.store.live, broken
+        world.start()
+        await asyncio.sleep(1)
+        assert "failed and is tried again: ValueError" in world.controller.problems()[0]
+        world.store.live = working
+        world.executor.weather = Defective()
+        job = await world.create(1)
+        await asyncio.sleep(5)
+        operation = OperationName(job.name.scope, job.name, 9)
+        await world.store.delete(job.name, StoredOperation(operation, "v1", "DeleteOperationMetadata", 0, 0))
+        await world.create(2)
+        await asyncio.sleep(5)
+        assert world.controller.problems() == (
+            "Files of deleted jobs cannot be removed now: ValueError('a defect')",)
+        assert world.state(2) is JobState.SUCCEEDED
+    in_a_world(body)
+
+
 def test_what_nobody_owns_is_swept_before_the_first_act() -> None:
     """A crash between the last commit and the release leaves nothing held."""
     async def body(world: World) -> None:
