@@ -48,12 +48,13 @@ async def serving(request_seconds: float = 30.0) -> AsyncIterator[tuple[int, Con
 async def say(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
     """Send the pieces and read until the other side hangs up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    hearing = asyncio.ensure_future(reader.read())
     for piece in pieces:
-        if writer.is_closing():
+        if hearing.done():
             break
         writer.write(piece)
         await asyncio.sleep(pause)
-    heard = await asyncio.wait_for(reader.read(), 10)
+    heard = await asyncio.wait_for(hearing, 10)
     writer.close()
     return heard
 
