@@ -14,7 +14,7 @@ from trainyard.core.runs import Reading, ReplicaSpec, Resources, RunGroup
 from trainyard.core.states import JobState
 from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.custom_job.decide import decide
-from trainyard.kinds.custom_job.memo import incarnations
+from trainyard.kinds.custom_job.memo import with_incarnations
 from trainyard.kinds.custom_job.policy import RunPolicy
 from trainyard.testing.virtual_time import EPOCH_US
 
@@ -75,12 +75,12 @@ class PlainKind:
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt."""
         assert job.status.run_id is not None, f"{job.name} has no run group"
-        started_before = incarnations(job.status.memo)
         replicas = tuple(
-            ReplicaSpec(name, min(number, 1), max(0, number - 1), "image", incarnation=started_before.get(name, 0))
+            ReplicaSpec(name, min(number, 1), max(0, number - 1), "image")
             for number, name in enumerate(_spec(job.spec).replicas))
         scope = job.name.scope
-        return RunGroup(job.status.run_id, str(job.name), job.id, scope.project, scope.location, replicas, "{}")
+        group = RunGroup(job.status.run_id, str(job.name), job.id, scope.project, scope.location, replicas, "{}")
+        return with_incarnations(group, job.status.memo)
 
     def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """CustomJob's own decision."""

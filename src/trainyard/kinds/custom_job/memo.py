@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from trainyard.core.jobs import Problem
+from trainyard.core.runs import RunGroup
 
 
 class End(StrEnum):
@@ -131,6 +132,15 @@ class Memo:
             retries=_one_more(self.retries, why), timer=self.timer if self.ran else None, ran=self.ran,
             retry_after_us=now_us, retry_delay_us=delay_us, told=self.told,
         )
+
+
+def with_incarnations(group: RunGroup, memo: str) -> RunGroup:
+    """The run group as it is to be launched now: replicas that were restarted in place carry their incarnation."""
+    counts = incarnations(memo)
+    if not counts:
+        return group
+    replicas = (replace(one, incarnation=counts.get(one.name, 0)) for one in group.replicas)
+    return replace(group, replicas=tuple(replicas))
 
 
 def incarnations(memo: str) -> Mapping[str, int]:
