@@ -52,6 +52,7 @@ class Follower:
             return {} if self.left else self._final()
         finally:
             stream.leave()
+            self.terminal.eager = True
             self.terminal.close()
 
     def _final(self) -> Job:
@@ -63,8 +64,12 @@ class Follower:
 
     def _read(self, stream: LogStream, count: list[int]) -> None:
         seen = 0
+        self.terminal.eager = False
         while True:
-            event = stream.next(TICK_SECONDS)
+            event = stream.next(0)
+            if event is None:
+                self.terminal.flush()
+                event = stream.next(TICK_SECONDS)
             if count[0] > seen:
                 seen = count[0]
                 self.left = self.on_interrupt(seen)

@@ -13,6 +13,7 @@ import queue
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,7 +25,7 @@ from trainyard.cli.service_api import OWN
 SILENCE_SECONDS: Final = 60.0  # the service sends a sign of life four times as often
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 3.0
-_MOST_WAITING: Final = 5000  # events read ahead of their printing; more wait in the service's files
+_MOST_WAITING: Final = 20  # groups read ahead of their printing; more wait in the service's files
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,14 @@ def parse_events(lines: Iterable[bytes]) -> Iterator[Event]:
                 kind, data, cursor = "message", [], ""
 
 
-def whole_groups(events: Iterable[Event]) -> Iterator[Event]:
+def whole_groups(events: Iterable[Event]) -> Iterator[list[Event]]:
     """Hold lines back until the cursor behind them is known; those of a group that is cut off come again later."""
     held: list[Event] = []
     for event in events:
         held.append(event)
         if event.cursor or event.kind != "log":
-            yield from held
-            held.clear()
+            yield held
+            held = []
 
 
 class _CutOff(Exception):
@@ -85,19 +86,22 @@ class LogStream:
         self._path = f"{OWN}/{name}/logs"
         self._query = {"follow": "true"} | ({"task": task} if task else {})
         self._cursor = cursor
-        self._events: queue.Queue[Event | Problem] = queue.Queue(_MOST_WAITING)
+        self._groups: queue.Queue[list[Event] | Problem] = queue.Queue(_MOST_WAITING)
+        self._events: deque[Event] = deque()
         self._left = threading.Event()
         threading.Thread(target=self._read, name="log stream", daemon=True).start()
 
     def next(self, timeout_seconds: float) -> Event | None:
         """The next event, None when none came in time. Raises the Problem that ended the stream for good."""
-        try:
-            event = self._events.get(timeout=timeout_seconds)
-        except queue.Empty:
-            return None
-        if isinstance(event, Problem):
-            raise event
-        return event
+        if not self._events:
+            try:
+                group = self._groups.get(timeout_seconds > 0, timeout_seconds)
+            except queue.Empty:
+                return None
+            if isinstance(group, Problem):
+                raise group
+            self._events.extend(group)
+        return self._events.popleft()
 
     def leave(self) -> None:
         """Stop reading."""
@@ -107,14 +111,15 @@ class LogStream:
         pause, lost = _FIRST_PAUSE_SECONDS, False
         while not self._left.is_set():
             try:
-                for event in self._one_connection():
+                for group in self._one_connection():
                     if lost:
-                        self._put(Event("back", {}))
+                        self._put([Event("back", {})])
                         pause, lost = _FIRST_PAUSE_SECONDS, False
-                    self._cursor = event.cursor or self._cursor
-                    if event.kind:
-                        self._put(event)
-                    if event.kind == "end":
+                    self._cursor = group[-1].cursor or self._cursor
+                    told = [event for event in group if event.kind]
+                    if told:
+                        self._put(told)
+                    if group[-1].kind == "end":
                         return
             except (Unreachable, _CutOff):
                 pass
@@ -123,12 +128,12 @@ class LogStream:
                     self._put(problem)
                     return
             if not lost:
-                self._put(Event("lost", {}))
+                self._put([Event("lost", {})])
                 lost = True
             time.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - spreads clients out, guards nothing
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    def _one_connection(self) -> Iterator[Event]:
+    def _one_connection(self) -> Iterator[list[Event]]:
         connection = Connection(self._target, SILENCE_SECONDS)
         query = self._query | ({"cursor": self._cursor} if self._cursor else {})
         try:
@@ -141,10 +146,10 @@ class LogStream:
         finally:
             connection.close()
 
-    def _put(self, event: Event | Problem) -> None:
+    def _put(self, group: list[Event] | Problem) -> None:
         while not self._left.is_set():
             try:
-                self._events.put(event, timeout=1.0)
+                self._groups.put(group, timeout=1.0)
             except queue.Full:
                 continue
             return

@@ -63,6 +63,7 @@ class Terminal:
         self.live = is_live(self.err, environment)
         encoding = (getattr(self.err, "encoding", None) or "ascii").lower()
         self.frames = itertools.cycle(_FRAMES if "utf" in encoding else _PLAIN_FRAMES)
+        self.eager = True  # False: whoever prints many lines calls `flush` when there are none left
         self._status = ""
         self._drawn_at = 0.0
 
@@ -75,9 +76,16 @@ class Terminal:
     def line(self, text: str = "", *styles: str, err: bool = False) -> None:
         """One line for good. The status line moves out of its way."""
         self._erase()
+        if err:
+            self.out.flush()  # both may lead to the same place, where the order counts
         stream = self.err if err else self.out
         stream.write(self.paint(text, *styles, err=err) + "\n")
-        stream.flush()
+        if err or self.eager:
+            stream.flush()
+
+    def flush(self) -> None:
+        """Let everything printed so far be seen."""
+        self.out.flush()
 
     def status(self, text: str) -> None:
         """Show what is awaited, with a sign of life; nothing at all where a line can't be drawn over."""
@@ -99,8 +107,9 @@ class Terminal:
             self._status = ""
 
     def close(self) -> None:
-        """Take the status line away."""
+        """Take the status line away, let everything be seen."""
         self._erase()
+        self.flush()
 
 
 def replica_style(task: str) -> str:

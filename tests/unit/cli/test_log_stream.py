@@ -28,7 +28,7 @@ def test_events_are_read_by_the_rules() -> None:
 def test_lines_are_held_until_their_cursor_is_known() -> None:
     """A group without its cursor is not handed out; a state or an end needs none."""
     first, second, cut = Event("log", {"n": 1}), Event("log", {"n": 2}, "c"), Event("log", {"n": 3})
-    assert list(whole_groups([first, second, Event("state", {}), cut])) == [first, second, Event("state", {})]
+    assert list(whole_groups([first, second, Event("state", {}), cut])) == [[first, second], [Event("state", {})]]
 
 
 def stream_of(*parts: str, whole: bool = True) -> Callable[[Any], None]:
