@@ -1,6 +1,6 @@
-"""What every benchmark shares: a server of ours on a scratch directory, quantiles, and one way of printing rows.
+"""What every benchmark shares: a server of ours on a scratch directory, quantiles, and the row that is printed.
 
-Nothing here judges: goals are printed beside what was measured, and peers beside both when they install here.
+Nothing here judges: goals stand beside what was measured, and peers beside both when they are installed here.
 """
 
 from __future__ import annotations
@@ -12,29 +12,54 @@ import os
 import platform
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
 JOBS_PATH = "/v1/projects/bench/locations/us-central1/customJobs"
+STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured figure: ours, the goal, and the peers' from the same run."""
+    """One measured figure: ours, the goal ("≤ 10", "≥ 300", "" for none), and the peers' from the same run.
+
+    `peers` maps a peer's name to its figure in `unit`, or to a sentence saying why there is none.
+    """
 
     what: str
     ours: float
     unit: str
-    goal: str
-    peers: dict[str, float] = field(default_factory=dict)
+    goal: str = ""
+    peers: Mapping[str, float | str] = field(default_factory=dict)
     note: str = ""
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether a larger figure is the better one."""
+        return self.goal.startswith("≥") or self.unit.endswith("/s")
+
+    @property
+    def verdict(self) -> str:
+        """`met`, or by which factor the goal was missed; empty without a goal."""
+        if not self.goal:
+            return ""
+        goal = float(self.goal[1:].replace(",", ""))
+        if self.ours >= goal if self.more_is_better else self.ours <= goal:
+            return "met"
+        far = goal / self.ours if self.more_is_better else self.ours / goal if goal else self.ours
+        return f"missed {far:.1f}×"
+
+    def times_better(self, theirs: float) -> float:
+        """How many times better ours is than theirs; below 1 where theirs is better."""
+        return self.ours / theirs if self.more_is_better else theirs / self.ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +83,24 @@ class Server:
 
     def memory_mb(self) -> float:
         """Resident memory of the server's own process, in MB."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", text)
-        return int(found.group(1)) / 1024 if found else float("nan")
+        return resident_mb(self.process.pid)
+
+    def memory_of_all_mb(self) -> float:
+        """Resident memory of the server and the spawner that it keeps, added up, in MB."""
+        return sum(resident_mb(pid) for pid in (self.process.pid, *children_of(self.process.pid)))
 
 
 @contextlib.contextmanager
-def server(*flags: str) -> Iterator[Server]:
-    """A service of ours on a fresh directory and a free port, ended with SIGTERM."""
+def server(*flags: str, data_dir: Path | None = None) -> Iterator[Server]:
+    """A service of ours on a free port, ended with SIGTERM; on a fresh directory unless one is given.
+
+    Jobs outlive a server, by design; those of a benchmark are ended with it.
+    """
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-", ignore_cleanup_errors=True) as scratch:
+        data = data_dir or Path(scratch)
         began = time.perf_counter()
         process = subprocess.Popen(
-            [BIN / "trainyard", "serve", "--port", "0", "--data-dir", scratch, *flags],
+            [BIN / "trainyard", "serve", "--port", "0", "--data-dir", data, *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -77,13 +108,25 @@ def server(*flags: str) -> Iterator[Server]:
         assert process.stdout is not None
         found = re.search(r"http://[0-9.]+:\d+", process.stdout.readline())
         ready = time.perf_counter() - began
-        if not found:
-            raise RuntimeError("the service did not come up")
         try:
-            yield Server(found.group(0), process, Path(scratch), ready)
+            if not found:
+                raise RuntimeError("the service did not come up")
+            yield Server(found.group(0), process, data, ready)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(STOP_SECONDS)
+            end_replicas(data)
+
+
+def end_replicas(data_dir: Path) -> None:
+    """SIGKILL the programs that still run in a data directory, and wait until their ends are on record."""
+    running = [path for path in data_dir.glob("runs/*/*/*/running") if not (path.parent / "exit.json").exists()]
+    for path in running:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            os.kill(json.loads(path.read_text().splitlines()[0])["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline and any(not (path.parent / "exit.json").exists() for path in running):
+        time.sleep(0.01)
 
 
 def job_body(*command: str, replicas: int = 1, name: str = "bench") -> bytes:
@@ -100,10 +143,42 @@ def job_body(*command: str, replicas: int = 1, name: str = "bench") -> bytes:
     return json.dumps({"displayName": name, "jobSpec": {"workerPoolSpecs": pools}}).encode()
 
 
+def status_of(pid: int, key: str) -> int:
+    """A number of /proc/PID/status (proc(5)): VmRSS and VmHWM are in KiB. Raises OSError when there is no process."""
+    found = re.search(rf"^{key}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of one process in MB; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        return status_of(pid, "VmRSS") / 1024
+    return 0.0
+
+
+def children_of(pid: int) -> list[int]:
+    """All living descendants of a process."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                parents.setdefault(status_of(int(entry.name), "PPid"), []).append(int(entry.name))
+    found, ahead = [], [pid]
+    while ahead:
+        ahead += (below := parents.get(ahead.pop(), []))
+        found += below
+    return found
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """The value below which `share` (0..1) of the values lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one."""
+    return quantile(values, 0.5)
 
 
 def seconds(act: Callable[[], object], times: int) -> list[float]:
@@ -129,16 +204,19 @@ def machine() -> str:
     found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     processor = found.group(1) if found else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{os.cpu_count()} × {processor}, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, trainyard {version_of('trainyard')}"
-    )
+    return f"{os.cpu_count()} × {processor}, {memory:.0f} GiB, {platform.system()} {platform.release()}"
 
 
-def show(title: str, rows: Sequence[Row]) -> None:
-    """Print rows as a table: ours, goal, and each peer with its ratio to ours."""
-    print(f"\n{title}")
-    for row in rows:
-        peers = "  ".join(f"{name} {value:,.4g} ({value / row.ours:.1f}×)" for name, value in row.peers.items())
-        note = f"  [{row.note}]" if row.note else ""
-        print(f"  {row.what:<58} {row.ours:>10,.4g} {row.unit:<7} goal {row.goal:<12} {peers}{note}")
+def versions() -> str:
+    """One line that says what of ours was measured."""
+    here = Path(__file__).parent
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    ours = f"trainyard {version_of('trainyard')}" + (f" ({commit})" if commit else "")
+    return f"{ours}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+
+
+def load() -> float:
+    """How many processes wanted a core on average over the last minute, ours included."""
+    return os.getloadavg()[0]
