@@ -90,7 +90,17 @@ class Inside:
     store: Store
     logbook: LogBook
     controller: Controller
+    control: asyncio.Task[None]
     service: Service
+
+    def problems(self) -> list[str]:
+        """What does not work just now, one sentence each."""
+        ended = (
+            ["The controller has ended; jobs do not go on until the service is restarted."]
+            if self.control.done()
+            else []
+        )
+        return [*ended, *self.controller.problems()]
 
 
 def run(settings: Settings, ready: Callable[[Addresses], None]) -> None:
@@ -132,7 +142,10 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addres
 
 def bind(host: str, port: int) -> socket.socket:
     """A socket of our own on the address, not listening yet. Raises CannotServe."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = min(
+        found, key=lambda each: each[0] != socket.AF_INET
+    )  # localhost is 127.0.0.1
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not a reason to wait for old connections
@@ -148,7 +161,6 @@ async def running(settings: Settings) -> AsyncIterator[Inside]:
     """Everything but the edges, brought up and down in order."""
     clock = SystemClock()
     access = await asyncio.to_thread(_access, settings) if settings.auth else OpenAccess()
-    os.umask(0o077)  # what we write is its owner's alone
     store: Store = await import_module(stores.BUILT_IN["sqlite"]).open_store(settings.data_dir, clock)
     try:
         executor = await _executor(settings, clock)
@@ -166,7 +178,7 @@ async def running(settings: Settings) -> AsyncIterator[Inside]:
                 ids=TimeOrderedIds(clock, store.largest_id),
                 access=access,
             )
-            yield Inside(store, logbook, controller, service)
+            yield Inside(store, logbook, controller, control, service)
         finally:
             control.cancel()
             await asyncio.gather(control, return_exceptions=True)
@@ -259,10 +271,10 @@ def _health(inside: Inside) -> Callable[[], dict[str, Any]]:
     boot = secrets.token_hex(8)
 
     def health() -> dict[str, Any]:
-        problems = inside.controller.problems()
+        problems = inside.problems()
         return {
             "status": "degraded" if problems else "ok",
-            "problems": list(problems),
+            "problems": problems,
             "version": __version__,
             "startTime": started,
             "instance": boot,

@@ -172,8 +172,8 @@ def _time(time_us: int | None) -> str | None:
 
 
 def entry(line: LogLine) -> dict[str, Any]:
-    """One line of output: `payload` where it is a JSON object, else `text`."""
-    content = {"text": line.text} if line.payload is None else {"payload": line.payload}
+    """One line of output: its exact `text`, and `payload` as well where that is a JSON object."""
+    content = {"text": line.text} if line.payload is None else {"text": line.text, "payload": line.payload}
     return {
         "time": rfc3339(line.time_us),
         "task": line.task,

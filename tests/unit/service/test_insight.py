@@ -138,7 +138,7 @@ def test_insight_asks_for_the_right_to_see_the_job(bench: Bench) -> None:
 
 
 def test_output_is_read_in_pages(bench: Bench, name: str) -> None:
-    """A page has entries, the cursor behind them, and whether there is more; JSON lines come as payload."""
+    """A page has entries, the cursor behind them, and whether there is more; JSON lines come as payload too."""
     bench.logbook.lines = [line("a"), line("b"), line('{"m": 1}', payload={"m": 1})]
     insight = bench.service.insight
     first = asyncio.run(insight.logs(name, ANN, size=2))
@@ -148,7 +148,7 @@ def test_output_is_read_in_pages(bench: Bench, name: str) -> None:
     assert rest["more"] is False
     assert rest["entries"] == [{
         "time": "2023-11-14T22:13:20Z", "task": "workerpool0-0", "attempt": 1, "stream": "stdout",
-        "severity": "INFO", "payload": {"m": 1},
+        "severity": "INFO", "text": '{"m": 1}', "payload": {"m": 1},
     }]
     with pytest.raises(InvalidArgument):
         asyncio.run(insight.logs(name, ANN, size=-1))
