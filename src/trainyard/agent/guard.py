@@ -7,42 +7,99 @@ before it waits: each page that it touches is copied twice.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from trainyard.agent import kernel, records, supervisor
-from trainyard.agent.task import Task
+from trainyard.agent.task import MOST_BYTES_OF_A_PACKET, Task, complaint
+
+_MOST_TASKS = 1000      # of one pair, so that what a bug of ours leaks stays small
 
 
-def guard(packet: bytes, channel: socket.socket) -> None:
-    """Keep one incarnation until its end is on record, unless another agent has it or had it.
+def guard(packet: bytes, home: socket.socket) -> None:
+    """Keep one incarnation after the other; `packet` is the first, the others come from the spawner at `home`.
 
-    `packet` is the path of its files (see records.py), a line end, and the request as JSON. Raises OSError while
-    nothing has been started: the executor may then ask again.
+    A packet is the path of an incarnation's files (see records.py), a line end, and the request as JSON.
     """
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    control, _, request = packet.partition(b"\n")
-    lock = records.take_lock(control.decode())
-    if lock is None or os.fstat(lock).st_size:
-        return
     kernel.adopt_orphans()
-    pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
-    pid = os.fork()
-    if pid == 0:
-        leave(lambda: supervisor.supervise(Task(json.loads(request), channel, lock, pipes)))
-    channel.close()
-    for _, writing in pipes:
-        os.close(writing)
-    _, status = os.waitpid(pid, 0)
-    if status != 0:
-        supervisor.take_over(Task(json.loads(request), channel, lock, [(reading, -1) for reading, _ in pipes]))
+    keeper = Guard(home)
+    for _ in range(_MOST_TASKS):
+        answer = keeper.keep(packet)
+        if answer is None:
+            return
+        try:
+            home.send(b"i" + answer)
+            packet = home.recv(MOST_BYTES_OF_A_PACKET)
+        except OSError:                 # the spawner is gone
+            return
+        if not packet:
+            return
+        gc.collect()
+
+
+class Guard:
+    """One guard and the supervisor that it has forked."""
+
+    def __init__(self, home: socket.socket) -> None:
+        """`home` leads to the spawner; a supervisor has no use for it."""
+        self._home = home
+        self._hire()
+
+    def _hire(self) -> None:
+        self._partner, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._home.close()
+            self._partner.close()
+            leave(partial(supervisor.serve, theirs))
+        theirs.close()
+
+    def keep(self, packet: bytes) -> bytes | None:
+        """See one incarnation to its end: empty, or a complaint for the server; None if the supervisor died over it."""
+        control, _, request = packet.partition(b"\n")
+        try:
+            lock = records.take_lock(control.decode())
+        except OSError as error:
+            return complaint(control.decode(), error)
+        if lock is None:
+            return b""
+        if os.fstat(lock).st_size:      # it was started once
+            os.close(lock)
+            return b""
+        ends = [end for _ in range(2) for end in os.pipe2(os.O_CLOEXEC)]
+        self._hand_over(request, [lock, *ends])
+        for writing in ends[1::2]:
+            os.close(writing)
+        try:
+            answer = self._partner.recv(MOST_BYTES_OF_A_PACKET)
+        except OSError:
+            answer = b""
+        if not answer:
+            os.waitpid(self._pid, 0)
+            supervisor.take_over(Task(json.loads(request), lock, [(ends[0], -1), (ends[2], -1)]))
+            return None
+        for descriptor in (lock, *ends[0::2]):
+            os.close(descriptor)
+        return answer[1:]
+
+    def _hand_over(self, request: bytes, descriptors: list[int]) -> None:
+        try:
+            socket.send_fds(self._partner, [request], descriptors)
+        except OSError:                 # it was killed while it was idle
+            self._partner.close()
+            os.waitpid(self._pid, 0)
+            self._hire()
+            socket.send_fds(self._partner, [request], descriptors)
 
 
 def leave(work: Callable[[], object]) -> NoReturn:

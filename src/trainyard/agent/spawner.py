@@ -1,21 +1,92 @@
-"""Forks the agents of replicas out of a process that is already up: a start costs a millisecond, not an interpreter.
+"""Forks the agents of replicas out of a process that is already up, and gives short programs agents that are idle.
 
 It is a child of the server, spoken to through one socket of whole packets. It holds nothing: killed at any time, it
 is started again and what was not answered is asked again. When the server goes, so does it; the agents stay.
 """
+
 from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import socket
 import sys
+import time
 from functools import partial
 
 from trainyard.agent.guard import guard, leave
-from trainyard.agent.task import complain
+from trainyard.agent.task import MOST_BYTES_OF_A_PACKET
 
-MOST_BYTES_OF_A_PACKET = 128 * 1024
+_MOST_IDLE = 16
+_IDLE_SECONDS = 3.0
+
+
+class Spawner:
+    """A pair of agents that has finished is kept for a moment: its memory is its own by then, and costs no copying."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        """`channel` leads to the server."""
+        self._channel = channel
+        self._pairs: dict[int, socket.socket] = {}
+        self._idle: dict[int, float] = {}          # since when, on the monotonic clock; the longest idle first
+        self._poller = select.poll()
+        self._poller.register(channel, select.POLLIN)
+
+    def serve(self) -> None:
+        """Until the server closes its end."""
+        while True:
+            for descriptor, _ in self._poller.poll(_IDLE_SECONDS * 500 if self._idle else None):
+                if descriptor != self._channel.fileno():
+                    self._hear(descriptor)
+                elif packet := self._channel.recv(MOST_BYTES_OF_A_PACKET):
+                    self._give(packet)
+                else:
+                    return
+            self._retire()
+
+    def _give(self, packet: bytes) -> None:
+        """To the pair that was busy last, whose memory is warmest, or to a new one."""
+        while self._idle:
+            descriptor, _ = self._idle.popitem()
+            try:
+                self._pairs[descriptor].send(packet)
+            except OSError:
+                self._drop(descriptor)
+            else:
+                return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            for other in (self._channel, ours, *self._pairs.values()):
+                other.close()
+            leave(partial(guard, packet, theirs))
+        theirs.close()
+        self._pairs[ours.fileno()] = ours
+        self._poller.register(ours, select.POLLIN)
+
+    def _hear(self, descriptor: int) -> None:
+        """A pair has finished, perhaps with a complaint for the server; or it is gone."""
+        try:
+            said = self._pairs[descriptor].recv(MOST_BYTES_OF_A_PACKET)
+        except OSError:
+            said = b""
+        if not said or len(self._idle) >= _MOST_IDLE:
+            self._drop(descriptor)
+        else:
+            self._idle[descriptor] = time.monotonic()
+        if len(said) > 1:
+            self._channel.send(said[1:], socket.MSG_DONTWAIT)
+
+    def _retire(self) -> None:
+        """Let go who has been idle for long; only we decide that, so that no packet is sent to somebody leaving."""
+        limit = time.monotonic() - _IDLE_SECONDS
+        for descriptor in [each for each, since in self._idle.items() if since < limit]:
+            del self._idle[descriptor]
+            self._drop(descriptor)
+
+    def _drop(self, descriptor: int) -> None:
+        self._poller.unregister(descriptor)
+        self._pairs.pop(descriptor).close()
 
 
 def main() -> None:
@@ -27,19 +98,7 @@ def main() -> None:
     os.chdir("/")
     gc.disable()
     gc.freeze()
-    while packet := channel.recv(MOST_BYTES_OF_A_PACKET):
-        if os.fork() == 0:
-            leave(partial(_guard, channel, packet))
-
-
-def _guard(channel: socket.socket, packet: bytes) -> None:
-    if packet.startswith(b"@"):      # too large for a packet
-        with open(packet[1:], "rb") as file:  # noqa: PTH123 - no pathlib in the agent
-            packet = file.read()
-    try:
-        guard(packet, channel)
-    except OSError as error:
-        complain(channel, packet.partition(b"\n")[0].decode(), error)
+    Spawner(channel).serve()
 
 
 if __name__ == "__main__":

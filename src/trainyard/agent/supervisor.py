@@ -6,16 +6,19 @@ again in the kernel (children, pipes) or in the control directory.
 from __future__ import annotations
 
 import contextlib
+import gc
+import json
 import os
 import select
 import signal
+import socket
 import time
 from typing import Any
 
 from trainyard.agent import ending, kernel, processes, program, records
 from trainyard.agent.memory import KillCounter
 from trainyard.agent.pump import tail
-from trainyard.agent.task import Task
+from trainyard.agent.task import MOST_BYTES_OF_A_PACKET, Task, complaint
 
 _LOOK_AT_STOP_AGAIN_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
@@ -38,16 +41,22 @@ class Watch:
         self._stopped = False                     # a SIGTERM was sent while the program ran
         self._note = ""
         self._family_changed = True               # a child has ended since we last looked
-        self._signals, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        self._signals, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def start(self) -> bool:
+    def close(self) -> None:
+        """Let go of the signals."""
+        signal.set_wakeup_fd(-1)
+        os.close(self._signals)
+        os.close(self._wakeup)
+
+    def start(self, argv: list[str], env: dict[str, str]) -> bool:
         """Execute the program and say so; False if it could not be, which is then recorded."""
         task = self._task
         self._started_us = ending.now_us()
         try:
-            self._main = program.start(task.argv, task.env, task.work, *task.write_ends())
+            self._main = program.start(argv, env, task.work, *task.write_ends())
         except program.CannotStart as failure:
             task.close_write_ends()
             self._finish(ending.unstarted(ending.START_FAILED, str(failure)))
@@ -230,21 +239,37 @@ def clear_children() -> None:
                 processes.end_all(lambda: processes.descendants([os.getpid()]), lambda: None, time.monotonic() + 1.0)
 
 
-def supervise(task: Task) -> None:
-    """The supervisor's whole life. The caller exits when this returns."""
+def serve(guard: socket.socket) -> None:
+    """The supervisor's whole life: one task after the other, until its guard goes. The caller exits afterwards."""
     kernel.adopt_orphans()
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(guard, MOST_BYTES_OF_A_PACKET, 5)
+        if not request:
+            return
+        for descriptor in descriptors:      # else the program would inherit them, and hold lock and pipes for ever
+            os.set_inheritable(descriptor, False)
+        lock, *ends = descriptors
+        task = Task(json.loads(request), lock, [(ends[0], ends[1]), (ends[2], ends[3])])
+        answer = supervise(task)
+        task.close()
+        gc.collect()
+        guard.send(b"d" + answer)
+
+
+def supervise(task: Task) -> bytes:
+    """See one task to its end; empty, or a complaint where nothing could be started yet."""
     try:
         if not task.prepare():
-            return
+            return b""
+        argv, env = task.program()
         task.mark_started()
     except OSError as error:
-        task.complain(error)
-        return
-    finally:
-        task.close_channel()
+        return complaint(task.control, error)
     watch = Watch(task, KillCounter())
-    if watch.start():
+    if watch.start(argv, env):
         watch.run()
+    watch.close()
+    return b""
 
 
 def take_over(task: Task) -> None:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 from typing import Any
 
 from trainyard.agent import ending, records
 from trainyard.agent.pump import Index, Stream
 from trainyard.core.log_files import CLOSED, INDEX, STREAMS
 
+MOST_BYTES_OF_A_PACKET = 128 * 1024
+
 
 class Task:
     """All paths are absolute. Lock and pipes are the guard's, from before the agents parted; the rest is found anew."""
 
-    def __init__(
-        self, request: dict[str, Any], channel: socket.socket, lock: int, pipes: list[tuple[int, int]],
-    ) -> None:
-        """`request` is what the executor sent over `channel`: see executors/local/launcher.py.
+    def __init__(self, request: dict[str, Any], lock: int, pipes: list[tuple[int, int]]) -> None:
+        """`request` is what the executor sent: see executors/local/launcher.py.
 
         `pipes` are reading and writing ends of stdout and stderr; a writing end of -1 is made anew when it is needed.
         """
@@ -30,14 +29,21 @@ class Task:
             self.runs, self.run_id, request["replica"], request["incarnation"])
         self.logs: str = request["logs"]
         self.logs_root: str = request["logs_root"]
-        self.argv: list[str] = request["argv"]
-        self.env: dict[str, str] = request["env"]
+        self._program: dict[str, Any] | str = request["program"]
         self.wake = -1
-        self._channel = channel
         self._lock = lock
         self._pipes = pipes
         self.index = Index(f"{self.logs}/{INDEX}")
         self.streams = [Stream(number, pipes[number][0], f"{self.logs}/{name}") for number, name in enumerate(STREAMS)]
+
+    def program(self) -> tuple[list[str], dict[str, str]]:
+        """Arguments and environment; in a file of their own where they are too large for a packet. Raises OSError."""
+        program = self._program
+        if isinstance(program, str):
+            with open(program, "rb") as file:  # noqa: PTH123 - no pathlib in the agent
+                program = json.load(file)
+        assert isinstance(program, dict)
+        return program["argv"], program["env"]
 
     def prepare(self) -> bool:
         """Whether the program is to be started now: not ended, not stopped. Raises OSError where there is no place."""
@@ -83,7 +89,8 @@ class Task:
     def close_write_ends(self) -> None:
         """Let go of the program's ends, so that the pipes end when its last process does."""
         for number, (reading, writing) in enumerate(self._pipes):
-            os.close(writing)
+            if writing >= 0:
+                os.close(writing)
             self._pipes[number] = (reading, -1)
 
     def close_logs(self) -> None:
@@ -96,17 +103,16 @@ class Task:
         if written:
             records.sync_upwards(self.logs, self.logs_root)
 
-    def complain(self, error: OSError) -> None:
-        """Tell the server why nothing could be started yet."""
-        complain(self._channel, self.control, error)
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        self.close_write_ends()
+        targets = (*(stream.target for stream in self.streams), self.index.target)
+        for descriptor in (*targets, self.wake, self._lock, *(reading for reading, _ in self._pipes)):
+            if descriptor >= 0:
+                os.close(descriptor)
 
-    def close_channel(self) -> None:
-        """Let go of the server's channel: its end of file is how the server sees the spawner's death."""
-        self._channel.close()
 
-
-def complain(channel: socket.socket, control: str, error: OSError) -> None:
-    """Say on the channel why an incarnation can't be started now. Nobody may listen: the next server asks itself."""
+def complaint(control: str, error: OSError) -> bytes:
+    """What the server is told of an incarnation that can't be started now."""
     why = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-    with contextlib.suppress(OSError):
-        channel.send(json.dumps({"control": control, "error": why}).encode(), socket.MSG_DONTWAIT)
+    return json.dumps({"control": control, "error": why}).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,34 @@ def test_a_background_child_holds_up_neither_end_nor_output(tmp_path: Path) -> N
         assert not alive(int((tmp_path / "pid").read_text()))
         log = tmp_path / "logs" / str(group.job_id) / "1" / "workerpool0-0" / "0" / "stdout"
         assert sorted(log.read_text().split()) == ["stray", "x"]
+        await executor.close()
+    asyncio.run(story())
+
+
+INSIDE = """
+import os, sys
+print(sorted(os.listdir("/proc/self/fd"))[:-1], os.readlink("/proc/self/fd/0"))
+print(os.getsid(0) == os.getpid(), os.getcwd() == os.path.realpath(sys.argv[1]))
+"""
+
+
+def test_a_program_gets_three_descriptors_and_no_signal_ignored(tmp_path: Path) -> None:
+    """Nothing of ours is inherited; no signal blocked or ignored; a session and a working directory of its own."""
+    async def story() -> None:
+        executor = await opened(tmp_path)
+        for _ in range(3):      # the later ones by agents that have been used before
+            group = a_group("true")
+            work = tmp_path / "runs" / group.run_id / "workerpool0-0.0"
+            group = replace(group, replicas=(
+                python(INSIDE, str(work)),
+                ReplicaSpec("workerpool1-0", 1, 0, "", command=("grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"))))
+            await executor.launch(group)
+            said = []
+            for name in ("workerpool0-0", "workerpool1-0"):
+                assert (await end(executor, group, name)).code == 0
+                said += (tmp_path / "logs" / str(group.job_id) / "1" / name / "0" / "stdout").read_text().splitlines()
+            assert said == ["['0', '1', '2'] /dev/null", "True True", "SigBlk:\t0000000000000000",
+                            "SigIgn:\t0000000000000000"]
         await executor.close()
     asyncio.run(story())
 

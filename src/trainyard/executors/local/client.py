@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import stat
 import sys
@@ -31,6 +32,7 @@ from trainyard.executors.local.sweep import bury
 
 _HOUSEKEEPING_SECONDS = 0.5
 _NO_LIMIT = 1_000_000
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ class LocalExecutor:
         self._launcher.launch(incarnation.name, {
             "run_id": planned.run_id, "replica": planned.replica, "incarnation": planned.incarnation,
             "runs": str(self._places.runs), "logs": str(planned.logs), "logs_root": str(self._places.logs),
-            "argv": planned.argv, "env": dict(planned.env),
+            "program": {"argv": planned.argv, "env": dict(planned.env)},
         }, self._places.runs / planned.run_id / f"{planned.replica}.{planned.incarnation}.request")
 
     def _refuse(self, incarnation: Incarnation, cause: str, message: str, *, internal: bool = False) -> None:
@@ -341,7 +343,12 @@ class LocalExecutor:
     def _chore(self, work: Coroutine[object, object, object]) -> None:
         task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)
         self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        task.add_done_callback(self._chore_done)
+
+    def _chore_done(self, task: asyncio.Task[object]) -> None:
+        self._chores.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("A chore of the local executor failed: %s", error, exc_info=error)
 
 
 async def open_executor(data_dir: Path, clock: Clock, options: LocalOptions) -> LocalExecutor:

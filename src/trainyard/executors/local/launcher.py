@@ -16,7 +16,7 @@ from typing import Any
 
 import trainyard
 from trainyard.agent.records import control_path
-from trainyard.agent.spawner import MOST_BYTES_OF_A_PACKET
+from trainyard.agent.task import MOST_BYTES_OF_A_PACKET
 
 _SOURCE = Path(trainyard.__file__).parent.parent
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from trainyard.agent.spawner import main; main()"
@@ -60,12 +60,15 @@ class Launcher:
         return self._process.pid if self._process else None
 
     def launch(self, name: str, request: dict[str, Any], overflow: Path) -> None:
-        """Ask for one incarnation. A request too large for a packet goes through the file `overflow`."""
+        """Ask for one incarnation: `request` is what agent/task.py reads.
+
+        A program too large for a packet goes through the file `overflow`. Raises OSError.
+        """
         control = control_path(request["runs"], request["run_id"], request["replica"], request["incarnation"])
         packet = f"{control}\n{json.dumps(request)}".encode()
         if len(packet) > MOST_BYTES_OF_A_PACKET:
-            overflow.write_bytes(packet)
-            packet = f"@{overflow}".encode()
+            overflow.write_text(json.dumps(request["program"]))
+            packet = f"{control}\n{json.dumps({**request, 'program': str(overflow)})}".encode()
         self._asked[name] = (asyncio.get_running_loop().time(), packet, overflow)
         self._unsent.append(name)
         self._send()
