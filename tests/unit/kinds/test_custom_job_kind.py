@@ -18,6 +18,7 @@ from trainyard.core.states import JobState
 from trainyard.kind import Room
 from trainyard.kinds.custom_job import spec as reading
 from trainyard.kinds.custom_job.kind import CustomJobKind
+from trainyard.kinds.custom_job.memo import Memo
 
 CLASS: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.CustomJob")
 KIND = CustomJobKind()
@@ -122,6 +123,15 @@ def test_a_run_group_holds_every_replica_in_pool_order() -> None:
     assert last.env == (("B", "1"), ("A", "$(B)"))
     assert last.resources == Resources(24.0, 96 * GIB, 2)
     assert json.loads(group.job_spec_json)["workerPoolSpecs"][2]["replicaCount"] == "2"
+
+
+def test_a_run_group_starts_what_was_restarted_anew() -> None:
+    """A worker that was restarted in place has its next incarnation in the group, or nothing would start it."""
+    kept = running(job(message()))
+    twice = Memo().restarted("workerpool0-0").restarted("workerpool0-0")
+    restarted = replace(kept, status=replace(kept.status, memo=twice.dump()))
+    assert [replica.incarnation for replica in KIND.run_group(kept).replicas] == [0]
+    assert [replica.incarnation for replica in KIND.run_group(restarted).replicas] == [2]
 
 
 def test_a_command_and_the_tracking_names_reach_the_run_group() -> None:

@@ -9,6 +9,7 @@ from trainyard.core.jobs import Decision, Job
 from trainyard.core.runs import Reading, RunGroup
 from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.custom_job import decide, effects, rules, spec
+from trainyard.kinds.custom_job.memo import with_incarnations
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.worker_pools import demand_of, run_group
 
@@ -62,7 +63,7 @@ class CustomJobKind:
 
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt."""
-        return run_group(self._spec(job), job, self._machines)
+        return with_incarnations(run_group(self._spec(job), job, self._machines), job.status.memo)
 
     def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """What comes next; pure."""
