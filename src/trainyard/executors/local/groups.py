@@ -46,7 +46,7 @@ class Groups:
     def load(self) -> dict[str, Allotment]:
         """Make the directories and read what groups hold since an earlier server. Raises OSError."""
         for directory in (self.places.runs, self._held, self.places.logs):
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(0o700, parents=True, exist_ok=True)     # users' output and files: their owner's alone
         for path in self._held.glob("*.json"):
             with contextlib.suppress(ValueError, KeyError):       # half written: its launch was never acknowledged
                 record = json.loads(path.read_text())

@@ -67,6 +67,7 @@ class Launcher:
         control = control_path(request["runs"], request["run_id"], request["replica"], request["incarnation"])
         packet = f"{control}\n{json.dumps(request)}".encode()
         if len(packet) > MOST_BYTES_OF_A_PACKET:
+            overflow.touch(0o600)                  # the environment may hold secrets
             overflow.write_text(json.dumps(request["program"]))
             packet = f"{control}\n{json.dumps({**request, 'program': str(overflow)})}".encode()
         self._asked[name] = (asyncio.get_running_loop().time(), packet, overflow)
