@@ -18,7 +18,7 @@ from functools import partial
 from trainyard.agent.guard import guard, leave
 from trainyard.agent.task import MOST_BYTES_OF_A_PACKET
 
-_MOST_IDLE = 16
+_MOST_IDLE = 32
 _IDLE_SECONDS = 3.0
 
 
