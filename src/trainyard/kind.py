@@ -20,7 +20,7 @@ class Draft:
     labels: dict[str, str]
     spec: bytes
     priority: int = 0
-    notes: tuple[str, ...] = ()        # for the job's service log: fields that have not all of their effect here
+    notes: tuple[str, ...] = ()  # for the job's service log: fields that have not all of their effect here
 
 
 @dataclass(frozen=True, slots=True)

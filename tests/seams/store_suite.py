@@ -570,12 +570,17 @@ _COMMON: st.SearchStrategy[Filter] = st.one_of(
     st.builds(TimeIs, st.just("create_time"), st.sampled_from(["<", ">"]), st.integers(START_US, START_US + 40)),
 )
 _TOGETHER = st.builds(And, st.lists(_COMMON, min_size=2, max_size=3).map(tuple))
-TREES: st.SearchStrategy[Filter] = _LEAVES | _TOGETHER | st.builds(Not, _LEAVES | _TOGETHER) | st.recursive(
-    _LEAVES,
-    lambda inner: st.one_of(
-        st.builds(Not, inner),
-        st.builds(And, st.lists(inner, max_size=3).map(tuple)),
-        st.builds(Or, st.lists(inner, max_size=3).map(tuple)),
-    ),
-    max_leaves=6,
+TREES: st.SearchStrategy[Filter] = (
+    _LEAVES
+    | _TOGETHER
+    | st.builds(Not, _LEAVES | _TOGETHER)
+    | st.recursive(
+        _LEAVES,
+        lambda inner: st.one_of(
+            st.builds(Not, inner),
+            st.builds(And, st.lists(inner, max_size=3).map(tuple)),
+            st.builds(Or, st.lists(inner, max_size=3).map(tuple)),
+        ),
+        max_leaves=6,
+    )
 )

@@ -29,9 +29,7 @@ def indexed_jobs(folder: Path) -> set[int]:
         connection.close()
 
 
-def test_names_are_found_across_programs_with_and_without_fts5(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_are_found_across_programs_with_and_without_fts5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs that came or went while SQLite had no FTS5 are right in the index that is made once it has."""
     early, gone, meanwhile = (a_job(display_name=f"a needle in hay {n}") for n in range(3))
 

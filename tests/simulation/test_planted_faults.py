@@ -99,6 +99,7 @@ def launching_what_nobody_decided(patch: pytest.MonkeyPatch) -> None:
 
 def a_lost_hint_stays_lost(patch: pytest.MonkeyPatch) -> None:
     """No scan finds what no hint announced."""
+
     async def scan(self):
         await asyncio.sleep(10**9)
 
@@ -137,6 +138,7 @@ def the_rest_is_left_running(patch: pytest.MonkeyPatch) -> None:
 
 def nothing_swept_after_a_crash(patch: pytest.MonkeyPatch) -> None:
     """Forget the groups whose release a crash has swallowed."""
+
     async def sweep(self, live):
         return None
 
@@ -163,8 +165,11 @@ def ends_recorded_again(patch: pytest.MonkeyPatch) -> None:
 
 def succeeding_by_a_worker(patch: pytest.MonkeyPatch) -> None:
     """Take any replica's 0 for the primary's."""
-    patch.setattr(sight.Sight, "primary", property(
-        lambda self: next((seen for seen in self.replicas if seen.ended_well), self.replicas[0])))
+    patch.setattr(
+        sight.Sight,
+        "primary",
+        property(lambda self: next((seen for seen in self.replicas if seen.ended_well), self.replicas[0])),
+    )
 
 
 CONTROLLERS: list[loop.Controller] = []
@@ -182,10 +187,21 @@ def remember_controllers(patch: pytest.MonkeyPatch) -> None:
 
 
 PLANTED = (
-    act_before_commit, unguarded_commit, final_before_all_gone, forgetting_the_incarnation, counting_old_incarnations,
-    trusting_absence_early, launching_what_nobody_decided, a_lost_hint_stays_lost,
-    room_given_back_early, room_forgotten_in_a_restart, durations_by_the_calendar, the_rest_is_left_running,
-    nothing_swept_after_a_crash, a_cancel_that_only_stops_once, succeeding_by_a_worker,
+    act_before_commit,
+    unguarded_commit,
+    final_before_all_gone,
+    forgetting_the_incarnation,
+    counting_old_incarnations,
+    trusting_absence_early,
+    launching_what_nobody_decided,
+    a_lost_hint_stays_lost,
+    room_given_back_early,
+    room_forgotten_in_a_restart,
+    durations_by_the_calendar,
+    the_rest_is_left_running,
+    nothing_swept_after_a_crash,
+    a_cancel_that_only_stops_once,
+    succeeding_by_a_worker,
     ends_recorded_again,
 )
 

@@ -32,6 +32,7 @@ def test_every_law_holds_in_every_history(start: int) -> None:
 
 def test_a_seed_repeats_its_history_exactly() -> None:
     """The seed is the whole bug report: two runs of it do the same at the same microsecond."""
+
     def story(seed: int) -> list[str]:
         simulation = Simulation(seed)
         simulation.run()

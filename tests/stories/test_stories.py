@@ -71,8 +71,9 @@ class ScriptedExecutor:
         self.story.asked("release", f"release {self.story.short(run_id)}")
 
     async def observe(self, run_ids):
-        return {run_id: Reading(run_id, self.story.clock.now_us(), dict(self.shown.get(run_id, {})))
-                for run_id in run_ids}
+        return {
+            run_id: Reading(run_id, self.story.clock.now_us(), dict(self.shown.get(run_id, {}))) for run_id in run_ids
+        }
 
 
 class StoryStore(MemoryStore):
@@ -155,8 +156,13 @@ class Story:
         spec = PlainSpec(**{key: _value(types[key], text) for key, text in options.items() if key in types})
         job_id = len(self.names) + 1
         self.names[job_id] = name
-        job = plain_job(job_id, spec, options.get("project", "p"), create_time_us=self.clock.now_us(),
-                        priority=int(options.get("priority", "0")))
+        job = plain_job(
+            job_id,
+            spec,
+            options.get("project", "p"),
+            create_time_us=self.clock.now_us(),
+            priority=int(options.get("priority", "0")),
+        )
         await self.store.insert(job)
         self.say(f"{name} QUEUED")
 
@@ -178,8 +184,14 @@ class Story:
         if phase == "ENDED":
             code = int(options["code"]) if "code" in options else None
             signal = int(options["signal"]) if "signal" in options else None
-            ended = Exit(Cause[options.get("cause", "EXITED")], code, signal, ended_us=self.clock.now_us(),
-                         started_us=self.clock.now_us(), last_lines=options.get("says", "").replace("_", " "))
+            ended = Exit(
+                Cause[options.get("cause", "EXITED")],
+                code,
+                signal,
+                ended_us=self.clock.now_us(),
+                started_us=self.clock.now_us(),
+                last_lines=options.get("says", "").replace("_", " "),
+            )
         shown = self.executor.shown.setdefault(f"{self.id_of(name)}-{attempt}", {})
         shown[replica] = ReplicaReading(Phase[phase], int(options.get("incarnation", "0")), ended)
         self.say("seen from now on")

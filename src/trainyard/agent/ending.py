@@ -50,7 +50,8 @@ def _cause(end: Ended, stopped: bool, kills: int, memory: KillCounter) -> tuple[
         where = "its control group" if memory.is_ours else "this machine"
         return OUT_OF_MEMORY, (
             f"It was ended by SIGKILL, not by us, while the kernel counted {kills} out-of-memory "
-            f"{'kill' if kills == 1 else 'kills'} in {where}.")
+            f"{'kill' if kills == 1 else 'kills'} in {where}."
+        )
     message = "It dumped core." if end.core_dumped else ""
     if kills:
         message = f"{message} Meanwhile the kernel ended {kills} process(es) for lack of memory.".strip()

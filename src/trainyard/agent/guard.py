@@ -19,7 +19,7 @@ from typing import NoReturn
 from trainyard.agent import kernel, records, supervisor
 from trainyard.agent.task import MOST_BYTES_OF_A_PACKET, Task, complaint
 
-_MOST_TASKS = 1000      # of one pair, so that what a bug of ours leaks stays small
+_MOST_TASKS = 1000  # of one pair, so that what a bug of ours leaks stays small
 
 
 def guard(packet: bytes, home: socket.socket) -> None:
@@ -40,7 +40,7 @@ def guard(packet: bytes, home: socket.socket) -> None:
         try:
             home.send(b"i" + answer)
             packet = home.recv(MOST_BYTES_OF_A_PACKET)
-        except OSError:                 # the spawner is gone
+        except OSError:  # the spawner is gone
             return
         if not packet:
             return
@@ -73,7 +73,7 @@ class Guard:
             return complaint(control.decode(), error)
         if lock is None:
             return b""
-        if os.fstat(lock).st_size:      # it was started once
+        if os.fstat(lock).st_size:  # it was started once
             os.close(lock)
             return b""
         ends = [end for _ in range(2) for end in os.pipe2(os.O_CLOEXEC)]
@@ -95,7 +95,7 @@ class Guard:
     def _hand_over(self, request: bytes, descriptors: list[int]) -> None:
         try:
             socket.send_fds(self._partner, [request], descriptors)
-        except OSError:                 # it was killed while it was idle
+        except OSError:  # it was killed while it was idle
             self._partner.close()
             os.waitpid(self._pid, 0)
             self._hire()
@@ -108,7 +108,7 @@ def leave(work: Callable[[], object]) -> NoReturn:
     try:
         work()
         code = 0
-    except BaseException:     # the traceback goes to the agents' log, and the other agent takes over
+    except BaseException:  # the traceback goes to the agents' log, and the other agent takes over
         import traceback  # noqa: PLC0415 - a megabyte that no agent needs while all is well
 
         traceback.print_exc()

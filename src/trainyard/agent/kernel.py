@@ -9,7 +9,7 @@ import struct
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_WAITID = {"x86_64": 247, "aarch64": 95, "riscv64": 95, "ppc64le": 272, "s390x": 281, "loongarch64": 95}
 _SIGINFO_BYTES = 128
-_RUSAGE = struct.Struct("@16l")          # two timevals and fourteen longs, <sys/resource.h>
+_RUSAGE = struct.Struct("@16l")  # two timevals and fourteen longs, <sys/resource.h>
 _SI_PID, _SI_STATUS = 12 + 4 * (ctypes.sizeof(ctypes.c_long) == 8), 20 + 4 * (ctypes.sizeof(ctypes.c_long) == 8)
 _libc = ctypes.CDLL(None, use_errno=True)
 _waitid_number = _SYS_WAITID.get(os.uname().machine) if ctypes.sizeof(ctypes.c_long) == 8 else None
@@ -23,7 +23,7 @@ class Ended:
     def __init__(self, how: int, status: int, cpu_seconds: float | None, peak_memory_bytes: int | None) -> None:
         """`how` is siginfo's si_code, `status` its si_status (waitid(2))."""
         exited = how == os.CLD_EXITED
-        self.code = status if exited else 128 + status      # as a shell gives it
+        self.code = status if exited else 128 + status  # as a shell gives it
         self.signal = None if exited else status
         self.core_dumped = how == os.CLD_DUMPED
         self.cpu_seconds = cpu_seconds
@@ -49,7 +49,7 @@ def ended(pid: int) -> Ended | None:
     flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
     if _libc.syscall(_waitid_number, int(os.P_PID), pid, info, flags, usage) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))     # OSError makes it a ChildProcessError for ECHILD
+        raise OSError(number, os.strerror(number))  # OSError makes it a ChildProcessError for ECHILD
     if struct.unpack_from("@i", info, _SI_PID)[0] == 0:
         return None
     how, status = struct.unpack_from("@i", info, 8)[0], struct.unpack_from("@i", info, _SI_STATUS)[0]

@@ -1,4 +1,5 @@
 """Evidence that the kernel ended a program for its memory, counted before and after, and never guessed."""
+
 from __future__ import annotations
 
 import os
@@ -36,7 +37,7 @@ def _group_files() -> list[str]:
     files = []
     for line in _text("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if not controllers:                               # inside a container "/" is the container's own group
+        if not controllers:  # inside a container "/" is the container's own group
             files.append(f"/sys/fs/cgroup{path.rstrip('/')}/memory.events")
         elif "memory" in controllers.split(",") and path != "/":
             files.append(f"/sys/fs/cgroup/memory{path}/memory.oom_control")

@@ -1,4 +1,5 @@
 """Process trees as the kernel tells them: who descends from whom, and how to end all of them, forkers included."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,7 +18,7 @@ class Process:
 
     def __init__(self, pid: int, stat: bytes) -> None:
         """Read /proc/PID/stat (proc(5)); the command in it may hold any byte, so parse after its last bracket."""
-        fields = stat[stat.rindex(b")") + 2:].split()
+        fields = stat[stat.rindex(b")") + 2 :].split()
         self.pid = pid
         self.state = fields[0].decode()
         self.parent, self.group, self.session = int(fields[1]), int(fields[2]), int(fields[3])
@@ -61,7 +62,7 @@ def children() -> list[int]:
     """
     try:
         descriptor = os.open("/proc/thread-self/children", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:                                          # a kernel without CONFIG_PROC_CHILDREN
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
         me = os.getpid()
         return [process.pid for process in everyone() if process.parent == me]
     try:
@@ -133,7 +134,7 @@ def _freeze(find: Callable[[], list[Process]]) -> list[Process]:
             return list(stopped.values())
         for group in _groups(fresh):
             with contextlib.suppress(OSError):
-                os.killpg(group, signal.SIGSTOP)     # one call, and the kernel lets no fork slip through it
+                os.killpg(group, signal.SIGSTOP)  # one call, and the kernel lets no fork slip through it
         for process in fresh:
             send(process, signal.SIGSTOP)
             stopped[process.key] = process

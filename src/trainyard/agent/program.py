@@ -1,4 +1,5 @@
 """Starts a user's program in a session of its own, or says in one sentence why it can't be started."""
+
 from __future__ import annotations
 
 import errno
@@ -8,8 +9,20 @@ from collections.abc import Mapping
 
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # What we, Python, a shell or nohup may have set to be ignored: the only disposition that an exec keeps.
-_FRESH_SIGNALS = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM, signal.SIGCHLD,
-                  signal.SIGXFSZ, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU]
+_FRESH_SIGNALS = [
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGPIPE,
+    signal.SIGTERM,
+    signal.SIGCHLD,
+    signal.SIGXFSZ,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+]
 
 
 class CannotStart(Exception):
@@ -32,8 +45,9 @@ def start(argv: list[str], env: Mapping[str, str], directory: str, stdout: int, 
         (os.POSIX_SPAWN_DUP2, stderr, 2),
     ]
     try:
-        return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=[],
-                              setsigdef=_FRESH_SIGNALS)
+        return os.posix_spawn(
+            path, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_FRESH_SIGNALS
+        )
     except OSError as error:
         raise CannotStart(_sentence(error, path)) from None
     except ValueError as error:
@@ -50,7 +64,7 @@ def find(program: str, env: Mapping[str, str], directory: str) -> str:
         return program
     path = env.get("PATH") or _DEFAULT_PATH
     for folder in path.split(":"):
-        candidate = os.path.join(directory, folder, program)     # an empty entry means the working directory  # noqa: PTH118 - no pathlib in the agent
+        candidate = os.path.join(directory, folder, program)  # an empty entry means the working directory  # noqa: PTH118 - no pathlib in the agent
         if os.path.isfile(candidate) and os.access(candidate, os.X_OK):  # noqa: PTH113 - no pathlib in the agent
             return candidate
     raise CannotStart(f"The program {program!r} was not found; the replica's PATH is {path}.")

@@ -18,7 +18,7 @@ _MOST_AT_ONCE = 1 << 20
 _MOST_PER_TURN = 16 << 20
 _LARGEST_PIPE = 1 << 20
 _INDEX_EVERY_SECONDS = 0.005
-_REST_SECONDS = 0.002          # after moving bytes, let a few more gather: one wake-up then serves many lines
+_REST_SECONDS = 0.002  # after moving bytes, let a few more gather: one wake-up then serves many lines
 _RETRY_SECONDS = 0.25
 _CANNOT_SPLICE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -37,7 +37,7 @@ class Index:
         """Add a whole record or none; raises OSError."""
         if self.target < 0:
             self.target = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        if os.write(self.target, record) < len(record):     # the disk filled up in the middle: take the half back
+        if os.write(self.target, record) < len(record):  # the disk filled up in the middle: take the half back
             size = os.fstat(self.target).st_size
             os.ftruncate(self.target, size - size % INDEX_RECORD.size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
@@ -46,8 +46,20 @@ class Index:
 class Stream:
     """One pipe, its file, and what the index says of it. All times are on the monotonic clock, in seconds."""
 
-    __slots__ = ("_indexed", "_indexed_at", "_path", "_pipe_bytes", "_spliceable", "at_end", "length", "number", "pipe",
-                 "ready_at", "target", "trouble")
+    __slots__ = (
+        "_indexed",
+        "_indexed_at",
+        "_path",
+        "_pipe_bytes",
+        "_spliceable",
+        "at_end",
+        "length",
+        "number",
+        "pipe",
+        "ready_at",
+        "target",
+        "trouble",
+    )
 
     def __init__(self, number: int, pipe: int, path: str) -> None:
         """`number` is the stream's in the index; the file at `path` is made when there are bytes for it."""
@@ -56,8 +68,8 @@ class Stream:
         self.target = -1
         self.length = 0
         self.at_end = False
-        self.ready_at = 0.0             # do not look into the pipe before this time
-        self.trouble = ""               # why bytes can't be written now: they wait in the pipe, the program with them
+        self.ready_at = 0.0  # do not look into the pipe before this time
+        self.trouble = ""  # why bytes can't be written now: they wait in the pipe, the program with them
         self._path = path
         self._indexed = 0
         self._indexed_at = 0.0
@@ -66,7 +78,7 @@ class Stream:
 
     def open(self, flags: int = 0) -> None:
         """Go on at the file's end; raises OSError, FileNotFoundError where there is none and O_CREAT is not given."""
-        self.target = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)     # splice refuses O_APPEND
+        self.target = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)  # splice refuses O_APPEND
         self.length = os.lseek(self.target, 0, os.SEEK_END)
 
     def pump(self, now: float) -> None:
@@ -78,7 +90,7 @@ class Stream:
             while self.length - before < _MOST_PER_TURN and self._move():
                 pass
             self.trouble = ""
-        except OSError as error:        # a full disk, a quota, a failing device: hold the program back, lose nothing
+        except OSError as error:  # a full disk, a quota, a failing device: hold the program back, lose nothing
             self.trouble = error.strerror or str(error)
             self.ready_at = now + _RETRY_SECONDS
             return
@@ -95,7 +107,7 @@ class Stream:
         if seen and seen[0][1] & select.POLLIN:
             self.open(os.O_CREAT)
             return True
-        self.at_end = bool(seen)        # hung up, and nothing in it
+        self.at_end = bool(seen)  # hung up, and nothing in it
         return False
 
     def _move(self) -> bool:
@@ -122,7 +134,7 @@ class Stream:
         while done < len(chunk):
             try:
                 done += os.write(self.target, chunk[done:])
-            except OSError as error:    # these bytes are out of the pipe already: they stay here until there is room
+            except OSError as error:  # these bytes are out of the pipe already: they stay here until there is room
                 self.trouble = error.strerror or str(error)
                 time.sleep(_RETRY_SECONDS)
         return len(chunk)
@@ -134,7 +146,7 @@ class Stream:
             return
         try:
             self._pipe_bytes = fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, self._pipe_bytes * 4)
-        except OSError:                 # the user's share of pipe memory is used up
+        except OSError:  # the user's share of pipe memory is used up
             self._pipe_bytes = _LARGEST_PIPE
 
     def index_due(self) -> float | None:

@@ -29,7 +29,7 @@ from typing import Any, Final
 HINTS: Final = "hints"
 STOP: Final = "stop"
 WAKE: Final = "wake"
-MARKER_VARIABLE: Final = "TRAINYARD_RUN"       # with the next one, in the environment of every process of a replica
+MARKER_VARIABLE: Final = "TRAINYARD_RUN"  # with the next one, in the environment of every process of a replica
 RUNS_VARIABLE: Final = "TRAINYARD_RUNS"
 MOST_BYTES_OF_A_RECORD: Final = 64 * 1024
 
@@ -101,7 +101,7 @@ def mark_started(control: str, lock: int, runs: str) -> None:
     try:
         append(lock, {"started": True})
         os.fsync(lock)
-        sync_upwards(os.path.dirname(control), runs)     # noqa: PTH120 - no pathlib in the agent
+        sync_upwards(os.path.dirname(control), runs)  # noqa: PTH120 - no pathlib in the agent
     except OSError:
         os.ftruncate(lock, 0)
         raise
@@ -139,7 +139,7 @@ def read_stop(run_directory: str) -> float | None:
     if not text:
         return None
     record = json.loads(text)
-    return float(record.get("asked_at", 0)) + float(record.get("grace_seconds", 0))     # an empty one: now
+    return float(record.get("asked_at", 0)) + float(record.get("grace_seconds", 0))  # an empty one: now
 
 
 def tell(runs_directory: str, run_id: str) -> None:

@@ -29,7 +29,7 @@ class Spawner:
         """`channel` leads to the server."""
         self._channel = channel
         self._pairs: dict[int, socket.socket] = {}
-        self._idle: dict[int, float] = {}          # since when, on the monotonic clock; the longest idle first
+        self._idle: dict[int, float] = {}  # since when, on the monotonic clock; the longest idle first
         self._poller = select.poll()
         self._poller.register(channel, select.POLLIN)
 
@@ -94,7 +94,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)       # guards are reaped by the kernel
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guards are reaped by the kernel
     os.chdir("/")
     gc.disable()
     gc.freeze()

@@ -3,6 +3,7 @@
 Run by the supervisor, and by the guard if the supervisor dies: it keeps nothing in memory that it could not find
 again in the kernel (children, pipes) or in the control directory.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -37,10 +38,10 @@ class Watch:
         self._main = 0
         self._started_us: int | None = None
         self._ended: kernel.Ended | None = None
-        self._stop_at: float | None = None        # when the grace of a stop is over
-        self._stopped = False                     # a SIGTERM was sent while the program ran
+        self._stop_at: float | None = None  # when the grace of a stop is over
+        self._stopped = False  # a SIGTERM was sent while the program ran
         self._note = ""
-        self._family_changed = True               # a child has ended since we last looked
+        self._family_changed = True  # a child has ended since we last looked
         self._signals, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -75,13 +76,15 @@ class Watch:
 
     def _announce(self) -> None:
         process = processes.read(self._main)
-        self._task.say({
-            "pid": self._main,
-            "start_ticks": process.start_ticks if process else 0,
-            "started_us": self._started_us,
-            "boot_id": records.boot_id(),
-            "kills_before": self._memory.before,
-        })
+        self._task.say(
+            {
+                "pid": self._main,
+                "start_ticks": process.start_ticks if process else 0,
+                "started_us": self._started_us,
+                "boot_id": records.boot_id(),
+                "kills_before": self._memory.before,
+            }
+        )
 
     def run(self) -> None:
         """Until the whole tree is gone and its end is on record."""
@@ -94,15 +97,16 @@ class Watch:
             return
         self._end_tree()
         assert self._ended is not None
-        self._finish(ending.of_program(self._ended, stopped=self._stopped, memory=self._memory,
-                                       started_us=self._started_us))
+        self._finish(
+            ending.of_program(self._ended, stopped=self._stopped, memory=self._memory, started_us=self._started_us)
+        )
 
     def _is_over(self) -> bool:
         if self._family_changed:
             self._family_changed = False
             self._reap()
         if self._stop_at is None:
-            return self._ended is not None                  # as when a container's first process ends
+            return self._ended is not None  # as when a container's first process ends
         if time.monotonic() >= self._stop_at:
             return True
         return self._ended is not None and not self._others()
@@ -162,28 +166,36 @@ class Watch:
         self._reap()
         if self._ended is None:
             self._stopped = True
-            self._task.say({"stopping": True})     # whoever takes over knows that its end is our doing
+            self._task.say({"stopping": True})  # whoever takes over knows that its end is our doing
         for process in processes.descendants([os.getpid()]):
             processes.send(process, signal.SIGTERM)
-            processes.send(process, signal.SIGCONT)          # what is stopped can't hear
+            processes.send(process, signal.SIGCONT)  # what is stopped can't hear
 
     def _tell_trouble(self) -> None:
         trouble = next((stream.trouble for stream in self._streams if stream.trouble), "")
-        note = f"Its output can't be written: {trouble}. It waits until that is mended; nothing is lost." if trouble \
+        note = (
+            f"Its output can't be written: {trouble}. It waits until that is mended; nothing is lost."
+            if trouble
             else ""
+        )
         if note != self._note:
             self._note = note
             self._task.say({"note": note})
 
     def _end_tree(self) -> None:
         """Nothing below us lives when this returns."""
+
         def living() -> list[processes.Process]:
             return processes.descendants([os.getpid()]) if self._ended is None or self._others() else []
 
         while not processes.end_all(living, self._reap_quietly, time.monotonic() + _SLOW_TO_DIE_SECONDS):
             if left := living():
-                self._task.say({"note": f"Waits for process {left[0].pid}, which the kernel does not end though it "
-                                        "was sent SIGKILL."})
+                self._task.say(
+                    {
+                        "note": f"Waits for process {left[0].pid}, which the kernel does not end though it "
+                        "was sent SIGKILL."
+                    }
+                )
         self._reap_quietly()
 
     def _reap_quietly(self) -> None:
@@ -246,7 +258,7 @@ def serve(guard: socket.socket) -> None:
         request, descriptors, _, _ = socket.recv_fds(guard, MOST_BYTES_OF_A_PACKET, 5)
         if not request:
             return
-        for descriptor in descriptors:      # else the program would inherit them, and hold lock and pipes for ever
+        for descriptor in descriptors:  # else the program would inherit them, and hold lock and pipes for ever
             os.set_inheritable(descriptor, False)
         lock, *ends = descriptors
         task = Task(json.loads(request), lock, [(ends[0], ends[1]), (ends[2], ends[3])])
@@ -280,7 +292,7 @@ def take_over(task: Task) -> None:
     state = records.read_state(task.control)
     orphans = processes.children()
     if state.running is None and not orphans:
-        supervise(task)      # we hold the lock and no child became ours, so nothing was ever executed
+        supervise(task)  # we hold the lock and no child became ours, so nothing was ever executed
         return
     task.watch_for_stop()
     if state.running is not None:

@@ -26,7 +26,8 @@ class Task:
         self.runs: str = request["runs"]
         self.run_directory = f"{self.runs}/{self.run_id}"
         self.control = self.work = records.control_path(
-            self.runs, self.run_id, request["replica"], request["incarnation"])
+            self.runs, self.run_id, request["replica"], request["incarnation"]
+        )
         self.logs: str = request["logs"]
         self.logs_root: str = request["logs_root"]
         self._program: dict[str, Any] | str = request["program"]

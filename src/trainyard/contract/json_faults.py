@@ -10,7 +10,7 @@ import orjson
 Path = tuple[Any, Any] | None
 """Where a value stands: (path of what is around it, field name or list index); None is the root."""
 
-_SHOWN_CHARACTERS = 100                         # of a refused value, in the text about it
+_SHOWN_CHARACTERS = 100  # of a refused value, in the text about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,6 @@ def shown(value: object) -> str:
     """The value as JSON, cut where it is long."""
     try:
         text = orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:              # a lone surrogate, or nested too deep
+    except orjson.JSONEncodeError:  # a lone surrogate, or nested too deep
         text = ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

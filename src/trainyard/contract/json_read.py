@@ -22,7 +22,7 @@ from trainyard.contract.pool import message_class
 Deep = Callable[[Any, Path, Findings], Any]
 """Reads one value: keyword arguments of its message, or the message itself; worthless once a fault was added."""
 
-MAX_DEPTH = 30                                  # of free JSON: one takes three messages, and protobuf nests a hundred
+MAX_DEPTH = 30  # of free JSON: one takes three messages, and protobuf nests a hundred
 
 
 def parse(cls: type[Message], value: object, root_field: str = "") -> Message:
@@ -36,7 +36,7 @@ def parse(cls: type[Message], value: object, root_field: str = "") -> Message:
     if not faults:
         try:
             return cls(**result) if type(result) is dict else result
-        except UnicodeEncodeError:              # a lone surrogate; looked for only now, because looking costs
+        except UnicodeEncodeError:  # a lone surrogate; looked for only now, because looking costs
             _find_surrogates(value, root, faults)
     raise JsonFaults(*faults)
 
@@ -53,7 +53,7 @@ class Slot(NamedTuple):
     name: str
     scalar: Scalar | None
     deep: Deep | None
-    oneof: str                                  # the oneof that it shares with other fields, or ""
+    oneof: str  # the oneof that it shares with other fields, or ""
     takes_null: bool
     type_text: str
 
@@ -88,12 +88,12 @@ class Reader:
             slot = slot_of(key) or _NOWHERE
             name, scalar, _, oneof, takes_null, _ = slot
             if scalar is read_string and type(item) is str and not oneof and name not in out:
-                out[name] = item                # most fields of most requests; the rest would come to the same
+                out[name] = item  # most fields of most requests; the rest would come to the same
             elif not name:
                 faults.add_unknown(path, key)
             elif name in out:
                 faults.add_unknown(path, key, "The field is given twice, in camelCase and in snake_case.")
-            elif item is not None or takes_null:    # a null is an absent field
+            elif item is not None or takes_null:  # a null is an absent field
                 out[name] = read_value(slot, item, (path, name), faults)
             if oneof and len(out.keys() & self.oneofs[oneof]) > 1:
                 faults.add(path, f"(oneof), oneof field '{oneof}' is already set. Cannot set '{key}'")
@@ -132,12 +132,12 @@ def _list(one: Slot, value: Any, path: Path, faults: Findings) -> list[Any] | No
         faults.add_invalid(path, f"repeated {one.type_text}", value)
         return None
     if one.scalar is read_string and set(map(type, value)) == {str}:
-        return value                            # the rest would give an equal list
+        return value  # the rest would give an equal list
     if one.deep is not None and (one.takes_null or None not in value):
         return [one.deep(item, (path, i), faults) for i, item in enumerate(value)]
     try:
         return [one.scalar(item) for item in value]  # type: ignore[misc]  # None is no reader: the TypeError below
-    except (Refused, TypeError):                # a null among messages has no scalar reader
+    except (Refused, TypeError):  # a null among messages has no scalar reader
         return [read_value(one, item, (path, i), faults) for i, item in enumerate(value)]
 
 
@@ -159,9 +159,7 @@ def _map(one: Slot, value: Any, path: Path, faults: Findings) -> dict[str, Any] 
     if type(value) is not dict:
         faults.add_invalid(path, f"map of {one.type_text}", value)
         return None
-    return {
-        key: read_value(one, item, ((path, i), "value"), faults) for i, (key, item) in enumerate(value.items())
-    }
+    return {key: read_value(one, item, ((path, i), "value"), faults) for i, (key, item) in enumerate(value.items())}
 
 
 def _find_surrogates(value: object, path: Path, faults: Findings) -> None:

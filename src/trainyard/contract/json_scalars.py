@@ -16,7 +16,7 @@ Scalar = Callable[[Any], Any]
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
-_MAX_FLOAT32 = 3.4028235677973362e38            # what is larger rounds to infinity
+_MAX_FLOAT32 = 3.4028235677973362e38  # what is larger rounds to infinity
 _WORDS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 
 
@@ -40,7 +40,7 @@ def read_integer(low: int, high: int, value: Any) -> Any:
         value = int(value)
     elif type(value) is not int:
         number = read_float(inf, value)
-        if not number.is_integer():             # NaN and the infinities are none either
+        if not number.is_integer():  # NaN and the infinities are none either
             raise Refused
         value = int(number)
     if low <= value <= high:

@@ -12,9 +12,9 @@ from datetime import date
 from functools import lru_cache
 
 NANOS = 1_000_000_000
-MAX_DURATION_SECONDS = 315_576_000_000          # ten thousand years, by google/protobuf/duration.proto
-MIN_TIMESTAMP_SECONDS = -62_135_596_800         # 0001-01-01T00:00:00Z
-MAX_TIMESTAMP_SECONDS = 253_402_300_799         # 9999-12-31T23:59:59Z
+MAX_DURATION_SECONDS = 315_576_000_000  # ten thousand years, by google/protobuf/duration.proto
+MIN_TIMESTAMP_SECONDS = -62_135_596_800  # 0001-01-01T00:00:00Z
+MAX_TIMESTAMP_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 _DURATION = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?s", re.ASCII)

@@ -46,7 +46,7 @@ def _compiled(descriptor: Any, enums_as_ints: bool) -> Convert:
         if field.has_presence:
             lines.append(f" if message.HasField({field.name!r}):")
             lines.append(f"  value = message.{field.name}; out[{field.json_name!r}] = {result}")
-        else:                               # a float of -0.0 is set, though it is false
+        else:  # a float of -0.0 is set, though it is false
             zero = " or copysign(1, value) < 0" if field.cpp_type in _FLOATS and not field.is_repeated else ""
             lines.append(f" value = message.{field.name}")
             lines.append(f" if value{zero}: out[{field.json_name!r}] = {result}")
@@ -72,7 +72,7 @@ def _one(field: FieldDescriptor, enums_as_ints: bool) -> Convert | None:
     """`_convert` for a single element."""
     if field.message_type is not None:
         name = field.message_type.full_name
-        if _reaches(field.message_type, name):                   # not compiled yet: look it up when it runs
+        if _reaches(field.message_type, name):  # not compiled yet: look it up when it runs
             return partial(_write, name, enums_as_ints)
         return writer(name, enums_as_ints)
     if field.enum_type is not None:
@@ -104,7 +104,7 @@ def _list(one: Convert | None, values: Any) -> list[Any]:
 
 
 def _text_map(values: Any) -> dict[str, str]:
-    return {key: values[key] for key in sorted(values)}             # all maps of the contract are of text, a test says
+    return {key: values[key] for key in sorted(values)}  # all maps of the contract are of text, a test says
 
 
 def _enum(enum: EnumDescriptor, enums_as_ints: bool) -> Convert | None:
@@ -128,7 +128,7 @@ def _float32(value: float) -> float | str:
     """The shortest number that reads back as the same 32-bit float."""
     if not isfinite(value):
         return _number(value)
-    texts = (float(f"{value:.{digits}g}") for digits in (6, 7, 8, 9))        # nine digits always suffice
+    texts = (float(f"{value:.{digits}g}") for digits in (6, 7, 8, 9))  # nine digits always suffice
     return next(short for short in texts if struct.pack("<f", short) == struct.pack("<f", value))
 
 
@@ -178,7 +178,7 @@ def _any(enums_as_ints: bool, message: Any) -> dict[str, Any]:
     name = message.type_url.rpartition("/")[2]
     try:
         content = message_class(name).FromString(message.value)
-    except (KeyError, DecodeError):         # a type that only its sender knows: the bytes, rather than nothing
+    except (KeyError, DecodeError):  # a type that only its sender knows: the bytes, rather than nothing
         return {"@type": message.type_url, "value": _base64(message.value)}
     body = writer(name, enums_as_ints)(content)
     return {"@type": message.type_url, **({"value": body} if name in SPECIAL else body)}

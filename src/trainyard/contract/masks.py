@@ -19,7 +19,7 @@ from trainyard.contract.json_write import SPECIAL
 
 _TOKEN = re.compile(r"\s*([(),./]|\*|`[^`]*`|[^(),./*`\s]+)\s*")
 _MAX_DEPTH = 32
-_OPEN = frozenset({"google.protobuf.Any"})       # its fields are those of whatever is in it
+_OPEN = frozenset({"google.protobuf.Any"})  # its fields are those of whatever is in it
 
 Tree = dict[str, Any]
 """Name -> what is wanted below it; an empty tree wants everything."""
@@ -37,7 +37,7 @@ class BadMask(ValueError):
 class Mask:
     """A mask for messages of one type. `tree` is keyed by proto field names, below maps by their keys."""
 
-    descriptor: Any                             # of the message type
+    descriptor: Any  # of the message type
     tree: Tree
 
     def of_message(self, message: Any) -> Any:
@@ -79,7 +79,7 @@ def _tokens(text: str) -> list[str]:
             raise BadMask(text, f"unexpected character at position {at + 1}.")
         tokens.append(found[1])
         at = found.end()
-    return [*reversed(tokens)]              # taken from the end, first one first
+    return [*reversed(tokens)]  # taken from the end, first one first
 
 
 def _read_list(tokens: list[str], tree: Tree, text: str, depth: int) -> None:

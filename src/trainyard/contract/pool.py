@@ -43,7 +43,7 @@ def _files(descriptor_set: bytes) -> Iterator[bytes]:
     """
     at = 0
     while at < len(descriptor_set):
-        at += 1                             # the tag of field 1, length-delimited: 0x0A
+        at += 1  # the tag of field 1, length-delimited: 0x0A
         size = shift = 0
         while True:
             byte = descriptor_set[at]

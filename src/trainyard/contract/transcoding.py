@@ -41,7 +41,7 @@ class Match:
 
     operation: Operation
     version: str
-    variables: Mapping[str, str]                # field path -> value, decoded once
+    variables: Mapping[str, str]  # field path -> value, decoded once
     rule: HttpRule
 
     @property
@@ -87,7 +87,6 @@ class Router:
         if allowed:
             raise WrongMethod(allowed)
         raise NoRoute(path)
-
 
 
 def _route(operation: Operation, rule: HttpRule) -> _Route:
@@ -176,7 +175,7 @@ def _bind(cls: type[Message], bound: set[str], fields: dict[str, Any], pair: tup
         return _cannot_bind(name, faults)
     field = message_class(full_name).DESCRIPTOR.fields_by_name[slot.name]
     one, path = element(field), (path, slot.name)
-    if isinstance(one.deep, Reader):            # a message has no text
+    if isinstance(one.deep, Reader):  # a message has no text
         return _cannot_bind(name, faults)
     if not field.is_repeated and slot.name in fields:
         return faults.add_unknown(None, name, "Cannot bind query parameter. It is given twice, but is not repeated.")

@@ -50,7 +50,7 @@ def _converted(message: Message, full_name: str) -> Message:
     if f".{STORED_VERSION}." in full_name:
         known = type(message)()
         known.CopyFrom(message)
-        known.DiscardUnknownFields()    # else a newer field in an older message would come to life by widening
+        known.DiscardUnknownFields()  # else a newer field in an older message would come to life by widening
     result = message_class(full_name).FromString(known.SerializeToString())
     result.DiscardUnknownFields()
     return result

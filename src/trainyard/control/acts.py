@@ -29,8 +29,8 @@ class Acts:
         self.watcher = watcher
         self._clock = clock
         self._pace = pace
-        self._launched: dict[str, tuple[int, ...]] = {}         # run id -> incarnations accepted
-        self._stopped_us: dict[str, int] = {}                   # run id -> steady time of the last stop accepted
+        self._launched: dict[str, tuple[int, ...]] = {}  # run id -> incarnations accepted
+        self._stopped_us: dict[str, int] = {}  # run id -> steady time of the last stop accepted
 
     async def perform(self, job: Job, action: Launch | Stop) -> None:
         """Do it, unless it was done already."""

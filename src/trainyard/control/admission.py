@@ -15,7 +15,7 @@ from trainyard.core.outcomes import Wait
 from trainyard.core.runs import Capacity
 from trainyard.kind import Demand, Room
 
-_MOST_OVERTAKERS_TRIED = 100     # how far behind a job without room is searched for one that fits
+_MOST_OVERTAKERS_TRIED = 100  # how far behind a job without room is searched for one that fits
 _GIB = 2**30
 
 
@@ -29,12 +29,20 @@ class Amount:
     memory_bytes: int = 0
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.replicas + other.replicas, self.gpus + other.gpus, self.cpus + other.cpus,
-                      self.memory_bytes + other.memory_bytes)
+        return Amount(
+            self.replicas + other.replicas,
+            self.gpus + other.gpus,
+            self.cpus + other.cpus,
+            self.memory_bytes + other.memory_bytes,
+        )
 
     def __sub__(self, other: Amount) -> Amount:
-        return Amount(self.replicas - other.replicas, self.gpus - other.gpus, self.cpus - other.cpus,
-                      self.memory_bytes - other.memory_bytes)
+        return Amount(
+            self.replicas - other.replicas,
+            self.gpus - other.gpus,
+            self.cpus - other.cpus,
+            self.memory_bytes - other.memory_bytes,
+        )
 
     def fits(self, total: Capacity, used: Amount) -> bool:
         """Whether there is room for this beside what is used."""
@@ -71,10 +79,10 @@ class Admission:
         self._backfill_us = round(backfill_seconds * 1_000_000)
         self._held: dict[int, Ask] = {}
         self._waiting: dict[int, Ask] = {}
-        self._lanes: dict[tuple[int, str], list[int]] = {}       # sorted ids
+        self._lanes: dict[tuple[int, str], list[int]] = {}  # sorted ids
         self._used = Amount()
-        self._used_by: dict[str, int] = {}                       # replicas by project
-        self.changed = True                                      # since the places were last told
+        self._used_by: dict[str, int] = {}  # replicas by project
+        self.changed = True  # since the places were last told
 
     def knows(self, job_id: int) -> bool:
         """Whether the job waits or holds room already."""
@@ -127,7 +135,7 @@ class Admission:
                 continue
             can_ever = ask.amount.fits(total, Amount())
             if can_ever and steady_us - ask.since_steady_us >= self._backfill_us:
-                break                  # nobody overtakes it any longer, so that it cannot starve
+                break  # nobody overtakes it any longer, so that it cannot starve
             cursors[ask.lane] = cursors.get(ask.lane, 0) + 1
             tried += 1
         return granted
@@ -152,7 +160,7 @@ class Admission:
         places: dict[int, QueuePlace] = {}
         while lanes:
             priority, used, job_id, lane, index = heapq.heappop(lanes)
-            if used != used_by.get(lane[1], 0):       # another priority's job of this project came in between
+            if used != used_by.get(lane[1], 0):  # another priority's job of this project came in between
                 heapq.heappush(lanes, (priority, used_by[lane[1]], job_id, lane, index))
                 continue
             ask = self._waiting[job_id]

@@ -99,10 +99,10 @@ class Controller:
         if isinstance(self._executor, Sweeps):
             held = {job.status.run_id for job in self._store.live()}
             await self._executor.sweep({run_id for run_id in held if run_id is not None})
-        live = self._store.live()         # again, and nothing is awaited from here on: no job can slip in between
+        live = self._store.live()  # again, and nothing is awaited from here on: no job can slip in between
         for job in live:
-            self._guarded_adopt(job.id, lambda job=job: self._reconciler.adopt(job))   # type: ignore[misc]  # binds it
-        self._running = True              # no step, not even a hinted one, before all room that is held is known
+            self._guarded_adopt(job.id, lambda job=job: self._reconciler.adopt(job))  # type: ignore[misc]  # binds it
+        self._running = True  # no step, not even a hinted one, before all room that is held is known
         for job in live:
             self._wakeups.now(job.id)
 

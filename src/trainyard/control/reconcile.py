@@ -32,10 +32,10 @@ class Reconciler:
         self._admission = admission
         self._clock = clock
         self._wake = wake
-        self._runs: dict[int, str] = {}           # job id -> the run group that it may hold
-        self._releases: dict[str, int] = {}       # run id -> job id: over, and the executor does not know yet
+        self._runs: dict[int, str] = {}  # job id -> the run group that it may hold
+        self._releases: dict[str, int] = {}  # run id -> job id: over, and the executor does not know yet
         self.on_deleted: Callable[[], None] = lambda: None
-        self.revisions: dict[int, int] = {}       # job id -> the revision that the last step ended at
+        self.revisions: dict[int, int] = {}  # job id -> the revision that the last step ended at
 
     def adopt(self, job: Job) -> None:
         """Take up a live job after a start: what it holds is held again, before anybody else may ask."""
@@ -63,11 +63,11 @@ class Reconciler:
         now_us = self._clock.now_us()
         decision = kind.decide(job, reading, room, now_us)
         if decision.actions and job.status.run_id is not None:
-            self._watcher.asking(job.status.run_id)     # before the commit: it may land and still be reported as failed
+            self._watcher.asking(job.status.run_id)  # before the commit: it may land and still be reported as failed
         if _says_something(job, decision):
             committed = await self._store.commit(job, decision)
             if committed is None:
-                return 0.0           # somebody moved first: look again
+                return 0.0  # somebody moved first: look again
             job = committed
         self.revisions[job_id] = job.revision
         await self._act(job, decision)
@@ -108,7 +108,7 @@ class Reconciler:
                 self._watcher.asking(run_id)
         await self.release_leftovers(job.id)
         for action in decision.actions:
-            if not isinstance(action, Release):     # already done, by the run group that the job has left
+            if not isinstance(action, Release):  # already done, by the run group that the job has left
                 await self._acts.perform(job, action)
         if job.is_final:
             await self._let_go(job.id)
@@ -126,6 +126,4 @@ class Reconciler:
 
 def _says_something(job: Job, decision: Decision) -> bool:
     """Whether there is anything to write: a look that finds nothing new costs no commit."""
-    return bool(
-        decision.status != job.status or decision.changes or decision.notes or decision.records
-    )
+    return bool(decision.status != job.status or decision.changes or decision.notes or decision.records)

@@ -13,9 +13,9 @@ class Wakeups:
     def __init__(self, step: Callable[[int], Coroutine[Any, Any, None]], most: int) -> None:
         self._step = step
         self._most = most
-        self._waiting: dict[int, None] = {}                     # in order of their hints
+        self._waiting: dict[int, None] = {}  # in order of their hints
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._again: set[int] = set()                           # hinted while running
+        self._again: set[int] = set()  # hinted while running
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._closed = False
 
@@ -58,7 +58,7 @@ class Wakeups:
             del self._waiting[job_id]
             task = asyncio.get_running_loop().create_task(self._step(job_id))
             self._running[job_id] = task
-            task.add_done_callback(lambda _, job_id=job_id: self._done(job_id))    # type: ignore[misc]  # default binds it
+            task.add_done_callback(lambda _, job_id=job_id: self._done(job_id))  # type: ignore[misc]  # default binds it
 
     def _done(self, job_id: int) -> None:
         del self._running[job_id]

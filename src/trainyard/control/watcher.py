@@ -18,7 +18,7 @@ from trainyard.core.errors import Unavailable
 from trainyard.core.runs import Phase, Reading
 from trainyard.executor import Announces, Executor
 
-_STALE_US = 500_000     # a reading that was older than this when it was asked for proves no absence
+_STALE_US = 500_000  # a reading that was older than this when it was asked for proves no absence
 
 
 @dataclass(slots=True)
@@ -157,7 +157,8 @@ class Watcher:
         if watched is None:
             return
         present = frozenset(
-            (name, seen.incarnation) for name, seen in reading.replicas.items() if seen.phase is not Phase.ABSENT)
+            (name, seen.incarnation) for name, seen in reading.replicas.items() if seen.phase is not Phase.ABSENT
+        )
         if watched.present - present:
             watched.quiet_since_us = max(watched.quiet_since_us, seen_steady_us)
         watched.present = present

@@ -10,5 +10,5 @@ CAP_SECONDS: Final = 60.0
 
 def delay_seconds(failures: int, first: float = FIRST_SECONDS, cap: float = CAP_SECONDS) -> float:
     """Seconds to wait after the `failures`-th failure in a row (1 is the first): first, 2 first, 4 first … cap."""
-    doublings = min(max(failures, 1) - 1, 32)     # beyond that every sensible cap is reached, and 2**n stays small
+    doublings = min(max(failures, 1) - 1, 32)  # beyond that every sensible cap is reached, and 2**n stays small
     return min(first * 2.0**doublings, cap)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from trainyard.core.runs import ReplicaSpec, RunGroup
 
-TASK_TYPES = ("chief", "worker", "ps", "evaluator")     # TF_CONFIG's word for worker pool 0, 1, 2, 3
-_NO_CLUSTER_KEY = "evaluator"                           # a task type in TF_CONFIG, never a key of its cluster
+TASK_TYPES = ("chief", "worker", "ps", "evaluator")  # TF_CONFIG's word for worker pool 0, 1, 2, 3
+_NO_CLUSTER_KEY = "evaluator"  # a task type in TF_CONFIG, never a key of its cluster
 _OUTPUT_DIRECTORIES = {
     "AIP_MODEL_DIR": "model/",
     "AIP_CHECKPOINT_DIR": "checkpoints/",
@@ -127,23 +127,27 @@ def _cluster(replicas: Iterable[ReplicaSpec], addresses: Mapping[str, str]) -> d
 
 def _cluster_spec(group: RunGroup, replica: ReplicaSpec, addresses: Mapping[str, str], job: object) -> str:
     pools = _cluster(group.replicas, addresses)
-    return _json({
-        "cluster": {f"workerpool{pool}": hosts for pool, hosts in pools.items()},
-        "environment": "cloud",
-        "task": {"type": f"workerpool{replica.pool}", "index": replica.index},
-        "job": job,
-    })
+    return _json(
+        {
+            "cluster": {f"workerpool{pool}": hosts for pool, hosts in pools.items()},
+            "environment": "cloud",
+            "task": {"type": f"workerpool{replica.pool}", "index": replica.index},
+            "job": job,
+        }
+    )
 
 
 def _tf_config(group: RunGroup, replica: ReplicaSpec, addresses: Mapping[str, str], job: object) -> str:
     named = {TASK_TYPES[pool]: hosts for pool, hosts in _cluster(group.replicas, addresses).items()}
     named.pop(_NO_CLUSTER_KEY, None)
-    return _json({
-        "cluster": named,
-        "task": {"type": TASK_TYPES[replica.pool], "index": replica.index, "cloud": _job_hash(group.job_id)},
-        "environment": "cloud",
-        "job": job,
-    })
+    return _json(
+        {
+            "cluster": named,
+            "task": {"type": TASK_TYPES[replica.pool], "index": replica.index, "cloud": _job_hash(group.job_id)},
+            "environment": "cloud",
+            "job": job,
+        }
+    )
 
 
 def _rendezvous(group: RunGroup, replica: ReplicaSpec, addresses: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,11 @@ from trainyard.core.jobs import Job
 TIME_FIELDS = ("create_time", "update_time", "start_time", "end_time")
 
 _COMPARE: Mapping[str, Callable[[int, int], bool]] = {
-    "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 

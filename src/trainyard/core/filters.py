@@ -35,16 +35,33 @@ MOST_COMPARISONS = 100
 
 STATE_VALUES = {
     f"JOB_STATE_{name}": value
-    for value, name in enumerate((
-        "UNSPECIFIED", "QUEUED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED",
-        "PAUSED", "EXPIRED", "UPDATING", "PARTIALLY_SUCCEEDED",
-    ))
+    for value, name in enumerate(
+        (
+            "UNSPECIFIED",
+            "QUEUED",
+            "PENDING",
+            "RUNNING",
+            "SUCCEEDED",
+            "FAILED",
+            "CANCELLING",
+            "CANCELLED",
+            "PAUSED",
+            "EXPIRED",
+            "UPDATING",
+            "PARTIALLY_SUCCEEDED",
+        )
+    )
 }
 """Every JobState of the API (google/cloud/aiplatform/v1/job_state.proto), also those that no job here enters."""
 
 _ALLOWED = "use display_name, state, create_time, update_time, start_time, end_time or labels.KEY"
-_FIELDS = {"displayName": "display_name", "createTime": "create_time", "updateTime": "update_time",
-           "startTime": "start_time", "endTime": "end_time"}
+_FIELDS = {
+    "displayName": "display_name",
+    "createTime": "create_time",
+    "updateTime": "update_time",
+    "startTime": "start_time",
+    "endTime": "end_time",
+}
 _WORD = re.compile(r"""[^\s()"'.,:=<>!]+""")
 _VALUE = re.compile(r"""[^\s()"',:=<>!]+""")
 _TIME_VALUE = re.compile(r"""[^\s()"',=<>!]+""")
@@ -54,7 +71,7 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):([0-5]\d))\Z", re.ASCII
 )
 _Texts = tuple[str, ...]
-_Places = tuple[int, int, int]     # where the path, the comparator and the value begin
+_Places = tuple[int, int, int]  # where the path, the comparator and the value begin
 _EPOCH = datetime(1970, 1, 1)  # offsets are reckoned by hand, in whole numbers
 
 

@@ -53,9 +53,9 @@ class Status:
     start_time_us: int | None = None
     end_time_us: int | None = None
     error: Problem | None = None
-    attempt: int = 0              # number of run groups admitted so far; the present one's number
-    run_id: str | None = None     # the run group that may hold processes; None: nothing of this job runs
-    waits_for: str = ""           # while QUEUED: one sentence saying why
+    attempt: int = 0  # number of run groups admitted so far; the present one's number
+    run_id: str | None = None  # the run group that may hold processes; None: nothing of this job runs
+    waits_for: str = ""  # while QUEUED: one sentence saying why
     memo: str = "{}"
 
 
@@ -73,9 +73,9 @@ class Job:
     labels: Mapping[str, str]
     spec: bytes
     status: Status
-    priority: int = 0             # larger goes first
+    priority: int = 0  # larger goes first
     intent: Intent = Intent.RUN
-    intent_by: str = ""           # who asked for the present intent, for the sentence that explains it
+    intent_by: str = ""  # who asked for the present intent, for the sentence that explains it
     intent_time_us: int | None = None
     revision: int = 0
 
@@ -154,7 +154,7 @@ class Decision:
     notes: tuple[Note, ...] = ()
     records: tuple[ReplicaRecord, ...] = ()
     actions: tuple[Action, ...] = ()
-    look_again_us: int | None = None     # calendar time; None: only when something happens
+    look_again_us: int | None = None  # calendar time; None: only when something happens
 
     def moved(self, event: Event, now_us: int, why: str) -> Decision:
         """This decision with one more transition, its line of history and the stamps that the state carries."""

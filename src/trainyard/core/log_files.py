@@ -15,13 +15,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:     # the agent reads this module too, and pathlib would be a third of its start-up time
+if TYPE_CHECKING:  # the agent reads this module too, and pathlib would be a third of its start-up time
     from pathlib import Path
 
 STREAMS: Final = ("stdout", "stderr")
 INDEX: Final = "index"
-CLOSED: Final = "closed"                       # empty file: this incarnation's output is complete
-INDEX_RECORD: Final = struct.Struct("<QQ")     # time_us, end_offset << 1 | stream number
+CLOSED: Final = "closed"  # empty file: this incarnation's output is complete
+INDEX_RECORD: Final = struct.Struct("<QQ")  # time_us, end_offset << 1 | stream number
 
 
 def replica_directory(root: Path, job_id: int, attempt: int, replica: str, incarnation: int) -> Path:

@@ -24,17 +24,17 @@ from trainyard.core.jobs import Problem
 from trainyard.core.runs import Cause, Exit
 
 MOST_WORKER_RESTARTS: Final = 5
-MOST_LAST_LINES: Final = 1000          # characters of output in an error message
-CRASH_CODES: Final = frozenset({6, 134, 11, 139})                            # SIGABRT and SIGSEGV, plain and as 128+n
+MOST_LAST_LINES: Final = 1000  # characters of output in an error message
+CRASH_CODES: Final = frozenset({6, 134, 11, 139})  # SIGABRT and SIGSEGV, plain and as 128+n
 OUTSIDE_SIGNALS: Final = frozenset({signal.SIGKILL.value, signal.SIGTERM.value})
 
 
 class Remedy(StrEnum):
     """What is done about an end."""
 
-    NONE = "none"                          # it is permanent: the job ends
-    RESTART_WORKER = "restart worker"      # in place, up to MOST_WORKER_RESTARTS times, then as RETRY_JOB
-    RETRY_JOB = "retry job"                # a new attempt once the old one is wholly gone
+    NONE = "none"  # it is permanent: the job ends
+    RESTART_WORKER = "restart worker"  # in place, up to MOST_WORKER_RESTARTS times, then as RETRY_JOB
+    RETRY_JOB = "retry job"  # a new attempt once the old one is wholly gone
 
 
 class Why(StrEnum):
@@ -72,36 +72,49 @@ _ENDED = "The replica {replica} exited with a non-zero status of {status}. Termi
 OUTCOMES: Final[Mapping[Why, Outcome]] = {
     Why.EXITED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "Error." + _REST),
     Why.CRASHED: Outcome(
-        Code.INVALID_ARGUMENT, _ENDED + "Error: the program crashed ({signal})." + _REST, Remedy.RETRY_JOB, 3),
+        Code.INVALID_ARGUMENT, _ENDED + "Error: the program crashed ({signal})." + _REST, Remedy.RETRY_JOB, 3
+    ),
     Why.OUT_OF_MEMORY: Outcome(
         Code.INVALID_ARGUMENT,
-        "The replica {replica} ran out of memory and exited with a non-zero status of {status}.{memory}" + _REST),
+        "The replica {replica} ran out of memory and exited with a non-zero status of {status}.{memory}" + _REST,
+    ),
     Why.SIGNALED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "Error: ended by {signal}." + _REST),
     Why.KILLED: Outcome(
-        Code.INTERNAL, _ENDED + "killed with {signal} by somebody outside of the service." + _REST,
-        Remedy.RESTART_WORKER, 3),
+        Code.INTERNAL,
+        _ENDED + "killed with {signal} by somebody outside of the service." + _REST,
+        Remedy.RESTART_WORKER,
+        3,
+    ),
     Why.STOPPED: Outcome(
-        Code.INTERNAL, "The replica {replica} was stopped without the service asking for it.{message}" + _REST,
-        Remedy.RETRY_JOB, 3),
-    Why.LOST: Outcome(
-        Code.INTERNAL, "The replica {replica} was lost.{message}" + _REST, Remedy.RESTART_WORKER, 3),
+        Code.INTERNAL,
+        "The replica {replica} was stopped without the service asking for it.{message}" + _REST,
+        Remedy.RETRY_JOB,
+        3,
+    ),
+    Why.LOST: Outcome(Code.INTERNAL, "The replica {replica} was lost.{message}" + _REST, Remedy.RESTART_WORKER, 3),
     Why.VANISHED: Outcome(
         Code.INTERNAL,
         "The replica {replica} was lost: it was launched, and no trace of it is left where it should run.{tried}{logs}",
-        Remedy.RETRY_JOB, 3),
+        Remedy.RETRY_JOB,
+        3,
+    ),
     Why.START_FAILED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "StartError.{message}" + _REST),
     Why.INTERNAL: Outcome(
-        Code.INTERNAL, "Internal error occurred for the current attempt: the replica {replica} was not started."
-        "{message}{tried}{logs}", Remedy.RETRY_JOB, 2),
-    Why.NO_CAPACITY: Outcome(
-        Code.RESOURCE_EXHAUSTED, "Resources are insufficient in region: {location}.{message}"),
+        Code.INTERNAL,
+        "Internal error occurred for the current attempt: the replica {replica} was not started.{message}{tried}{logs}",
+        Remedy.RETRY_JOB,
+        2,
+    ),
+    Why.NO_CAPACITY: Outcome(Code.RESOURCE_EXHAUSTED, "Resources are insufficient in region: {location}.{message}"),
     Why.WAITED_TOO_LONG: Outcome(
         Code.RESOURCE_EXHAUSTED,
         "Resources are insufficient in region: {location}. The job waited {seconds} s for room, the whole of its "
-        "maxWaitDuration.{message}"),
+        "maxWaitDuration.{message}",
+    ),
     Why.TIMED_OUT: Outcome(
         Code.CANCELLED,
-        "CANCELED: the job ran into its timeout of {seconds} s (scheduling.timeout) and was stopped.{logs}"),
+        "CANCELED: the job ran into its timeout of {seconds} s (scheduling.timeout) and was stopped.{logs}",
+    ),
     Why.CANCELLED: Outcome(Code.CANCELLED, "CANCELED: the job was cancelled{by}."),
 }
 
@@ -172,8 +185,15 @@ def replica_problem(why: Why, replica: str, end: Exit, job_id: int, tried: str =
 
 def _replica_problem(why: Why, replica: str, end: Exit, tried: str, logs: str) -> Problem:
     return problem(
-        why, replica=replica, status=exit_status(end), signal=signal_name(end),
-        message=_sentence(end.message), lines=_last_lines(end.last_lines), memory=_memory(end), tried=tried, logs=logs,
+        why,
+        replica=replica,
+        status=exit_status(end),
+        signal=signal_name(end),
+        message=_sentence(end.message),
+        lines=_last_lines(end.last_lines),
+        memory=_memory(end),
+        tried=tried,
+        logs=logs,
     )
 
 

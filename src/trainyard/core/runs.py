@@ -64,38 +64,38 @@ class RunGroup:
     """One attempt of a job: what an executor is asked to hold. Replicas come in pool order, primary first."""
 
     run_id: str
-    job_name: str                     # full resource name
+    job_name: str  # full resource name
     job_id: int
-    project: str                      # number
+    project: str  # number
     location: str
     replicas: tuple[ReplicaSpec, ...]
-    job_spec_json: str                # CustomJobSpec as JSON, for CLUSTER_SPEC.job
-    base_output_uri: str = ""         # gs://…/ with a trailing slash, or empty
+    job_spec_json: str  # CustomJobSpec as JSON, for CLUSTER_SPEC.job
+    base_output_uri: str = ""  # gs://…/ with a trailing slash, or empty
     experiment: str = ""
     experiment_run: str = ""
     tensorboard: str = ""
     grace_seconds: float = 30.0
-    extra_env: Mapping[str, str] = field(default_factory=dict)   # set by the kind, over the service's own variables
+    extra_env: Mapping[str, str] = field(default_factory=dict)  # set by the kind, over the service's own variables
 
 
 class Phase(StrEnum):
     """What an executor sees of one replica."""
 
-    ABSENT = "absent"        # no trace of it (law 4: proves nothing before launch + settle)
-    STARTING = "starting"    # its agent has it: preparing the environment, waiting for the others
-    RUNNING = "running"      # the user's program has been started
-    ENDED = "ended"          # its whole process tree is gone and `exit` says how it ended
+    ABSENT = "absent"  # no trace of it (law 4: proves nothing before launch + settle)
+    STARTING = "starting"  # its agent has it: preparing the environment, waiting for the others
+    RUNNING = "running"  # the user's program has been started
+    ENDED = "ended"  # its whole process tree is gone and `exit` says how it ended
 
 
 class Cause(StrEnum):
     """How a replica ended, as far as evidence goes."""
 
-    EXITED = "exited"              # the program ended by itself with `code`
-    SIGNALED = "signaled"          # the program was ended by `signal`, not sent by us
-    STOPPED = "stopped"            # we ended it, because a Stop was asked
-    OUT_OF_MEMORY = "oom"          # the kernel or the limit ended it for its memory
+    EXITED = "exited"  # the program ended by itself with `code`
+    SIGNALED = "signaled"  # the program was ended by `signal`, not sent by us
+    STOPPED = "stopped"  # we ended it, because a Stop was asked
+    OUT_OF_MEMORY = "oom"  # the kernel or the limit ended it for its memory
     START_FAILED = "start failed"  # the program could not be started; `message` says why
-    LOST = "lost"                  # its agent vanished without an exit record; `message` says how we know
+    LOST = "lost"  # its agent vanished without an exit record; `message` says how we know
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +103,15 @@ class Exit:
     """The evidence of an end. Times are microseconds since the epoch; sizes in bytes."""
 
     cause: Cause
-    code: int | None = None            # as a shell gives it: 0..255, signals as 128+n
+    code: int | None = None  # as a shell gives it: 0..255, signals as 128+n
     signal: int | None = None
-    message: str = ""                  # one sentence where `cause` needs one
-    last_lines: str = ""               # the tail of its output, at most a few lines
+    message: str = ""  # one sentence where `cause` needs one
+    last_lines: str = ""  # the tail of its output, at most a few lines
     started_us: int | None = None
     ended_us: int | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
-    internal: bool = False             # with START_FAILED: the fault is the service's, not the job's; worth a retry
+    internal: bool = False  # with START_FAILED: the fault is the service's, not the job's; worth a retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class ReplicaReading:
     phase: Phase
     incarnation: int = 0
     exit: Exit | None = None
-    note: str = ""                     # what it is doing while STARTING, for the service log
+    note: str = ""  # what it is doing while STARTING, for the service log
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,9 @@ class Reading:
     run_id: str
     as_of_us: int
     replicas: Mapping[str, ReplicaReading] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()        # what people should know: fields without effect here, host instead of image
-    steady_us: int | None = None       # the steady clock now
-    absence_counts: bool = False       # whether a replica that is ABSENT here is gone for sure
+    notes: tuple[str, ...] = ()  # what people should know: fields without effect here, host instead of image
+    steady_us: int | None = None  # the steady clock now
+    absence_counts: bool = False  # whether a replica that is ABSENT here is gone for sure
 
     def of(self, replica: str) -> ReplicaReading:
         """The reading of one replica; ABSENT where nothing was seen."""

@@ -23,21 +23,27 @@ class StderrSeverity(StrEnum):
     AUTO = "auto"
 
 
-_DEEPEST = 100                 # levels of nesting in a payload; writers of JSON have limits of their own
+_DEEPEST = 100  # levels of nesting in a payload; writers of JSON have limits of their own
 _INT64 = 2**63
 _ALIASES: Mapping[str, Severity] = {
     **{severity.value: severity for severity in Severity},
-    "TRACE": Severity.DEBUG, "WARN": Severity.WARNING, "ERR": Severity.ERROR, "FATAL": Severity.CRITICAL,
-    "CRIT": Severity.CRITICAL, "EMERG": Severity.EMERGENCY, "PANIC": Severity.EMERGENCY, "INFORMATION": Severity.INFO,
+    "TRACE": Severity.DEBUG,
+    "WARN": Severity.WARNING,
+    "ERR": Severity.ERROR,
+    "FATAL": Severity.CRITICAL,
+    "CRIT": Severity.CRITICAL,
+    "EMERG": Severity.EMERGENCY,
+    "PANIC": Severity.EMERGENCY,
+    "INFORMATION": Severity.INFO,
 }
-_BY_NUMBER = tuple(Severity)   # google.logging.type.LogSeverity counts 0, 100, 200 … 800 in this order
+_BY_NUMBER = tuple(Severity)  # google.logging.type.LogSeverity counts 0, 100, 200 … 800 in this order
 _GLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d")
 _GLOG_LETTERS = {"I": Severity.INFO, "W": Severity.WARNING, "E": Severity.ERROR, "F": Severity.CRITICAL}
 _LEVEL_WORD = re.compile(r"(?<![\w.])(DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)(?!\w)")
-_LEVEL_WORD_WITHIN = 120       # characters from the line's start in which a logger names its level
+_LEVEL_WORD_WITHIN = 120  # characters from the line's start in which a logger names its level
 _EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)(?::|\Z)")
 _WARNING = re.compile(r"\S+:\d+: (?:[A-Za-z_]\w*\.)*\w*Warning: ")
-_TRACEBACK = ("Traceback (most recent call last)", "  File \"", "Segmentation fault", "Aborted", "terminate called")
+_TRACEBACK = ("Traceback (most recent call last)", '  File "', "Segmentation fault", "Aborted", "terminate called")
 
 
 def severity_of_text(stream: str, text: str, stderr: StderrSeverity) -> Severity:

@@ -12,13 +12,13 @@ from enum import IntEnum, StrEnum
 class JobState(IntEnum):
     """JobState by wire value; `.api_name` is the name on the wire."""
 
-    QUEUED = 1       # accepted, waits for room
-    PENDING = 2      # admitted; replicas are being started
-    RUNNING = 3      # every replica is up
-    SUCCEEDED = 4    # the primary ended with 0 and every replica is gone
-    FAILED = 5       # ended for the reason in `error`
-    CANCELLING = 6   # a cancel was accepted; replicas are being stopped
-    CANCELLED = 7    # ended by a cancel
+    QUEUED = 1  # accepted, waits for room
+    PENDING = 2  # admitted; replicas are being started
+    RUNNING = 3  # every replica is up
+    SUCCEEDED = 4  # the primary ended with 0 and every replica is gone
+    FAILED = 5  # ended for the reason in `error`
+    CANCELLING = 6  # a cancel was accepted; replicas are being stopped
+    CANCELLED = 7  # ended by a cancel
 
     @property
     def api_name(self) -> str:
@@ -29,14 +29,14 @@ class JobState(IntEnum):
 class Event(StrEnum):
     """What may happen to a job."""
 
-    ADMITTED = "admitted"            # there is room, its replicas are launched
-    STARTED = "started"              # every replica is up
-    RETRIED = "retried"              # the attempt ended for a transient cause; the next one starts in the same room
-    REQUEUED = "requeued"            # the attempt ended and its room was given up; it waits again
-    SUCCEEDED = "succeeded"          # the primary ended with 0, all replicas are gone
-    FAILED = "failed"                # it ended for good, all replicas are gone
-    CANCEL_ASKED = "cancel asked"    # somebody asked for its end
-    CANCELLED = "cancelled"          # the cancel is complete, all replicas are gone
+    ADMITTED = "admitted"  # there is room, its replicas are launched
+    STARTED = "started"  # every replica is up
+    RETRIED = "retried"  # the attempt ended for a transient cause; the next one starts in the same room
+    REQUEUED = "requeued"  # the attempt ended and its room was given up; it waits again
+    SUCCEEDED = "succeeded"  # the primary ended with 0, all replicas are gone
+    FAILED = "failed"  # it ended for good, all replicas are gone
+    CANCEL_ASKED = "cancel asked"  # somebody asked for its end
+    CANCELLED = "cancelled"  # the cancel is complete, all replicas are gone
 
 
 TRANSITIONS: Mapping[JobState, Mapping[Event, JobState]] = {

@@ -11,7 +11,7 @@ _POOL = "worker_pool_specs"
 _MACHINE = f"{_POOL}.machine_spec"
 _CONTAINER = f"{_POOL}.container_spec"
 _PACKAGE = f"{_POOL}.python_package_spec"
-_SPOT_NUMBERS = frozenset({2, 4})          # Scheduling.Strategy: LOW_COST (deprecated), SPOT
+_SPOT_NUMBERS = frozenset({2, 4})  # Scheduling.Strategy: LOW_COST (deprecated), SPOT
 
 
 def _is_spot_number(strategy: int) -> bool:
@@ -49,31 +49,56 @@ _PROGRAM = (
 )
 
 _PLACE = (
-    _part(f"{_MACHINE}.machine_type", "it is checked, but no CPU or memory is set aside; every replica may use the "
-          "whole machine that it runs on."),
+    _part(
+        f"{_MACHINE}.machine_type",
+        "it is checked, but no CPU or memory is set aside; every replica may use the whole machine that it runs on.",
+    ),
     _full(f"{_MACHINE}.accelerator_type", "The replica gets devices of its own where there are any."),
     _full(f"{_MACHINE}.accelerator_count", "The replica gets so many devices of its own where there are any."),
     _none(f"{_MACHINE}.gpu_partition_size", "GPUs are handed out whole."),
     _none(f"{_MACHINE}.tpu_topology", "there are no TPUs on this machine; the program runs without them."),
     _none(f"{_MACHINE}.multihost_gpu_node_count", "replicas are not spread over GPU hosts."),
     _none(f"{_MACHINE}.min_gpu_driver_version", "the driver is the one that this machine has."),
-    _none(f"{_MACHINE}.reservation_affinity", "this machine is not reserved in parts; the job waits for room like any "
-          "other."),
-    FieldEffect(f"{_POOL}.disk_spec", Effect.NONE, "replicas use this machine's own disks, whatever type and size is "
-                "asked for.", when=_asks_for_a_disk),
-    FieldEffect(f"{_POOL}.nfs_mounts", Effect.REFUSED, "this server cannot mount NFS shares, and a program must not "
-                "start without its data; put it in a gs:// bucket or a local directory instead."),
-    FieldEffect(f"{_POOL}.lustre_mounts", Effect.REFUSED, "this server cannot mount Lustre file systems, and a program "
-                "must not start without its data; put it in a gs:// bucket or a local directory instead."),
-    FieldEffect("persistent_resource_id", Effect.REFUSED, "The PersistentResource does not exist. This server has "
-                "none; leave the field out and the job runs on this machine.", refusal=NotFound),
+    _none(
+        f"{_MACHINE}.reservation_affinity",
+        "this machine is not reserved in parts; the job waits for room like any other.",
+    ),
+    FieldEffect(
+        f"{_POOL}.disk_spec",
+        Effect.NONE,
+        "replicas use this machine's own disks, whatever type and size is asked for.",
+        when=_asks_for_a_disk,
+    ),
+    FieldEffect(
+        f"{_POOL}.nfs_mounts",
+        Effect.REFUSED,
+        "this server cannot mount NFS shares, and a program must not "
+        "start without its data; put it in a gs:// bucket or a local directory instead.",
+    ),
+    FieldEffect(
+        f"{_POOL}.lustre_mounts",
+        Effect.REFUSED,
+        "this server cannot mount Lustre file systems, and a program "
+        "must not start without its data; put it in a gs:// bucket or a local directory instead.",
+    ),
+    FieldEffect(
+        "persistent_resource_id",
+        Effect.REFUSED,
+        "The PersistentResource does not exist. This server has "
+        "none; leave the field out and the job runs on this machine.",
+        refusal=NotFound,
+    ),
 )
 
 _SCHEDULING = (
     _full("scheduling.timeout", "The job is ended when it has run for so long; 7 days where it is not given."),
     _full("scheduling.restart_job_on_worker_restart", "A restart of one worker restarts the whole job."),
-    FieldEffect("scheduling.strategy", Effect.PART, "nothing is preempted here; the job goes after those of other "
-                "strategies when it waits for room.", when=_is_spot_number),
+    FieldEffect(
+        "scheduling.strategy",
+        Effect.PART,
+        "nothing is preempted here; the job goes after those of other strategies when it waits for room.",
+        when=_is_spot_number,
+    ),
     _full("scheduling.disable_retries", "The job fails at the first failure."),
     _full("scheduling.max_wait_duration", "The job fails when it has waited for room so long."),
 )
@@ -85,11 +110,16 @@ _SURROUNDINGS = (
     _none("psc_interface_config", "replicas use this machine's own network; there is no Private Service Connect."),
     _full("base_output_directory", "Sets AIP_MODEL_DIR, AIP_CHECKPOINT_DIR and AIP_TENSORBOARD_LOG_DIR."),
     _none("protected_artifact_location_id", "everything that a job makes stays on this machine."),
-    _part("tensorboard", "AIP_TENSORBOARD_RESOURCE_NAME is set, but no TensorBoard instance stands behind it; point "
-          "tensorboard at AIP_TENSORBOARD_LOG_DIR instead."),
+    _part(
+        "tensorboard",
+        "AIP_TENSORBOARD_RESOURCE_NAME is set, but no TensorBoard instance stands behind it; point "
+        "tensorboard at AIP_TENSORBOARD_LOG_DIR instead.",
+    ),
     _none("enable_web_access", "this server opens no interactive shells; webAccessUris stays empty."),
-    _none("enable_dashboard_access", "this server forwards no dashboards; connect to the replica's port on this "
-          "machine instead."),
+    _none(
+        "enable_dashboard_access",
+        "this server forwards no dashboards; connect to the replica's port on this machine instead.",
+    ),
     _part("experiment", "AIP_EXPERIMENT_NAME is set, but there is no metadata store that runs are written to."),
     _part("experiment_run", "AIP_EXPERIMENT_RUN_NAME is set, but there is no metadata store that runs are written to."),
     _none("models", "there is no model registry here; the program loads its checkpoints from its own paths."),

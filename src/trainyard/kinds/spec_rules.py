@@ -13,16 +13,23 @@ from trainyard.kinds.faults import REQUIRED, Faults
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.pool_rules import accelerator_name, check_enum, check_pool, is_skipped
 
-MOST_POOLS = 4                    # primary, workers, parameter servers or reduction server, evaluators
-MOST_REPLICAS = 10_000            # ours: a typing slip in replica_count must not fill the memory of the service
+MOST_POOLS = 4  # primary, workers, parameter servers or reduction server, evaluators
+MOST_REPLICAS = 10_000  # ours: a typing slip in replica_count must not fill the memory of the service
 MOST_ARGUMENT_CHARACTERS = 100_000
 LONGEST_FLEX_START_SECONDS = 7 * 24 * 3600
-LARGEST_DURATION_SECONDS = 315_576_000_000       # google/protobuf/duration.proto
+LARGEST_DURATION_SECONDS = 315_576_000_000  # google/protobuf/duration.proto
 TPU_CHIPS_OF_ONE_HOST = 8
-FLEX_START_ACCELERATORS = frozenset({
-    "NVIDIA_L4", "NVIDIA_TESLA_A100", "NVIDIA_A100_80GB", "NVIDIA_H100_80GB", "NVIDIA_H100_MEGA_80GB",
-    "NVIDIA_H200_141GB", "NVIDIA_B200",
-})
+FLEX_START_ACCELERATORS = frozenset(
+    {
+        "NVIDIA_L4",
+        "NVIDIA_TESLA_A100",
+        "NVIDIA_A100_80GB",
+        "NVIDIA_H100_80GB",
+        "NVIDIA_H100_MEGA_80GB",
+        "NVIDIA_H200_141GB",
+        "NVIDIA_B200",
+    }
+)
 _SPOT = frozenset({"SPOT", "LOW_COST"})
 
 

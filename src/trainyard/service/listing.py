@@ -15,7 +15,7 @@ from trainyard.kind import Kind
 from trainyard.service.rendering import snake, stored_message
 from trainyard.store import Desk
 
-_OF_THE_ANSWER = frozenset({"next_page_token", "nextPageToken"})       # always given, asked for or not
+_OF_THE_ANSWER = frozenset({"next_page_token", "nextPageToken"})  # always given, asked for or not
 
 
 async def page(desk: Desk, kind: Kind, request: Any) -> Any:

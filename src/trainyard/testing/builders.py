@@ -39,8 +39,14 @@ class PlainSpec:
     def policy(self, location: str = "us-central1") -> RunPolicy:
         """The same for `decide`."""
         return RunPolicy(
-            self.replicas, self.timeout_seconds, self.disable_retries, self.restart_job_on_worker_restart,
-            self.max_wait_seconds, self.grace_seconds, location=location)
+            self.replicas,
+            self.timeout_seconds,
+            self.disable_retries,
+            self.restart_job_on_worker_restart,
+            self.max_wait_seconds,
+            self.grace_seconds,
+            location=location,
+        )
 
 
 def plain_job(job_id: int, spec: PlainSpec | None = None, project: str = "p", **fields: Any) -> Job:
@@ -48,8 +54,13 @@ def plain_job(job_id: int, spec: PlainSpec | None = None, project: str = "p", **
     made_us = fields.pop("create_time_us", EPOCH_US)
     scope = Scope.of(project, "us-central1")
     job = Job(
-        JobName(scope, PlainKind.collection, job_id), made_us, f"job-{job_id}", {},
-        json.dumps(asdict(spec or PlainSpec())).encode(), Status(JobState.QUEUED, made_us))
+        JobName(scope, PlainKind.collection, job_id),
+        made_us,
+        f"job-{job_id}",
+        {},
+        json.dumps(asdict(spec or PlainSpec())).encode(),
+        Status(JobState.QUEUED, made_us),
+    )
     return replace(job, **fields)
 
 
@@ -77,7 +88,8 @@ class PlainKind:
         assert job.status.run_id is not None, f"{job.name} has no run group"
         replicas = tuple(
             ReplicaSpec(name, min(number, 1), max(0, number - 1), "image")
-            for number, name in enumerate(_spec(job.spec).replicas))
+            for number, name in enumerate(_spec(job.spec).replicas)
+        )
         scope = job.name.scope
         group = RunGroup(job.status.run_id, str(job.name), job.id, scope.project, scope.location, replicas, "{}")
         return with_incarnations(group, job.status.memo)

@@ -30,10 +30,10 @@ class Laws:
     def __init__(self, world: FakeExecutor, clock: Clock) -> None:
         self._world = world
         self._clock = clock
-        self._jobs: dict[int, Job] = {}                  # as last durable
+        self._jobs: dict[int, Job] = {}  # as last durable
         self._specs: dict[int, PlainSpec] = {}
-        self._made_us: dict[int, int] = {}               # steady
-        self._first_start_us: dict[int, int] = {}        # steady
+        self._made_us: dict[int, int] = {}  # steady
+        self._first_start_us: dict[int, int] = {}  # steady
         self._attempts: dict[int, int] = {}
         self._recorded: set[tuple[str, str, int]] = set()
         self.deleted: set[int] = set()

@@ -30,10 +30,17 @@ SETTLE = 3.0
 PACE = Pace(scan=8.0, stop_again=3.0, retry_cap=2.0)
 
 _EXITS = (
-    Exit(Cause.EXITED, code=0), Exit(Cause.EXITED, code=0), Exit(Cause.EXITED, code=0), Exit(Cause.EXITED, code=1),
-    Exit(Cause.EXITED, code=139), Exit(Cause.SIGNALED, code=137, signal=9), Exit(Cause.OUT_OF_MEMORY, code=137),
-    Exit(Cause.LOST, message="Its agent is gone."), Exit(Cause.START_FAILED, message="no such program"),
-    Exit(Cause.START_FAILED, message="no space left", internal=True), Exit(Cause.STOPPED, code=143),
+    Exit(Cause.EXITED, code=0),
+    Exit(Cause.EXITED, code=0),
+    Exit(Cause.EXITED, code=0),
+    Exit(Cause.EXITED, code=1),
+    Exit(Cause.EXITED, code=139),
+    Exit(Cause.SIGNALED, code=137, signal=9),
+    Exit(Cause.OUT_OF_MEMORY, code=137),
+    Exit(Cause.LOST, message="Its agent is gone."),
+    Exit(Cause.START_FAILED, message="no such program"),
+    Exit(Cause.START_FAILED, message="no space left", internal=True),
+    Exit(Cause.STOPPED, code=143),
 )
 
 
@@ -60,7 +67,7 @@ class Storm(Weather):
         if self._crashes_left and self._bad_luck(0.03):
             self._crashes_left -= 1
             self.crash.set()
-            await asyncio.sleep(10 * DEADLINE)      # the server does not get beyond this point
+            await asyncio.sleep(10 * DEADLINE)  # the server does not get beyond this point
         if self._bad(3.0):
             await asyncio.sleep(self._rng.choice((0.0, 0.01, 0.3)))
         if self._bad():
@@ -114,7 +121,8 @@ class Simulation:
         total = Capacity(replicas=rng.randint(2, 5), gpus=rng.choice((0, 2)))
         self._storm = Storm(random.Random(~seed), self._clock, CALM_AT)  # noqa: S311 - chance, not secrecy
         self.world = FakeExecutor(
-            self._clock, behave=self._behave, total=total, settle_seconds=SETTLE, weather=self._storm)
+            self._clock, behave=self._behave, total=total, settle_seconds=SETTLE, weather=self._storm
+        )
         self.laws = Laws(self.world, self._clock)
         self.world.started = self.laws.on_start
         self._store = WatchedStore(None, self.laws, self._storm, self._rng)
@@ -140,23 +148,30 @@ class Simulation:
             grace_seconds=rng.choice((0.5, 2.0)),
         )
         cancel_at = rng.choice((None, None, None, rng.uniform(0, 12)))
-        return Plan(job_id, spec, rng.choice("pq"), rng.choice((0, 0, 5)), rng.uniform(0, 4), cancel_at,
-                    rng.random() < 0.3)
+        return Plan(
+            job_id, spec, rng.choice("pq"), rng.choice((0, 0, 5)), rng.uniform(0, 4), cancel_at, rng.random() < 0.3
+        )
 
     def _behave(self, run_id: str, replica: str, incarnation: int) -> Behaviour:
         """Fixed by the seed and the incarnation's name, whatever happened before."""
         rng = random.Random(f"{self.seed}/{run_id}/{replica}/{incarnation}")  # noqa: S311 - chance, not secrecy
         job_id = int(run_id.partition("-")[0])
-        forever = rng.random() < 0.1 and any(plan.job_id == job_id and plan.spec.timeout_seconds < 100
-                                             for plan in self._plans)
+        forever = rng.random() < 0.1 and any(
+            plan.job_id == job_id and plan.spec.timeout_seconds < 100 for plan in self._plans
+        )
         return Behaviour(
-            appear=rng.choice((0.0, 0.0, 0.5, SETTLE * 0.7)), start=rng.choice((0.0, 0.1, 1.0)),
-            run=None if forever else rng.choice((0.0, 0.2, 2.0, 6.0)), exit=rng.choice(_EXITS),
-            deaf=rng.choice((0.0, 0.0, 0.3, 9.0)))
+            appear=rng.choice((0.0, 0.0, 0.5, SETTLE * 0.7)),
+            start=rng.choice((0.0, 0.1, 1.0)),
+            run=None if forever else rng.choice((0.0, 0.2, 2.0, 6.0)),
+            exit=rng.choice(_EXITS),
+            deaf=rng.choice((0.0, 0.0, 0.3, 9.0)),
+        )
 
     async def _history(self) -> None:
-        happenings = [asyncio.create_task(self._guarded(part)) for part in (
-            self._crashes(), self._jumps(), *(self._life(plan) for plan in self._plans))]
+        happenings = [
+            asyncio.create_task(self._guarded(part))
+            for part in (self._crashes(), self._jumps(), *(self._life(plan) for plan in self._plans))
+        ]
         self._boot()
         try:
             while not self._all_done():
@@ -180,8 +195,7 @@ class Simulation:
             self.laws.broken.append(str(violation))
 
     def _boot(self) -> None:
-        self._controller = Controller(
-            self._store, {PlainKind.collection: PlainKind()}, self.world, self._clock, PACE)
+        self._controller = Controller(self._store, {PlainKind.collection: PlainKind()}, self.world, self._clock, PACE)
         self._server = asyncio.get_running_loop().create_task(self._controller.run())
 
     async def _halt(self) -> None:
@@ -211,8 +225,9 @@ class Simulation:
     async def _life(self, plan: Plan) -> None:
         """The API's part in one job: made, perhaps cancelled, perhaps deleted."""
         await asyncio.sleep(plan.made_at)
-        job = plain_job(plan.job_id, plan.spec, plan.project, create_time_us=self._clock.now_us(),
-                        priority=plan.priority)
+        job = plain_job(
+            plan.job_id, plan.spec, plan.project, create_time_us=self._clock.now_us(), priority=plan.priority
+        )
         self.laws.created(job, plan.spec, self._clock.steady_us())
         await self._store.insert(job)
         if plan.cancel_at is not None:
@@ -242,5 +257,7 @@ class Simulation:
 
     def _stuck(self) -> str:
         jobs = [f"{job.id} {job.status} intent={job.intent}" for job in self._store.live()]
-        return (f"at {DEADLINE:g} s not everything has ended: {jobs}; removals {self._store.removals()}; "
-                f"problems {self._controller.problems()}")
+        return (
+            f"at {DEADLINE:g} s not everything has ended: {jobs}; removals {self._store.removals()}; "
+            f"problems {self._controller.problems()}"
+        )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from trainyard.core.clock import MICROSECONDS
 
 T = TypeVar("T")
-EPOCH_US = 1_800_000_000 * MICROSECONDS     # some moment in 2027
+EPOCH_US = 1_800_000_000 * MICROSECONDS  # some moment in 2027
 
 
 class NothingLeftToHappen(Exception):  # a statement about the world, not an error

@@ -28,8 +28,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB of its own."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False,
-                             capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False, capture_output=True
+    )
     if mounted.returncode != 0:
         pytest.skip("mounting needs root")
     yield folder
@@ -58,6 +59,7 @@ def small_memory() -> Iterator[Path]:
 @pytest.mark.slow
 def test_a_full_disk_holds_the_program_back(small_disk: Path) -> None:
     """The program waits, people are told, and when there is room again everything is there to the byte."""
+
     async def story() -> None:
         ballast = small_disk / "ballast"
         ballast.write_bytes(b"x" * 3_000_000)
@@ -76,12 +78,14 @@ def test_a_full_disk_holds_the_program_back(small_disk: Path) -> None:
         log = small_disk / "logs" / str(group.job_id) / "1" / "workerpool0-0" / "0" / "stdout"
         assert log.read_bytes() == b"".join(b"%09d\n" % n * 1000 for n in range(200))
         await executor.close()
+
     asyncio.run(story())
 
 
 @pytest.mark.slow
 def test_a_disk_too_full_to_start_on_is_waited_for(small_disk: Path) -> None:
     """Nothing starts without its marker; it does when there is room, once."""
+
     async def story() -> None:
         executor = await opened(small_disk)
         group = a_group("echo x")
@@ -98,11 +102,13 @@ def test_a_disk_too_full_to_start_on_is_waited_for(small_disk: Path) -> None:
         log = small_disk / "logs" / str(group.job_id) / "1" / "workerpool0-0" / "0" / "stdout"
         assert log.read_bytes() == b"x\n"
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_the_kernels_kill_for_memory_is_told_apart(tmp_path: Path, small_memory: Path) -> None:
     """A program ended for its memory is OUT_OF_MEMORY, with its peak; a SIGKILL by a stranger stays SIGNALED."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         assert executor.spawner_pid is not None
@@ -124,29 +130,36 @@ def test_the_kernels_kill_for_memory_is_told_apart(tmp_path: Path, small_memory:
             return process is None or not process.is_alive
 
         await until(gone, "the spawner to leave its control group")
+
     asyncio.run(story())
 
 
 def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     """The executor comes up, or says which path is in the way."""
+
     async def story() -> None:
         (tmp_path / "runs").write_text("a file, not a directory")
         with pytest.raises(Unavailable, match="runs"):
             await opened(tmp_path)
+
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("command", "word"), [
-    (("/etc",), "directory"),
-    (("/etc/passwd",), "not executable"),
-    (("{folder}/text",), "neither a program"),
-    (("{folder}/script",), "interpreter"),
-    (("",), "empty"),
-    (("/no/such/program",), "does not exist"),
-    (("echo", "x" * 3_000_000), "larger than"),
-])
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        (("/etc",), "directory"),
+        (("/etc/passwd",), "not executable"),
+        (("{folder}/text",), "neither a program"),
+        (("{folder}/script",), "interpreter"),
+        (("",), "empty"),
+        (("/no/such/program",), "does not exist"),
+        (("echo", "x" * 3_000_000), "larger than"),
+    ],
+)
 def test_what_cannot_be_executed_is_explained(tmp_path: Path, command: tuple[str, ...], word: str) -> None:
     """Each way in which an exec fails has its sentence, and the start counts as failed."""
+
     async def story() -> None:
         for name, content in (("text", "no program"), ("script", "#!/no/such/interpreter\n")):
             (tmp_path / name).write_text(content)
@@ -159,11 +172,13 @@ def test_what_cannot_be_executed_is_explained(tmp_path: Path, command: tuple[str
         assert seen.cause is Cause.START_FAILED
         assert word in seen.message
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_an_image_without_a_command_says_what_to_do(tmp_path: Path) -> None:
     """No container engine, no entry point: START_FAILED names containerSpec.command, and nothing is run."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         group = a_group(ReplicaSpec("workerpool0-0", 0, 0, "busybox", args=("x",)))
@@ -173,11 +188,13 @@ def test_an_image_without_a_command_says_what_to_do(tmp_path: Path) -> None:
         assert "containerSpec.command" in seen.message
         assert "not in its image busybox" in (await reading(executor, group)).notes[0]
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_missing_gpus_are_said_or_refused(tmp_path: Path) -> None:
     """Optional accelerators: it runs without and says so; required ones: it fails and says so."""
+
     async def story() -> None:
         from test_kills import with_gpus
 
@@ -189,11 +206,13 @@ def test_missing_gpus_are_said_or_refused(tmp_path: Path) -> None:
             seen = await end(executor, group)
             assert (seen.cause, seen.code) == (cause, 0 if cause is Cause.EXITED else None)
             await executor.close()
+
     asyncio.run(story())
 
 
 def test_nobody_listening_costs_nothing(tmp_path: Path) -> None:
     """Programs start, end and are recorded while no server lives, and a later one reads it all at once."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         groups = [a_group(f"sleep 0.2; exit {code}") for code in range(5)]
@@ -206,4 +225,5 @@ def test_nobody_listening_costs_nothing(tmp_path: Path) -> None:
         seen = await executor.observe([group.run_id for group in groups])
         assert [seen[group.run_id].of("workerpool0-0").exit.code for group in groups] == list(range(5))
         await executor.close()
+
     asyncio.run(story())

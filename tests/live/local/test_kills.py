@@ -66,6 +66,7 @@ def kill(pid: int) -> None:
 @pytest.mark.parametrize("who", ["nobody", "supervisor", "guard"])
 def test_a_flood_loses_no_byte(tmp_path: Path, who: str) -> None:
     """100 MB of output are on disk to the byte, also when one agent is killed in the middle of it."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         size = 100_000_000
@@ -74,6 +75,7 @@ def test_a_flood_loses_no_byte(tmp_path: Path, who: str) -> None:
         await executor.launch(group)
         log = stdout(group, tmp_path)
         if who != "nobody":
+
             async def flowing() -> bool:
                 return log.exists() and log.stat().st_size > size // 20
 
@@ -91,12 +93,14 @@ def test_a_flood_loses_no_byte(tmp_path: Path, who: str) -> None:
         assert log.with_name(CLOSED).exists()
         assert took < 20
         await executor.close()
+
     asyncio.run(story())
 
 
 @pytest.mark.parametrize("who", ["supervisor", "guard"])
 def test_one_dead_agent_changes_nothing(tmp_path: Path, who: str) -> None:
     """The other one knows the exit code, obeys the stop and ends the tree."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         ending = a_group(f"echo a; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; echo b; exit 6")
@@ -113,12 +117,14 @@ def test_one_dead_agent_changes_nothing(tmp_path: Path, who: str) -> None:
         assert (seen.cause, seen.code) == (Cause.STOPPED, 4)
         assert of_group(stopped) == []
         await executor.close()
+
     asyncio.run(story())
 
 
 @pytest.mark.parametrize("watched", [True, False])
 def test_two_dead_agents_are_a_loss_that_is_told(tmp_path: Path, watched: bool) -> None:
     """LOST comes with a sentence, after every process of the replica has been ended, whether or not a server was up."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         group = a_group(f"setsid sleep 1000 & env -i sleep 1000 & echo $! >{tmp_path}/pid; sleep 1000")
@@ -145,11 +151,13 @@ def test_two_dead_agents_are_a_loss_that_is_told(tmp_path: Path, watched: bool) 
         assert not alive(int((tmp_path / "pid").read_text()))
         assert stdout(group, tmp_path).with_name(CLOSED).exists()
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_a_dead_spawner_costs_no_launch(tmp_path: Path) -> None:
     """Killed again and again under a stream of launches: each program runs exactly once."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         groups = [a_group(f"echo x >>{tmp_path}/w{number}") for number in range(60)]
@@ -162,12 +170,14 @@ def test_a_dead_spawner_costs_no_launch(tmp_path: Path) -> None:
             assert (await end(executor, group)).code == 0
             assert (tmp_path / f"w{number}").read_text() == "x\n"
         await executor.close()
+
     asyncio.run(story())
 
 
 @pytest.mark.kill
 def test_agents_killed_at_random(tmp_path: Path) -> None:
     """Sixty replicas, one or both agents killed at a random moment of each: one start, a true end, nothing left."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         chance = random.Random(20260101)
@@ -183,13 +193,14 @@ def test_agents_killed_at_random(tmp_path: Path) -> None:
             runs = (tmp_path / f"w{turn}").read_text() if (tmp_path / f"w{turn}").exists() else ""
             assert len(runs) <= 2, "started twice"
             running = state(group, tmp_path).running
-            hit_the_program = running is not None and running["pid"] in victims      # just forked, not yet executed
+            hit_the_program = running is not None and running["pid"] in victims  # just forked, not yet executed
             assert seen.cause is Cause.LOST or hit_the_program or (seen.code, runs) == (3, "x\n"), seen
             assert seen.cause is not Cause.LOST or len(victims) == 2, seen
             if seen.cause is Cause.EXITED:
                 assert stdout(group, tmp_path).read_bytes() == b"done\n"
             assert of_group(group) == []
         await executor.close()
+
     asyncio.run(story())
 
 
@@ -209,6 +220,7 @@ def cmdline(pid: int) -> bytes:
 
 def test_what_an_earlier_server_held_is_not_given_twice(tmp_path: Path) -> None:
     """Ports and GPUs of a group that still runs are taken in the next server, and free after its release."""
+
     async def story() -> None:
         options = LocalOptions(gpus=("0", "1"))
         executor = await open_executor(tmp_path, RealClock(), options)
@@ -233,6 +245,7 @@ def test_what_an_earlier_server_held_is_not_given_twice(tmp_path: Path) -> None:
         await end(executor, second)
         assert (await reading(executor, second)).of("workerpool0-0").phase is Phase.ENDED
         await executor.close()
+
     asyncio.run(story())
 
 

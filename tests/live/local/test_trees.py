@@ -77,6 +77,7 @@ async def opened(folder: Path) -> LocalExecutor:
 
 async def written(path: Path) -> int:
     """The pid that a program has written down."""
+
     async def look() -> int | None:
         return int(path.read_text()) if path.exists() and path.read_text() else None
 
@@ -85,6 +86,7 @@ async def written(path: Path) -> int:
 
 def test_a_hidden_descendant_ends_with_its_program(tmp_path: Path) -> None:
     """A double-forked, deaf, scrubbed grandchild is gone when the exit record is there."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         group = a_group(python(HIDDEN, str(tmp_path / "pid")))
@@ -92,11 +94,13 @@ def test_a_hidden_descendant_ends_with_its_program(tmp_path: Path) -> None:
         assert (await end(executor, group)).code == 0
         assert not alive(int((tmp_path / "pid").read_text()))
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_a_hidden_descendant_ends_on_a_stop(tmp_path: Path) -> None:
     """The same while its program is stopped: SIGTERM ends the one, SIGKILL the other."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         group = a_group(python(HIDDEN + "time.sleep(1000)", str(tmp_path / "pid")))
@@ -107,15 +111,19 @@ def test_a_hidden_descendant_ends_on_a_stop(tmp_path: Path) -> None:
         assert seen.cause is Cause.STOPPED
         assert not alive(pid)
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_the_grace_is_for_the_whole_tree(tmp_path: Path) -> None:
     """A shell that dies at once does not cost its child the time to save a checkpoint."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
-        child = ("import signal,sys,time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), "
-                 "open(sys.argv[1], 'w').close(), sys.exit())); open(sys.argv[2], 'w').close(); time.sleep(1000)")
+        child = (
+            "import signal,sys,time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), "
+            "open(sys.argv[1], 'w').close(), sys.exit())); open(sys.argv[2], 'w').close(); time.sleep(1000)"
+        )
         group = a_group(f'python3 -S -c "{child}" {tmp_path}/saved {tmp_path}/up; true')
         await executor.launch(group)
 
@@ -127,12 +135,14 @@ def test_the_grace_is_for_the_whole_tree(tmp_path: Path) -> None:
         assert (await end(executor, group)).cause is Cause.STOPPED
         assert (tmp_path / "saved").exists()
         await executor.close()
+
     asyncio.run(story())
 
 
 @pytest.mark.slow
 def test_a_program_that_forks_for_ever_is_ended(tmp_path: Path) -> None:
     """Processes that fork into sessions of their own, deaf to SIGTERM, up to a limit: all ended by one stop."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         limit = len(processes.everyone()) + 400
@@ -150,11 +160,13 @@ def test_a_program_that_forks_for_ever_is_ended(tmp_path: Path) -> None:
         assert (await end(executor, group)).cause is Cause.STOPPED
         assert of_group(group) == []
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_stopped_processes_hear_the_stop(tmp_path: Path) -> None:
     """A program under SIGSTOP gets its SIGTERM and may answer it."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         group = a_group(f"trap 'exit 9' TERM; echo $$$$ >{tmp_path}/pid; kill -STOP $$$$; sleep 1000")
@@ -171,11 +183,13 @@ def test_stopped_processes_hear_the_stop(tmp_path: Path) -> None:
         assert (await end(executor, group)).code == 9
         assert time.monotonic() - began < 10
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_a_background_child_holds_up_neither_end_nor_output(tmp_path: Path) -> None:
     """What a stray child had written before the program's end is kept; the child itself is ended."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         group = a_group(f"(echo stray; exec sleep 1000) & echo $! >{tmp_path}/pid; sleep 0.2; echo x")
@@ -187,6 +201,7 @@ def test_a_background_child_holds_up_neither_end_nor_output(tmp_path: Path) -> N
         log = tmp_path / "logs" / str(group.job_id) / "1" / "workerpool0-0" / "0" / "stdout"
         assert sorted(log.read_text().split()) == ["stray", "x"]
         await executor.close()
+
     asyncio.run(story())
 
 
@@ -199,14 +214,19 @@ print(os.getsid(0) == os.getpid(), os.getcwd() == os.path.realpath(sys.argv[1]))
 
 def test_a_program_gets_three_descriptors_and_no_signal_ignored(tmp_path: Path) -> None:
     """Nothing of ours is inherited; no signal blocked or ignored; a session and a working directory of its own."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
-        for _ in range(3):      # the later ones by agents that have been used before
+        for _ in range(3):  # the later ones by agents that have been used before
             group = a_group("true")
             work = tmp_path / "runs" / group.run_id / "workerpool0-0.0"
-            group = replace(group, replicas=(
-                python(INSIDE, str(work)),
-                ReplicaSpec("workerpool1-0", 1, 0, "", command=("grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"))))
+            group = replace(
+                group,
+                replicas=(
+                    python(INSIDE, str(work)),
+                    ReplicaSpec("workerpool1-0", 1, 0, "", command=("grep", "-E", "Sig(Ign|Blk)", "/proc/self/status")),
+                ),
+            )
             await executor.launch(group)
             said = []
             for name in ("workerpool0-0", "workerpool1-0"):
@@ -216,11 +236,13 @@ def test_a_program_gets_three_descriptors_and_no_signal_ignored(tmp_path: Path) 
             # Signals 32 and 33 are the C library's own: nobody can set them back.
             assert int(said[3].split()[1], 16) & 0x7FFFFFFF == 0
         await executor.close()
+
     asyncio.run(story())
 
 
 def test_agents_leave_no_zombie_and_no_descriptor(tmp_path: Path) -> None:
     """After fifty jobs there is neither an agent left nor a file that the executor holds more than before."""
+
     async def story() -> None:
         executor = await opened(tmp_path)
         await end_of_one(executor)
@@ -235,6 +257,7 @@ def test_agents_leave_no_zombie_and_no_descriptor(tmp_path: Path) -> None:
 
         await until(alone, "the agents to leave")
         await executor.close()
+
     asyncio.run(story())
 
 

@@ -31,18 +31,21 @@ def killed(number: int, *, core: bool = False) -> Ended:
     return Ended(os.CLD_DUMPED if core else os.CLD_KILLED, number, 1.5, 4096)
 
 
-@pytest.mark.parametrize(("end", "stopped", "kills", "cause", "code"), [
-    (exited(0), False, 0, ending.EXITED, 0),
-    (exited(3), False, 0, ending.EXITED, 3),
-    (exited(3), False, 1, ending.EXITED, 3),
-    (killed(signal.SIGSEGV), False, 0, ending.SIGNALED, 139),
-    (killed(signal.SIGKILL), False, 0, ending.SIGNALED, 137),
-    (killed(signal.SIGKILL), False, 2, ending.OUT_OF_MEMORY, 137),
-    (exited(137), False, 1, ending.OUT_OF_MEMORY, 137),
-    (killed(signal.SIGTERM), False, 1, ending.SIGNALED, 143),
-    (killed(signal.SIGKILL), True, 1, ending.STOPPED, 137),
-    (exited(0), True, 0, ending.STOPPED, 0),
-])
+@pytest.mark.parametrize(
+    ("end", "stopped", "kills", "cause", "code"),
+    [
+        (exited(0), False, 0, ending.EXITED, 0),
+        (exited(3), False, 0, ending.EXITED, 3),
+        (exited(3), False, 1, ending.EXITED, 3),
+        (killed(signal.SIGSEGV), False, 0, ending.SIGNALED, 139),
+        (killed(signal.SIGKILL), False, 0, ending.SIGNALED, 137),
+        (killed(signal.SIGKILL), False, 2, ending.OUT_OF_MEMORY, 137),
+        (exited(137), False, 1, ending.OUT_OF_MEMORY, 137),
+        (killed(signal.SIGTERM), False, 1, ending.SIGNALED, 143),
+        (killed(signal.SIGKILL), True, 1, ending.STOPPED, 137),
+        (exited(0), True, 0, ending.STOPPED, 0),
+    ],
+)
 def test_an_end_is_called_by_its_evidence(end: Ended, stopped: bool, kills: int, cause: str, code: int) -> None:
     """A stop of ours first; out of memory only for a SIGKILL while the kernel counted kills; a shell's 137 is one."""
     record = ending.of_program(end, stopped=stopped, memory=Counted(kills), started_us=5)
@@ -52,8 +55,10 @@ def test_an_end_is_called_by_its_evidence(end: Ended, stopped: bool, kills: int,
 
 def test_the_sentence_tells_what_the_cause_does_not() -> None:
     """Core dumps and kills of others in the same room are said, and only then."""
-    say = {kills: ending.of_program(exited(1), stopped=False, memory=Counted(kills), started_us=1)["message"]
-           for kills in (0, 2)}
+    say = {
+        kills: ending.of_program(exited(1), stopped=False, memory=Counted(kills), started_us=1)["message"]
+        for kills in (0, 2)
+    }
     assert say[0] == ""
     assert "2 process(es)" in say[2]
     dumped = ending.of_program(killed(signal.SIGABRT, core=True), stopped=False, memory=Counted(0), started_us=1)

@@ -24,8 +24,15 @@ ROOTS = (
     "google.protobuf.ListValue", "google.protobuf.DoubleValue", "google.protobuf.FloatValue",
     "google.protobuf.BytesValue", "google.protobuf.UInt64Value", "google.protobuf.FieldMask",
 )  # fmt: skip
-IN_ANY = ("google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.protobuf.Duration", "google.protobuf.Empty",
-          "google.protobuf.Struct", "google.cloud.aiplatform.v1.DeleteOperationMetadata", "google.rpc.RetryInfo")
+IN_ANY = (
+    "google.rpc.ErrorInfo",
+    "google.rpc.BadRequest",
+    "google.protobuf.Duration",
+    "google.protobuf.Empty",
+    "google.protobuf.Struct",
+    "google.cloud.aiplatform.v1.DeleteOperationMetadata",
+    "google.rpc.RetryInfo",
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 INTEGERS = {

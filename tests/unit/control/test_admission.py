@@ -40,9 +40,15 @@ def test_all_replicas_or_none() -> None:
     assert desk.room(2, 5).granted
 
 
-@pytest.mark.parametrize(("total", "each", "fit"), [
-    ({"gpus": 3}, {"gpus": 1}, 3), ({"cpus": 1.0}, {"cpus": 0.3}, 3), ({"memory_bytes": 100}, {"memory_bytes": 40}, 2),
-    ({}, {"cpus": 1000.0, "memory_bytes": 10**15}, 4)])
+@pytest.mark.parametrize(
+    ("total", "each", "fit"),
+    [
+        ({"gpus": 3}, {"gpus": 1}, 3),
+        ({"cpus": 1.0}, {"cpus": 0.3}, 3),
+        ({"memory_bytes": 100}, {"memory_bytes": 40}, 2),
+        ({}, {"cpus": 1000.0, "memory_bytes": 10**15}, 4),
+    ],
+)
 def test_everything_handed_out_is_limited(total, each, fit) -> None:
     """Replicas, GPUs, CPUs and memory each; what is not limited here does not limit."""
     desk = admission(replicas=4, **total)
@@ -115,7 +121,8 @@ def test_what_can_never_fit_stands_in_nobodys_way() -> None:
     assert (room.never, room.granted, room.steady_us) == (True, False, 7)
     assert room.why_not == (
         "It asks for 3 replicas and 3 GPUs; all there is here is 2 replicas and 1 GPU, so it cannot ever start. "
-        "Ask for less.")
+        "Ask for less."
+    )
 
 
 def test_places_say_why_in_numbers() -> None:
@@ -125,8 +132,10 @@ def test_places_say_why_in_numbers() -> None:
     desk.wait(job(2), demand(2, gpus=1, cpus=0.5, memory_bytes=2**30), 0)
     desk.wait(job(3), demand(1), 0)
     places = desk.places()
-    assert places[2].why == "It asks for 2 replicas, 2 GPUs, 1 CPU and 2.0 GiB of memory; " \
-                            "free now: 1 of 4 replicas and 2 of 2 GPUs."
+    assert (
+        places[2].why == "It asks for 2 replicas, 2 GPUs, 1 CPU and 2.0 GiB of memory; "
+        "free now: 1 of 4 replicas and 2 of 2 GPUs."
+    )
     assert (places[2].position, places[2].length, places[3].position) == (1, 2, 2)
     assert places[2].since_us == job(2).create_time_us
     assert not desk.changed

@@ -71,6 +71,7 @@ def quiet(caplog):
 
 def test_a_job_runs_to_its_end() -> None:
     """Created, admitted at once, up after its start, over when it ends, with nothing left behind."""
+
     async def body(world: World) -> None:
         world.start()
         await asyncio.sleep(1)
@@ -83,11 +84,13 @@ def test_a_job_runs_to_its_end() -> None:
         assert world.state(1) is JobState.SUCCEEDED
         assert world.executor.unreleased() == set()
         assert world.controller.problems() == ()
+
     in_a_world(body)
 
 
 def test_a_restarted_controller_takes_up_what_ran() -> None:
     """Law 7: the run goes on meanwhile, is not started again, and ends well under the next server."""
+
     async def body(world: World) -> None:
         world.executor.behave = lambda *_: Behaviour(run=10.0)
         world.start()
@@ -100,11 +103,13 @@ def test_a_restarted_controller_takes_up_what_ran() -> None:
         await asyncio.sleep(2)
         assert world.state(1) is JobState.SUCCEEDED
         assert len(world.executor.processes) == 1
+
     in_a_world(body)
 
 
 def test_room_is_for_the_next_as_soon_as_it_is_given_back() -> None:
     """No poll and no scan in between: the third job starts when the first ends."""
+
     async def body(world: World) -> None:
         world.executor.total = Capacity(replicas=2)
         world.start()
@@ -117,11 +122,13 @@ def test_room_is_for_the_next_as_soon_as_it_is_given_back() -> None:
         assert world.state(3) is JobState.PENDING
         await asyncio.sleep(0.3)
         assert world.store.queue_place(world.store.find(3).name) is None
+
     in_a_world(body)
 
 
 def test_a_lost_hint_only_delays() -> None:
     """Law 3: the scan finds what nobody announced."""
+
     async def body(world: World) -> None:
         world.start()
         await asyncio.sleep(1)
@@ -131,11 +138,13 @@ def test_a_lost_hint_only_delays() -> None:
         assert world.state(1) is JobState.QUEUED
         await asyncio.sleep(10)
         assert world.state(1) is JobState.SUCCEEDED
+
     in_a_world(body)
 
 
 def test_a_full_store_is_a_problem_that_passes() -> None:
     """The loop goes on, says so, and the job goes on when there is room on the disk again."""
+
     async def body(world: World) -> None:
         world.start()
         await asyncio.sleep(1)
@@ -152,11 +161,13 @@ def test_a_full_store_is_a_problem_that_passes() -> None:
         await asyncio.sleep(8)
         assert world.state(1) is JobState.SUCCEEDED
         assert world.controller.problems() == ()
+
     in_a_world(body)
 
 
 def test_an_executor_that_hangs_is_given_up_on_and_asked_again() -> None:
     """Neither a hanging launch nor a hanging look stops the others for ever."""
+
     class Hanging(Weather):
         hangs = True
 
@@ -174,11 +185,13 @@ def test_an_executor_that_hangs_is_given_up_on_and_asked_again() -> None:
         await asyncio.sleep(60)
         assert world.state(1) is JobState.SUCCEEDED
         assert world.controller.problems() == ()
+
     in_a_world(body)
 
 
 def test_a_defect_in_one_job_stops_no_other() -> None:
     """It is named, tried again, and the rest goes on; so with a job of a kind that is not served."""
+
     class Broken(PlainKind):
         def decide(self, job, reading, room, now_us):
             if job.id == 1:
@@ -202,11 +215,13 @@ def test_a_defect_in_one_job_stops_no_other() -> None:
         world.start()
         await asyncio.sleep(3)
         assert world.state(1) is JobState.SUCCEEDED
+
     in_a_world(body)
 
 
 def test_a_store_that_cannot_be_read_at_the_start_is_asked_again() -> None:
     """Nothing is admitted before all that holds room is known."""
+
     async def body(world: World) -> None:
         await world.create(1)
         working, world.store.live = world.store.live, _unavailable
@@ -220,6 +235,7 @@ def test_a_store_that_cannot_be_read_at_the_start_is_asked_again() -> None:
         await asyncio.sleep(8)
         assert (world.state(1), world.state(2)) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
         assert world.controller.problems() == ()
+
     in_a_world(body)
 
 
@@ -229,6 +245,7 @@ def _unavailable():
 
 def test_what_a_deleted_job_left_is_removed() -> None:
     """At the hint of the deletion; where it fails, later."""
+
     class Full(Weather):
         fails = 1
 
@@ -245,17 +262,18 @@ def test_what_a_deleted_job_left_is_removed() -> None:
         operation = OperationName(job.name.scope, job.name, 9)
         await world.store.delete(job.name, StoredOperation(operation, "v1", "DeleteOperationMetadata", 0, 0))
         await asyncio.sleep(0.01)
-        assert world.controller.problems() == (
-            "Files of deleted jobs cannot be removed now: a directory is busy",)
+        assert world.controller.problems() == ("Files of deleted jobs cannot be removed now: a directory is busy",)
         await asyncio.sleep(6)
         assert world.executor.forgotten == {1}
         assert world.store.removals() == ()
         assert world.controller.problems() == ()
+
     in_a_world(body)
 
 
 def test_defects_in_the_controllers_own_parts_are_named_and_outlived() -> None:
     """Neither a store that breaks its promise at the start nor an executor that does so in forgetting ends the loop."""
+
     def broken():
         raise ValueError("a defect")
 
@@ -277,29 +295,33 @@ def test_defects_in_the_controllers_own_parts_are_named_and_outlived() -> None:
         await world.store.delete(job.name, StoredOperation(operation, "v1", "DeleteOperationMetadata", 0, 0))
         await world.create(2)
         await asyncio.sleep(5)
-        assert world.controller.problems() == (
-            "Files of deleted jobs cannot be removed now: ValueError('a defect')",)
+        assert world.controller.problems() == ("Files of deleted jobs cannot be removed now: ValueError('a defect')",)
         assert world.state(2) is JobState.SUCCEEDED
+
     in_a_world(body)
 
 
 def test_what_nobody_owns_is_swept_before_the_first_act() -> None:
     """A crash between the last commit and the release leaves nothing held."""
+
     async def body(world: World) -> None:
         world.executor.total = Capacity(replicas=1)
         group = KINDS[PlainKind.collection].run_group(
-            replace(plain_job(77), status=replace(plain_job(77).status, run_id="77-1")))
+            replace(plain_job(77), status=replace(plain_job(77).status, run_id="77-1"))
+        )
         await world.executor.launch(group)
         await asyncio.sleep(5)
         assert world.executor.unreleased() == {"77-1"}
         world.start()
         await asyncio.sleep(0.01)
         assert world.executor.unreleased() == set()
+
     in_a_world(body)
 
 
 def test_a_cancel_that_overtakes_the_commit_is_honoured() -> None:
     """The guard drops the step that did not know of it; the next one does."""
+
     async def body(world: World) -> None:
         world.start()
         await asyncio.sleep(1)
@@ -316,11 +338,13 @@ def test_a_cancel_that_overtakes_the_commit_is_honoured() -> None:
         assert world.store.find(1).intent is Intent.CANCEL
         assert world.state(1) is JobState.CANCELLED
         assert world.executor.processes == {}
+
     in_a_world(body)
 
 
 def test_an_hours_jump_of_the_calendar_changes_nothing() -> None:
     """Neither a running job nor a timer on its way minds."""
+
     async def body(world: World) -> None:
         world.executor.behave = lambda *_: Behaviour(run=100.0)
         world.start()
@@ -332,6 +356,7 @@ def test_an_hours_jump_of_the_calendar_changes_nothing() -> None:
             assert world.state(1) is JobState.RUNNING
         await asyncio.sleep(29)
         assert world.state(1) is JobState.CANCELLED
+
     in_a_world(body)
 
 
@@ -355,6 +380,7 @@ def test_a_thousand_jobs_cost_little() -> None:
         await asyncio.sleep(10)
         assert looks.count("observe") <= 11
         assert set(looks) == {"observe"}
+
     in_a_world(body)
 
 

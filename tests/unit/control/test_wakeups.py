@@ -27,6 +27,7 @@ class Steps:
 
 def test_a_job_is_never_stepped_twice_at_once() -> None:
     """Any number of hints during a step make one further step, after it."""
+
     async def main() -> None:
         steps = Steps()
         wakeups = Wakeups(steps, most=4)
@@ -37,11 +38,13 @@ def test_a_job_is_never_stepped_twice_at_once() -> None:
             wakeups.now(1)
         await asyncio.sleep(5)
         assert steps.done == [(1, 1.0), (1, 2.0)]
+
     run_virtually(main())
 
 
 def test_many_run_at_once_up_to_the_limit() -> None:
     """Batches of commits need many steps under way; the machine needs a limit."""
+
     async def main() -> None:
         steps = Steps()
         wakeups = Wakeups(steps, most=4)
@@ -50,11 +53,13 @@ def test_many_run_at_once_up_to_the_limit() -> None:
         await asyncio.sleep(5)
         assert steps.most == 4
         assert sorted(job_id for job_id, _ in steps.done) == list(range(10))
+
     run_virtually(main())
 
 
 def test_a_timer_is_replaced_by_the_next_one() -> None:
     """One timer a job; None takes it away; a time that is over is now."""
+
     async def main() -> None:
         steps = Steps(seconds=0.0)
         wakeups = Wakeups(steps, most=4)
@@ -65,11 +70,13 @@ def test_a_timer_is_replaced_by_the_next_one() -> None:
         wakeups.later(3, -1.0)
         await asyncio.sleep(10)
         assert steps.done == [(3, 0.0), (1, 2.0)]
+
     run_virtually(main())
 
 
 def test_closing_ends_everything() -> None:
     """No step, hint or timer survives it."""
+
     async def main() -> None:
         steps = Steps()
         wakeups = Wakeups(steps, most=1)
@@ -83,4 +90,5 @@ def test_closing_ends_everything() -> None:
         await asyncio.sleep(9)
         assert steps.done == []
         assert steps.running == set()
+
     run_virtually(main())

@@ -58,6 +58,7 @@ def watching(body: Callable[..., Coroutine[Any, Any, None]]) -> None:
 
 def test_absence_counts_after_the_settle_time() -> None:
     """Not before: a launch may be on its way."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         watcher.accepted("1-1", anew=True)
         await watcher.look(["1-1"])
@@ -68,11 +69,13 @@ def test_absence_counts_after_the_settle_time() -> None:
         assert watcher.reading("1-1").steady_us == 3_000_000
         watcher.accepted("1-1", anew=True)
         assert not watcher.reading("1-1").absence_counts
+
     watching(body)
 
 
 def test_absence_proves_nothing_about_an_act_not_yet_accepted() -> None:
     """From deciding on it until it is accepted; hearing again that it was taken changes nothing."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         await asyncio.sleep(9)
         await watcher.look(["1-1"])
@@ -83,11 +86,13 @@ def test_absence_proves_nothing_about_an_act_not_yet_accepted() -> None:
         assert not watcher.reading("1-1").absence_counts
         watcher.accepted("1-1", anew=False)
         assert watcher.reading("1-1").absence_counts
+
     watching(body)
 
 
 def test_a_replica_that_is_missed_for_a_moment_is_not_lost() -> None:
     """Absence after presence counts only when it lasts."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         executor.replicas = UP
         await asyncio.sleep(9)
@@ -98,11 +103,13 @@ def test_a_replica_that_is_missed_for_a_moment_is_not_lost() -> None:
         await asyncio.sleep(3)
         await watcher.look(["1-1"])
         assert watcher.reading("1-1").absence_counts
+
     watching(body)
 
 
 def test_an_old_reading_proves_no_absence() -> None:
     """Neither one that was stale when it was given, nor one from before the settle time was over."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         await asyncio.sleep(9)
         executor.age_us = 1_000_000
@@ -117,11 +124,13 @@ def test_an_old_reading_proves_no_absence() -> None:
         await asyncio.sleep(1)
         await watcher.look(["1-1"])
         assert watcher.reading("1-1").absence_counts
+
     watching(body)
 
 
 def test_only_what_differs_wakes_a_job() -> None:
     """A thousand runs that go on as before cost no step."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         executor.replicas = UP
         await watcher.look(["1-1"])
@@ -130,11 +139,13 @@ def test_only_what_differs_wakes_a_job() -> None:
         executor.replicas = {"w": replace(UP["w"], note="busy")}
         await watcher.look(["1-1"])
         assert woken == [1, 1]
+
     watching(body)
 
 
 def test_all_live_runs_are_looked_at_in_one_call() -> None:
     """Once a second; a hint brings a look at that run alone, at once; who is not watched is not asked about."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         watcher.watch("2-1", 2)
         task = asyncio.create_task(watcher.run())
@@ -147,11 +158,13 @@ def test_all_live_runs_are_looked_at_in_one_call() -> None:
         assert executor.asked == [(0.0, ("1-1", "2-1")), (0.25, ("2-1",)), (1.0, ("2-1",))]
         assert watcher.reading("1-1") is None
         task.cancel()
+
     watching(body)
 
 
 def test_an_executor_that_does_not_answer_is_asked_again() -> None:
     """The problem is named meanwhile, the runs keep their last reading, and a defect of it is told apart."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         executor.replicas = UP
         task = asyncio.create_task(watcher.run())
@@ -167,11 +180,13 @@ def test_an_executor_that_does_not_answer_is_asked_again() -> None:
         await asyncio.sleep(5)
         assert problems.sentences() == ()
         task.cancel()
+
     watching(body)
 
 
 def test_announcements_that_break_off_are_taken_up_again() -> None:
     """They are hints: the looks go on without them."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         executor.breaks = 2
         task = asyncio.create_task(watcher.run())
@@ -183,19 +198,23 @@ def test_announcements_that_break_off_are_taken_up_again() -> None:
         await asyncio.sleep(0.01)
         assert len(executor.asked) == 2
         task.cancel()
+
     watching(body)
 
 
 def test_without_announcements_looking_is_enough() -> None:
     """An executor need not have the talent."""
+
     async def body(watcher, executor, clock, woken, problems) -> None:
         class Silent:
             settle_seconds = 3.0
             observe = executor.observe
+
         silent = Watcher(Silent(), clock, Pace(), problems, woken.append)
         silent.watch("1-1", 1)
         task = asyncio.create_task(silent.run())
         await asyncio.sleep(2.5)
         assert len(executor.asked) == 3
         task.cancel()
+
     watching(body)

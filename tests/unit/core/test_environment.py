@@ -22,8 +22,12 @@ def replica(pool: int = 0, index: int = 0, **fields: object) -> ReplicaSpec:
 
 def group(*replicas: ReplicaSpec, **fields: object) -> RunGroup:
     plain = {
-        "run_id": "7-1", "job_name": "projects/123/locations/us-central1/customJobs/7", "job_id": 7,
-        "project": "123", "location": "us-central1", "job_spec_json": json.dumps(JOB_SPEC),
+        "run_id": "7-1",
+        "job_name": "projects/123/locations/us-central1/customJobs/7",
+        "job_id": 7,
+        "project": "123",
+        "location": "us-central1",
+        "job_spec_json": json.dumps(JOB_SPEC),
     }
     return RunGroup(replicas=replicas, **{**plain, **fields})  # type: ignore[arg-type]  # a builder of plain fields
 
@@ -40,8 +44,10 @@ def test_a_single_replica_sees_its_cluster_and_nothing_distributed() -> None:
     """Case 68: CLUSTER_SPEC of one host, no TF_CONFIG, no WORLD_SIZE."""
     seen = seen_by(group(replica()), 0)
     assert json.loads(seen["CLUSTER_SPEC"]) == {
-        "cluster": {"workerpool0": ["127.0.0.1:4000"]}, "environment": "cloud",
-        "task": {"type": "workerpool0", "index": 0}, "job": JOB_SPEC,
+        "cluster": {"workerpool0": ["127.0.0.1:4000"]},
+        "environment": "cloud",
+        "task": {"type": "workerpool0", "index": 0},
+        "job": JOB_SPEC,
     }
     assert set(DISTRIBUTED) & set(seen) == {"CLUSTER_SPEC"}
 
@@ -53,12 +59,16 @@ def test_every_replica_of_several_pools_sees_the_same_cluster_and_its_own_task()
         seen = seen_by(whole, place)
         spec, tf = json.loads(seen["CLUSTER_SPEC"]), json.loads(seen["TF_CONFIG"])
         assert spec["cluster"] == {
-            "workerpool0": ["127.0.0.1:4000"], "workerpool1": ["127.0.0.1:4010", "127.0.0.1:4011"],
-            "workerpool2": ["127.0.0.1:4020"], "workerpool3": ["127.0.0.1:4030"],
+            "workerpool0": ["127.0.0.1:4000"],
+            "workerpool1": ["127.0.0.1:4010", "127.0.0.1:4011"],
+            "workerpool2": ["127.0.0.1:4020"],
+            "workerpool3": ["127.0.0.1:4030"],
         }
         assert spec["task"] == {"type": f"workerpool{member.pool}", "index": member.index}
         assert tf["cluster"] == {
-            "chief": ["127.0.0.1:4000"], "worker": ["127.0.0.1:4010", "127.0.0.1:4011"], "ps": ["127.0.0.1:4020"],
+            "chief": ["127.0.0.1:4000"],
+            "worker": ["127.0.0.1:4010", "127.0.0.1:4011"],
+            "ps": ["127.0.0.1:4020"],
         }
         assert tf["task"]["type"] == ("chief", "worker", "ps", "evaluator")[member.pool]
         assert tf["task"]["index"] == member.index
@@ -127,7 +137,8 @@ def test_references_are_expanded_as_documented() -> None:
     """Case 70: `12`, `$(A)`, `$(NOPE)`; in env values, command and args; never from the machine's own variables."""
     member = replica(
         env=(("A", "1"), ("B", "$(A)2"), ("C", "$(D)"), ("D", "$(CLOUD_ML_JOB_ID)")),
-        command=("run", "$(D)"), args=("$(B)", "$$(A)", "$(NOPE)", "$(C)", "$(PATH)"),
+        command=("run", "$(D)"),
+        args=("$(B)", "$$(A)", "$(NOPE)", "$(C)", "$(PATH)"),
     )
     whole = group(member)
     program = resolve(whole, member, addresses(whole), {"PATH": "/bin", "A": "base"})
@@ -155,10 +166,22 @@ def test_the_service_wins_over_the_user_and_says_so() -> None:
     assert "CLOUD_ML_REGION" not in program.notes[0]
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("$(A)$(A)", "11"), ("$", "$"), ("$$", "$"), ("$$$(A)", "$1"), ("$$$$(A)", "$$(A)"), ("$(A", "$(A"), ("$A", "$A"),
-    ("$()", "$()"), ("a$(A)b", "a1b"), ("$($(A))", "$($(A))"), ("$(S)", "$(A)"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$(A)$(A)", "11"),
+        ("$", "$"),
+        ("$$", "$"),
+        ("$$$(A)", "$1"),
+        ("$$$$(A)", "$$(A)"),
+        ("$(A", "$(A"),
+        ("$A", "$A"),
+        ("$()", "$()"),
+        ("a$(A)b", "a1b"),
+        ("$($(A))", "$($(A))"),
+        ("$(S)", "$(A)"),
+    ],
+)
 def test_expansion_follows_kubernetes_to_the_letter(text: str, expected: str) -> None:
     """The cases of Kubernetes' own expansion table that differ from a shell; values are not expanded again."""
     assert expand(text, {"A": "1", "S": "$(A)"}) == expected

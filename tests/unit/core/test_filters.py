@@ -135,8 +135,36 @@ def test_what_is_no_filter_is_refused_with_the_way_out(text: str, said: tuple[st
     assert [violation.field for violation in refused.value.violations] == ["filter"]
 
 
-WORDS = ["AND", "OR", "NOT", "-", "(", ")", "=", "!=", ":", "<=", ">", "*", ".", '"', "'", "\\", " ", "labels", "state",
-         "display_name", "createTime", "JOB_STATE_FAILED", "2021-05-18T00:00:00Z", "x", "é", "\x00", "\ud800", ","]
+WORDS = [
+    "AND",
+    "OR",
+    "NOT",
+    "-",
+    "(",
+    ")",
+    "=",
+    "!=",
+    ":",
+    "<=",
+    ">",
+    "*",
+    ".",
+    '"',
+    "'",
+    "\\",
+    " ",
+    "labels",
+    "state",
+    "display_name",
+    "createTime",
+    "JOB_STATE_FAILED",
+    "2021-05-18T00:00:00Z",
+    "x",
+    "é",
+    "\x00",
+    "\ud800",
+    ",",
+]
 
 
 @given(st.text() | st.lists(st.sampled_from(WORDS), max_size=30).map("".join))
@@ -156,7 +184,11 @@ JOB_US = 1_700_000_000_000_000
 
 def a_job(state: JobState = JobState.RUNNING) -> Job:
     return Job(
-        JobName(Scope("1", "l"), "customJobs", 5), JOB_US, "train bert", {"env": "prod", "empty": ""}, b"",
+        JobName(Scope("1", "l"), "customJobs", 5),
+        JOB_US,
+        "train bert",
+        {"env": "prod", "empty": ""},
+        b"",
         Status(state, JOB_US + 2, JOB_US + 1),
     )
 

@@ -46,22 +46,25 @@ def test_codes_and_remedies_fit_together(why: Why) -> None:
         assert row.code == 3
 
 
-@pytest.mark.parametrize(("end", "why"), [
-    (Exit(Cause.EXITED, code=0), None),
-    (Exit(Cause.EXITED, code=1), Why.EXITED),
-    (Exit(Cause.EXITED, code=137), Why.EXITED),
-    *((Exit(Cause.EXITED, code=code), Why.CRASHED) for code in (6, 134, 11, 139)),
-    (Exit(Cause.SIGNALED, code=134, signal=6), Why.CRASHED),
-    (Exit(Cause.SIGNALED, code=139, signal=11), Why.CRASHED),
-    (Exit(Cause.SIGNALED, code=137, signal=9), Why.KILLED),
-    (Exit(Cause.SIGNALED, code=143, signal=15), Why.KILLED),
-    (Exit(Cause.SIGNALED, code=136, signal=8), Why.SIGNALED),
-    (Exit(Cause.OUT_OF_MEMORY, code=137, signal=9), Why.OUT_OF_MEMORY),
-    (Exit(Cause.START_FAILED, message="no such file"), Why.START_FAILED),
-    (Exit(Cause.START_FAILED, message="disk full", internal=True), Why.INTERNAL),
-    (Exit(Cause.STOPPED, code=0), Why.STOPPED),
-    (Exit(Cause.LOST), Why.LOST),
-])
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (Exit(Cause.EXITED, code=0), None),
+        (Exit(Cause.EXITED, code=1), Why.EXITED),
+        (Exit(Cause.EXITED, code=137), Why.EXITED),
+        *((Exit(Cause.EXITED, code=code), Why.CRASHED) for code in (6, 134, 11, 139)),
+        (Exit(Cause.SIGNALED, code=134, signal=6), Why.CRASHED),
+        (Exit(Cause.SIGNALED, code=139, signal=11), Why.CRASHED),
+        (Exit(Cause.SIGNALED, code=137, signal=9), Why.KILLED),
+        (Exit(Cause.SIGNALED, code=143, signal=15), Why.KILLED),
+        (Exit(Cause.SIGNALED, code=136, signal=8), Why.SIGNALED),
+        (Exit(Cause.OUT_OF_MEMORY, code=137, signal=9), Why.OUT_OF_MEMORY),
+        (Exit(Cause.START_FAILED, message="no such file"), Why.START_FAILED),
+        (Exit(Cause.START_FAILED, message="disk full", internal=True), Why.INTERNAL),
+        (Exit(Cause.STOPPED, code=0), Why.STOPPED),
+        (Exit(Cause.LOST), Why.LOST),
+    ],
+)
 def test_evidence_has_one_meaning(end: Exit, why: Why | None) -> None:
     """Section 4.7 of the reference, case by case."""
     assert why_ended(end) is why
@@ -80,7 +83,8 @@ def test_the_failure_message_is_the_originals() -> None:
     assert said.message == (
         "The replica workerpool0-0 exited with a non-zero status of 1. Termination reason: Error. "
         "Traceback\nValueError: no data To find out more about why your job exited please check the logs: "
-        "trainyard custom-jobs stream-logs 12")
+        "trainyard custom-jobs stream-logs 12"
+    )
 
 
 def test_a_flood_of_last_words_is_cut() -> None:
@@ -95,14 +99,17 @@ def test_braces_in_output_are_only_text() -> None:
     assert "{replica} {0} {" in outcomes.replica_problem(Why.EXITED, "w", end, 1).message
 
 
-@pytest.mark.parametrize(("end", "status", "name"), [
-    (Exit(Cause.EXITED, code=139), 139, "SIGSEGV"),
-    (Exit(Cause.EXITED, code=6), 6, "SIGABRT"),
-    (Exit(Cause.SIGNALED, signal=9), 137, "SIGKILL"),
-    (Exit(Cause.SIGNALED, signal=63), 191, "signal 63"),
-    (Exit(Cause.START_FAILED), 128, ""),
-    (Exit(Cause.LOST), 1, ""),
-])
+@pytest.mark.parametrize(
+    ("end", "status", "name"),
+    [
+        (Exit(Cause.EXITED, code=139), 139, "SIGSEGV"),
+        (Exit(Cause.EXITED, code=6), 6, "SIGABRT"),
+        (Exit(Cause.SIGNALED, signal=9), 137, "SIGKILL"),
+        (Exit(Cause.SIGNALED, signal=63), 191, "signal 63"),
+        (Exit(Cause.START_FAILED), 128, ""),
+        (Exit(Cause.LOST), 1, ""),
+    ],
+)
 def test_status_and_signal_are_as_a_shell_gives_them(end: Exit, status: int, name: str) -> None:
     """128+n for signals, 128 for what could not start."""
     assert outcomes.exit_status(end) == status

@@ -48,8 +48,13 @@ def test_every_state_can_be_reached_and_can_end() -> None:
 def test_wire_values_and_names_are_the_originals() -> None:
     """google/cloud/aiplatform/v1/job_state.proto."""
     assert [(state.value, state.api_name) for state in JobState] == [
-        (1, "JOB_STATE_QUEUED"), (2, "JOB_STATE_PENDING"), (3, "JOB_STATE_RUNNING"), (4, "JOB_STATE_SUCCEEDED"),
-        (5, "JOB_STATE_FAILED"), (6, "JOB_STATE_CANCELLING"), (7, "JOB_STATE_CANCELLED"),
+        (1, "JOB_STATE_QUEUED"),
+        (2, "JOB_STATE_PENDING"),
+        (3, "JOB_STATE_RUNNING"),
+        (4, "JOB_STATE_SUCCEEDED"),
+        (5, "JOB_STATE_FAILED"),
+        (6, "JOB_STATE_CANCELLING"),
+        (7, "JOB_STATE_CANCELLED"),
     ]
 
 

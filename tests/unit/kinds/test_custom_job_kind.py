@@ -107,10 +107,17 @@ def test_a_run_group_holds_every_replica_in_pool_order() -> None:
     pools = [
         {**POOL, "replicaCount": 1},
         {},
-        {"machineSpec": {"machineType": "g2-standard-24"}, "replicaCount": 2, "pythonPackageSpec": {
-            "executorImageUri": "exe", "packageUris": ["gs://bkt/a.tar.gz", "gs://bkt/b.tar.gz"],
-            "pythonModule": "trainer.task", "args": ["--x"],
-            "env": [{"name": "B", "value": "1"}, {"name": "A", "value": "$(B)"}]}},
+        {
+            "machineSpec": {"machineType": "g2-standard-24"},
+            "replicaCount": 2,
+            "pythonPackageSpec": {
+                "executorImageUri": "exe",
+                "packageUris": ["gs://bkt/a.tar.gz", "gs://bkt/b.tar.gz"],
+                "pythonModule": "trainer.task",
+                "args": ["--x"],
+                "env": [{"name": "B", "value": "1"}, {"name": "A", "value": "$(B)"}],
+            },
+        },
     ]
     group = KIND.run_group(running(job(message(pools))))
     assert (group.run_id, group.job_id, group.project, group.location) == ("42-1", 42, "123456789012", "us-central1")
@@ -145,38 +152,56 @@ def test_a_command_and_the_tracking_names_reach_the_run_group() -> None:
 
 def test_a_demand_is_all_replicas_at_once() -> None:
     """CPU and memory come from the machine type; GPUs that are asked for count, TPUs do not."""
-    gpu = {**POOL, "replicaCount": 2, "machineSpec": {
-        "machineType": "n1-standard-8", "acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 4}}
+    gpu = {
+        **POOL,
+        "replicaCount": 2,
+        "machineSpec": {"machineType": "n1-standard-8", "acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 4},
+    }
     tpu = {**POOL, "machineSpec": {"machineType": "cloud-tpu", "acceleratorType": "TPU_V2", "acceleratorCount": 8}}
     demand = KIND.demand(job(message([POOL, gpu, tpu])))
     gpus = Resources(8.0, 30 * GIB, 4)
     assert demand.replicas == (Resources(4.0, 15 * GIB, 0), gpus, gpus, Resources(96.0, 340 * GIB, 0))
 
 
-@pytest.mark.parametrize(("scheduling", "expected"), [
-    ({}, (604800.0, False, False, None, False)),
-    ({"timeout": "1.5s", "restartJobOnWorkerRestart": True}, (1.5, False, True, None, False)),
-    ({"disableRetries": True, "restartJobOnWorkerRestart": True}, (604800.0, True, False, None, False)),
-    ({"strategy": "SPOT", "maxWaitDuration": "0s"}, (604800.0, False, False, None, True)),
-    ({"strategy": "LOW_COST"}, (604800.0, False, False, None, True)),
-    ({"strategy": "FLEX_START"}, (604800.0, False, False, 86400.0, False)),
-    ({"strategy": "FLEX_START", "maxWaitDuration": "60s"}, (604800.0, False, False, 60.0, False)),
-    ({"strategy": "FLEX_START", "maxWaitDuration": "0s"}, (604800.0, False, False, None, False)),
-])
+@pytest.mark.parametrize(
+    ("scheduling", "expected"),
+    [
+        ({}, (604800.0, False, False, None, False)),
+        ({"timeout": "1.5s", "restartJobOnWorkerRestart": True}, (1.5, False, True, None, False)),
+        ({"disableRetries": True, "restartJobOnWorkerRestart": True}, (604800.0, True, False, None, False)),
+        ({"strategy": "SPOT", "maxWaitDuration": "0s"}, (604800.0, False, False, None, True)),
+        ({"strategy": "LOW_COST"}, (604800.0, False, False, None, True)),
+        ({"strategy": "FLEX_START"}, (604800.0, False, False, 86400.0, False)),
+        ({"strategy": "FLEX_START", "maxWaitDuration": "60s"}, (604800.0, False, False, 60.0, False)),
+        ({"strategy": "FLEX_START", "maxWaitDuration": "0s"}, (604800.0, False, False, None, False)),
+    ],
+)
 def test_scheduling_becomes_a_policy(scheduling: dict[str, Any], expected: tuple[Any, ...]) -> None:
     """Documented defaults where nothing is given; disableRetries forces restartJobOnWorkerRestart off."""
     policy = reading.policy_of(message(scheduling=scheduling).job_spec, "us-central1")
     assert (
-        policy.timeout_seconds, policy.disable_retries, policy.restart_job_on_worker_restart,
-        policy.max_wait_seconds, policy.preemptible,
+        policy.timeout_seconds,
+        policy.disable_retries,
+        policy.restart_job_on_worker_restart,
+        policy.max_wait_seconds,
+        policy.preemptible,
     ) == expected
     assert (policy.replicas, policy.location) == (("workerpool0-0",), "us-central1")
 
 
-@pytest.mark.parametrize(("label", "strategy", "priority"), [
-    ("low", "STANDARD", -10), ("normal", "STANDARD", 0), ("high", "STANDARD", 10), ("-100", "STANDARD", -100),
-    ("100", "STANDARD", 100), ("high", "SPOT", -990), ("normal", "SPOT", -1000), ("7", "LOW_COST", -993),
-])
+@pytest.mark.parametrize(
+    ("label", "strategy", "priority"),
+    [
+        ("low", "STANDARD", -10),
+        ("normal", "STANDARD", 0),
+        ("high", "STANDARD", 10),
+        ("-100", "STANDARD", -100),
+        ("100", "STANDARD", 100),
+        ("high", "SPOT", -990),
+        ("normal", "SPOT", -1000),
+        ("7", "LOW_COST", -993),
+    ],
+)
 def test_the_label_and_the_strategy_give_a_priority(label: str, strategy: str, priority: int) -> None:
     """A word or a number; whatever the label says, SPOT goes after everything else."""
     asked = message(labels={"trainyard-priority": label}, scheduling={"strategy": strategy})

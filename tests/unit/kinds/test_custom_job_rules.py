@@ -71,9 +71,9 @@ def nfs(**fields: str) -> Any:
 
 
 def lustre(**fields: str) -> Any:
-    return pool(lustreMounts=[
-        {"instanceIp": "10.0.0.1", "volumeHandle": "v", "filesystem": "f", "mountPoint": "m", **fields}
-    ])
+    return pool(
+        lustreMounts=[{"instanceIp": "10.0.0.1", "volumeHandle": "v", "filesystem": "f", "mountPoint": "m", **fields}]
+    )
 
 
 def affinity(**fields: Any) -> Any:
@@ -81,13 +81,16 @@ def affinity(**fields: Any) -> Any:
 
 
 def peering(**fields: str) -> Any:
-    return spec(pscInterfaceConfig={
-        "dnsPeeringConfigs": [{"domain": "a.test.", "targetProject": "p", "targetNetwork": "n", **fields}]
-    })
+    return spec(
+        pscInterfaceConfig={
+            "dnsPeeringConfigs": [{"domain": "a.test.", "targetProject": "p", "targetNetwork": "n", **fields}]
+        }
+    )
 
 
 RESERVATION = {
-    "reservationAffinityType": "SPECIFIC_RESERVATION", "key": "compute.googleapis.com/reservation-name",
+    "reservationAffinityType": "SPECIFIC_RESERVATION",
+    "key": "compute.googleapis.com/reservation-name",
     "values": ["projects/p/zones/z/reservations/r"],
 }
 FLEX = {"strategy": "FLEX_START"}
@@ -103,62 +106,118 @@ BROKEN: dict[str, tuple[Any, str, str]] = {
     "negative replicas": (pool(replicaCount=-1), f"{FIRST}.replica_count", "negative"),
     "replicas without end": (
         spec(workerPoolSpecs=[POOL, {**POOL, "replicaCount": 10**12}]),
-        f"{SPEC}.worker_pool_specs", "no more than 10000 replicas",
+        f"{SPEC}.worker_pool_specs",
+        "no more than 10000 replicas",
     ),
-    "no task": (spec(workerPoolSpecs=[{"replicaCount": 1, "machineSpec": POOL["machineSpec"]}]),
-                f"{FIRST}.task", "Exactly one of"),
+    "no task": (
+        spec(workerPoolSpecs=[{"replicaCount": 1, "machineSpec": POOL["machineSpec"]}]),
+        f"{FIRST}.task",
+        "Exactly one of",
+    ),
     "no machine type": (pool(machineSpec={}), f"{MACHINE}.machine_type", "Required field"),
-    "unknown machine type": (machine(machineType="q9-huge-3"), f"{MACHINE}.machine_type",
-                             "Machine type q9-huge-3 is not supported."),
-    "accelerator without count": (machine(acceleratorType="NVIDIA_TESLA_T4"), f"{MACHINE}.accelerator_type",
-                                  "Both accelerator_type and accelerator_count should be specified or none."),
+    "unknown machine type": (
+        machine(machineType="q9-huge-3"),
+        f"{MACHINE}.machine_type",
+        "Machine type q9-huge-3 is not supported.",
+    ),
+    "accelerator without count": (
+        machine(acceleratorType="NVIDIA_TESLA_T4"),
+        f"{MACHINE}.accelerator_type",
+        "Both accelerator_type and accelerator_count should be specified or none.",
+    ),
     "count without accelerator": (machine(acceleratorCount=1), f"{MACHINE}.accelerator_type", "Both"),
-    "negative accelerators": (machine(acceleratorType="NVIDIA_TESLA_T4", acceleratorCount=-1),
-                              f"{MACHINE}.accelerator_count", "negative"),
-    "removed accelerator": (machine(acceleratorType="NVIDIA_TESLA_K80", acceleratorCount=1),
-                            f"{MACHINE}.accelerator_type",
-                            'Accelerator "NVIDIA_TESLA_K80" is not supported for machine type "n1-standard-4".'),
-    "three GPUs": (machine(acceleratorType="NVIDIA_TESLA_T4", acceleratorCount=3), f"{MACHINE}.accelerator_count",
-                   "supported: 1, 2, 4."),
-    "unknown accelerator": (machine(acceleratorType=99, acceleratorCount=1), f"{MACHINE}.accelerator_type",
-                            "99 is not a value of AcceleratorType"),
+    "negative accelerators": (
+        machine(acceleratorType="NVIDIA_TESLA_T4", acceleratorCount=-1),
+        f"{MACHINE}.accelerator_count",
+        "negative",
+    ),
+    "removed accelerator": (
+        machine(acceleratorType="NVIDIA_TESLA_K80", acceleratorCount=1),
+        f"{MACHINE}.accelerator_type",
+        'Accelerator "NVIDIA_TESLA_K80" is not supported for machine type "n1-standard-4".',
+    ),
+    "three GPUs": (
+        machine(acceleratorType="NVIDIA_TESLA_T4", acceleratorCount=3),
+        f"{MACHINE}.accelerator_count",
+        "supported: 1, 2, 4.",
+    ),
+    "unknown accelerator": (
+        machine(acceleratorType=99, acceleratorCount=1),
+        f"{MACHINE}.accelerator_type",
+        "99 is not a value of AcceleratorType",
+    ),
     "topology without TPU": (machine(tpuTopology="2x2"), f"{MACHINE}.tpu_topology", "has no TPUs"),
     "bad topology": (machine(machineType="ct5lp-hightpu-4t", tpuTopology="2y2"), f"{MACHINE}.tpu_topology", "2x2x1"),
     "bad GPU partition": (machine(gpuPartitionSize="half"), f"{MACHINE}.gpu_partition_size", "1g.10gb"),
     "bad driver version": (machine(minGpuDriverVersion="new"), f"{MACHINE}.min_gpu_driver_version", "550.54.14"),
     "negative GPU hosts": (machine(multihostGpuNodeCount=-1), f"{MACHINE}.multihost_gpu_node_count", "negative"),
-    "reservation of no type": (affinity(key="k"), f"{MACHINE}.reservation_affinity.reservation_affinity_type",
-                               "Required"),
-    "key of any reservation": (affinity(reservationAffinityType="ANY_RESERVATION", key="k"),
-                               f"{MACHINE}.reservation_affinity.key", "SPECIFIC_RESERVATION only"),
+    "reservation of no type": (
+        affinity(key="k"),
+        f"{MACHINE}.reservation_affinity.reservation_affinity_type",
+        "Required",
+    ),
+    "key of any reservation": (
+        affinity(reservationAffinityType="ANY_RESERVATION", key="k"),
+        f"{MACHINE}.reservation_affinity.key",
+        "SPECIFIC_RESERVATION only",
+    ),
     "specific without key": (affinity(**{**RESERVATION, "key": ""}), f"{MACHINE}.reservation_affinity.key", "Required"),
-    "specific with another key": (affinity(**{**RESERVATION, "key": "k"}), f"{MACHINE}.reservation_affinity.key",
-                                  "reservation-name"),
-    "specific without values": (affinity(**{**RESERVATION, "values": []}),
-                                f"{MACHINE}.reservation_affinity.values", "Required"),
-    "empty reservation": (affinity(**{**RESERVATION, "values": [""]}),
-                          f"{MACHINE}.reservation_affinity.values[0]", "Required"),
-    "bad reservation": (affinity(**{**RESERVATION, "values": ["r"]}),
-                        f"{MACHINE}.reservation_affinity.values[0]", "zones"),
+    "specific with another key": (
+        affinity(**{**RESERVATION, "key": "k"}),
+        f"{MACHINE}.reservation_affinity.key",
+        "reservation-name",
+    ),
+    "specific without values": (
+        affinity(**{**RESERVATION, "values": []}),
+        f"{MACHINE}.reservation_affinity.values",
+        "Required",
+    ),
+    "empty reservation": (
+        affinity(**{**RESERVATION, "values": [""]}),
+        f"{MACHINE}.reservation_affinity.values[0]",
+        "Required",
+    ),
+    "bad reservation": (
+        affinity(**{**RESERVATION, "values": ["r"]}),
+        f"{MACHINE}.reservation_affinity.values[0]",
+        "zones",
+    ),
     "no image": (pool(containerSpec={"args": ["x"]}), f"{FIRST}.container_spec.image_uri", "Required"),
-    "101 variables": (container(env=env(*(f"A{n}" for n in range(101)))), f"{FIRST}.container_spec.env",
-                      "no more than 100 entries; found 101"),
-    "variable that is no identifier": (container(env=env("1A")), f"{FIRST}.container_spec.env[0].name",
-                                       "C identifier"),
+    "101 variables": (
+        container(env=env(*(f"A{n}" for n in range(101)))),
+        f"{FIRST}.container_spec.env",
+        "no more than 100 entries; found 101",
+    ),
+    "variable that is no identifier": (container(env=env("1A")), f"{FIRST}.container_spec.env[0].name", "C identifier"),
     "variable without name": (container(env=env("")), f"{FIRST}.container_spec.env[0].name", "Required"),
-    "variable twice": (container(env=env("A", "B", "A")), f"{FIRST}.container_spec.env[2].name",
-                       "EnvVar names must be unique"),
+    "variable twice": (
+        container(env=env("A", "B", "A")),
+        f"{FIRST}.container_spec.env[2].name",
+        "EnvVar names must be unique",
+    ),
     "NUL in an argument": (container(args=["a", "b\0"]), f"{FIRST}.container_spec.args[1]", "NUL"),
-    "too much argument": (container(args=["x" * 60_000, "x" * 40_001]),
-                          f"{SPEC}.worker_pool_specs", "no more than 100000 characters; found 100001"),
-    "no executor image": (package(executorImageUri=None),
-                          f"{FIRST}.python_package_spec.executor_image_uri", "Required"),
+    "too much argument": (
+        container(args=["x" * 60_000, "x" * 40_001]),
+        f"{SPEC}.worker_pool_specs",
+        "no more than 100000 characters; found 100001",
+    ),
+    "no executor image": (
+        package(executorImageUri=None),
+        f"{FIRST}.python_package_spec.executor_image_uri",
+        "Required",
+    ),
     "no packages": (package(packageUris=None), f"{FIRST}.python_package_spec.package_uris", "Required"),
-    "101 packages": (package(packageUris=["gs://bkt/p"] * 101), f"{FIRST}.python_package_spec.package_uris",
-                     "no more than 100"),
+    "101 packages": (
+        package(packageUris=["gs://bkt/p"] * 101),
+        f"{FIRST}.python_package_spec.package_uris",
+        "no more than 100",
+    ),
     "empty package URI": (package(packageUris=[""]), f"{FIRST}.python_package_spec.package_uris[0]", "Required"),
-    "package from elsewhere": (package(packageUris=["/tmp/p"]), f"{FIRST}.python_package_spec.package_uris[0]",
-                               "gs://"),
+    "package from elsewhere": (
+        package(packageUris=["/tmp/p"]),
+        f"{FIRST}.python_package_spec.package_uris[0]",
+        "gs://",
+    ),
     "no module": (package(pythonModule=None), f"{FIRST}.python_package_spec.python_module", "Required"),
     "bad module": (package(pythonModule="a b"), f"{FIRST}.python_package_spec.python_module", "trainer.task"),
     "bad variable of a package": (package(env=env("-")), f"{FIRST}.python_package_spec.env[0].name", "C identifier"),
@@ -175,62 +234,128 @@ BROKEN: dict[str, tuple[Any, str, str]] = {
     "Lustre that climbs out": (lustre(mountPoint="a/b"), f"{FIRST}.lustre_mounts[0].mount_point", "directory name"),
     "no time": (spec(scheduling={"timeout": "0s"}), f"{SPEC}.scheduling.timeout", "greater than 0"),
     "negative time": (spec(scheduling={"timeout": "-1s"}), f"{SPEC}.scheduling.timeout", "greater than 0"),
-    "waiting without FLEX_START": (spec(scheduling={"maxWaitDuration": "5s"}), f"{SPEC}.scheduling.max_wait_duration",
-                                   "FLEX_START only"),
-    "negative waiting": (spec(workerPoolSpecs=[GPU_POOL], scheduling={**FLEX, "maxWaitDuration": "-5s"}),
-                         f"{SPEC}.scheduling.max_wait_duration", "negative"),
+    "waiting without FLEX_START": (
+        spec(scheduling={"maxWaitDuration": "5s"}),
+        f"{SPEC}.scheduling.max_wait_duration",
+        "FLEX_START only",
+    ),
+    "negative waiting": (
+        spec(workerPoolSpecs=[GPU_POOL], scheduling={**FLEX, "maxWaitDuration": "-5s"}),
+        f"{SPEC}.scheduling.max_wait_duration",
+        "negative",
+    ),
     "unknown strategy": (spec(scheduling={"strategy": 5}), f"{SPEC}.scheduling.strategy", "5 is not a value"),
     "FLEX_START on CPUs": (spec(scheduling=FLEX), f"{MACHINE}.accelerator_type", "L4, A100"),
-    "FLEX_START for 8 days": (spec(workerPoolSpecs=[GPU_POOL], scheduling={**FLEX, "timeout": "691200s"}),
-                              f"{SPEC}.scheduling.timeout", "7 days"),
+    "FLEX_START for 8 days": (
+        spec(workerPoolSpecs=[GPU_POOL], scheduling={**FLEX, "timeout": "691200s"}),
+        f"{SPEC}.scheduling.timeout",
+        "7 days",
+    ),
     "FLEX_START on a persistent resource": (
         spec(workerPoolSpecs=[GPU_POOL], scheduling=FLEX, persistentResourceId="p"),
-        f"{SPEC}.persistent_resource_id", "FLEX_START"),
+        f"{SPEC}.persistent_resource_id",
+        "FLEX_START",
+    ),
     "FLEX_START with a reservation": (
-        spec(workerPoolSpecs=[{**GPU_POOL, "machineSpec": {
-            **GPU_POOL["machineSpec"], "reservationAffinity": {"reservationAffinityType": "ANY_RESERVATION"}}}],
-            scheduling=FLEX),
-        f"{MACHINE}.reservation_affinity", "FLEX_START"),
+        spec(
+            workerPoolSpecs=[
+                {
+                    **GPU_POOL,
+                    "machineSpec": {
+                        **GPU_POOL["machineSpec"],
+                        "reservationAffinity": {"reservationAffinityType": "ANY_RESERVATION"},
+                    },
+                }
+            ],
+            scheduling=FLEX,
+        ),
+        f"{MACHINE}.reservation_affinity",
+        "FLEX_START",
+    ),
     "FLEX_START with mixed machines": (
-        spec(workerPoolSpecs=[GPU_POOL, {}, {**GPU_POOL, "machineSpec": {"machineType": "g2-standard-8"}}],
-             scheduling=FLEX),
-        f"{SPEC}.worker_pool_specs[2].machine_spec", "same machine_spec"),
+        spec(
+            workerPoolSpecs=[GPU_POOL, {}, {**GPU_POOL, "machineSpec": {"machineType": "g2-standard-8"}}],
+            scheduling=FLEX,
+        ),
+        f"{SPEC}.worker_pool_specs[2].machine_spec",
+        "same machine_spec",
+    ),
     "SPOT on a TPU Pod": (
-        spec(workerPoolSpecs=[{**POOL, "machineSpec": {"machineType": "cloud-tpu", "acceleratorType": "TPU_V3",
-                                                       "acceleratorCount": 32}}], scheduling={"strategy": "SPOT"}),
-        MACHINE, "TPU Pods"),
+        spec(
+            workerPoolSpecs=[
+                {
+                    **POOL,
+                    "machineSpec": {"machineType": "cloud-tpu", "acceleratorType": "TPU_V3", "acceleratorCount": 32},
+                }
+            ],
+            scheduling={"strategy": "SPOT"},
+        ),
+        MACHINE,
+        "TPU Pods",
+    ),
     "LOW_COST on a TPU Pod by topology": (
-        spec(workerPoolSpecs=[{**POOL, "machineSpec": {"machineType": "ct5lp-hightpu-4t", "tpuTopology": "4x4"}}],
-             scheduling={"strategy": "LOW_COST"}),
-        MACHINE, "LOW_COST"),
+        spec(
+            workerPoolSpecs=[{**POOL, "machineSpec": {"machineType": "ct5lp-hightpu-4t", "tpuTopology": "4x4"}}],
+            scheduling={"strategy": "LOW_COST"},
+        ),
+        MACHINE,
+        "LOW_COST",
+    ),
     "service account": (spec(serviceAccount="me"), f"{SPEC}.service_account", "e-mail"),
     "network by id": (spec(network="projects/p/global/networks/n"), f"{SPEC}.network", "project number"),
     "empty range": (spec(reservedIpRanges=[""]), f"{SPEC}.reserved_ip_ranges[0]", "Required"),
     "bad range": (spec(reservedIpRanges=["ok", "Not OK"]), f"{SPEC}.reserved_ip_ranges[1]", "lowercase"),
     "persistent resource": (spec(persistentResourceId="P"), f"{SPEC}.persistent_resource_id", "lowercase"),
-    "protected location": (spec(protectedArtifactLocationId="US!"), f"{SPEC}.protected_artifact_location_id",
-                           "us-central1"),
-    "output without prefix": (spec(baseOutputDirectory={}), f"{SPEC}.base_output_directory.output_uri_prefix",
-                              "Required"),
-    "output elsewhere": (spec(baseOutputDirectory={"outputUriPrefix": "s3://b"}),
-                         f"{SPEC}.base_output_directory.output_uri_prefix", "gs://"),
+    "protected location": (
+        spec(protectedArtifactLocationId="US!"),
+        f"{SPEC}.protected_artifact_location_id",
+        "us-central1",
+    ),
+    "output without prefix": (
+        spec(baseOutputDirectory={}),
+        f"{SPEC}.base_output_directory.output_uri_prefix",
+        "Required",
+    ),
+    "output elsewhere": (
+        spec(baseOutputDirectory={"outputUriPrefix": "s3://b"}),
+        f"{SPEC}.base_output_directory.output_uri_prefix",
+        "gs://",
+    ),
     "tensorboard": (spec(tensorboard="t"), f"{SPEC}.tensorboard", "tensorboards"),
     "experiment": (spec(experiment="e"), f"{SPEC}.experiment", "contexts"),
     "experiment run": (spec(experimentRun="e"), f"{SPEC}.experiment_run", "contexts"),
-    "run of another experiment": (spec(experiment=CONTEXT, experimentRun=f"{CONTEXT[:-1]}f-r"),
-                                  f"{SPEC}.experiment_run", "after its experiment"),
+    "run of another experiment": (
+        spec(experiment=CONTEXT, experimentRun=f"{CONTEXT[:-1]}f-r"),
+        f"{SPEC}.experiment_run",
+        "after its experiment",
+    ),
     "empty model": (spec(models=[""]), f"{SPEC}.models[0]", "Required"),
     "bad model": (spec(models=["m"]), f"{SPEC}.models[0]", "models"),
-    "network attachment": (spec(pscInterfaceConfig={"networkAttachment": "N"}),
-                           f"{SPEC}.psc_interface_config.network_attachment", "networkAttachments"),
-    "peering without domain": (peering(domain=""),
-                               f"{SPEC}.psc_interface_config.dns_peering_configs[0].domain", "Required"),
-    "peering without dot": (peering(domain="a.test"),
-                            f"{SPEC}.psc_interface_config.dns_peering_configs[0].domain", "ends with a dot"),
-    "peering without project": (peering(targetProject=""),
-                                f"{SPEC}.psc_interface_config.dns_peering_configs[0].target_project", "Required"),
-    "peering without network": (peering(targetNetwork=""),
-                                f"{SPEC}.psc_interface_config.dns_peering_configs[0].target_network", "Required"),
+    "network attachment": (
+        spec(pscInterfaceConfig={"networkAttachment": "N"}),
+        f"{SPEC}.psc_interface_config.network_attachment",
+        "networkAttachments",
+    ),
+    "peering without domain": (
+        peering(domain=""),
+        f"{SPEC}.psc_interface_config.dns_peering_configs[0].domain",
+        "Required",
+    ),
+    "peering without dot": (
+        peering(domain="a.test"),
+        f"{SPEC}.psc_interface_config.dns_peering_configs[0].domain",
+        "ends with a dot",
+    ),
+    "peering without project": (
+        peering(targetProject=""),
+        f"{SPEC}.psc_interface_config.dns_peering_configs[0].target_project",
+        "Required",
+    ),
+    "peering without network": (
+        peering(targetNetwork=""),
+        f"{SPEC}.psc_interface_config.dns_peering_configs[0].target_network",
+        "Required",
+    ),
     "no key name": (message(encryptionSpec={}), "encryption_spec.kms_key_name", "Required"),
     "bad key name": (message(encryptionSpec={"kmsKeyName": "k"}), "encryption_spec.kms_key_name", "cryptoKeys"),
     "65 labels": (message(labels={f"k{n}": "v" for n in range(65)}), "labels", "no more than 64 labels"),
@@ -268,28 +393,47 @@ FINE: dict[str, Any] = {
     "four T4": machine(acceleratorType="NVIDIA_TESLA_T4", acceleratorCount=4),
     "a machine with GPUs that are not asked for": machine(machineType="a2-highgpu-1g"),
     "a default disk": pool(diskSpec={"bootDiskType": "pd-ssd", "bootDiskSizeGb": 100}),
-    "mounts": pool(nfsMounts=[{"server": "s", "path": "/p", "mountPoint": "m"}],
-                   lustreMounts=[{"instanceIp": "i", "volumeHandle": "v", "filesystem": "f", "mountPoint": "m"}]),
+    "mounts": pool(
+        nfsMounts=[{"server": "s", "path": "/p", "mountPoint": "m"}],
+        lustreMounts=[{"instanceIp": "i", "volumeHandle": "v", "filesystem": "f", "mountPoint": "m"}],
+    ),
     "a reservation": affinity(**RESERVATION),
     "no reservation": affinity(reservationAffinityType="NO_RESERVATION"),
-    "what the SDK sends along": spec(scheduling={"timeout": "100s", "maxWaitDuration": "0s", "strategy": "STANDARD",
-                                                 "restartJobOnWorkerRestart": False, "disableRetries": False}),
+    "what the SDK sends along": spec(
+        scheduling={
+            "timeout": "100s",
+            "maxWaitDuration": "0s",
+            "strategy": "STANDARD",
+            "restartJobOnWorkerRestart": False,
+            "disableRetries": False,
+        }
+    ),
     "FLEX_START": spec(workerPoolSpecs=[GPU_POOL], scheduling={**FLEX, "maxWaitDuration": "60s"}),
     "FLEX_START for ever": spec(workerPoolSpecs=[GPU_POOL], scheduling={**FLEX, "maxWaitDuration": "0s"}),
     "FLEX_START with built-in GPUs": spec(
-        workerPoolSpecs=[{**POOL, "machineSpec": {"machineType": "a3-highgpu-8g"}}], scheduling=FLEX),
+        workerPoolSpecs=[{**POOL, "machineSpec": {"machineType": "a3-highgpu-8g"}}], scheduling=FLEX
+    ),
     "SPOT on a CPU": spec(scheduling={"strategy": 4}),
     "SPOT on one TPU host": spec(
         workerPoolSpecs=[{**POOL, "machineSpec": {"machineType": "ct5lp-hightpu-4t", "tpuTopology": "2x2"}}],
-        scheduling={"strategy": "SPOT"}),
+        scheduling={"strategy": "SPOT"},
+    ),
     "all surroundings": spec(
-        serviceAccount="sa@p.iam.gserviceaccount.com", network="projects/12345/global/networks/default",
-        reservedIpRanges=["r-1"], persistentResourceId="p-1", protectedArtifactLocationId="us-east1",
+        serviceAccount="sa@p.iam.gserviceaccount.com",
+        network="projects/12345/global/networks/default",
+        reservedIpRanges=["r-1"],
+        persistentResourceId="p-1",
+        protectedArtifactLocationId="us-east1",
         baseOutputDirectory={"outputUriPrefix": "gs://bkt/aiplatform-custom-job-2026-11-21-10:00:00.123"},
-        tensorboard="projects/p/locations/l/tensorboards/1", experiment=CONTEXT, experimentRun=f"{CONTEXT}-r",
+        tensorboard="projects/p/locations/l/tensorboards/1",
+        experiment=CONTEXT,
+        experimentRun=f"{CONTEXT}-r",
         models=["projects/p/locations/l/models/m@2"],
-        pscInterfaceConfig={"networkAttachment": "projects/p/regions/r/networkAttachments/a", "dnsPeeringConfigs": [
-            {"domain": "a.test.", "targetProject": "p", "targetNetwork": "n"}]}),
+        pscInterfaceConfig={
+            "networkAttachment": "projects/p/regions/r/networkAttachments/a",
+            "dnsPeeringConfigs": [{"domain": "a.test.", "targetProject": "p", "targetNetwork": "n"}],
+        },
+    ),
     "a bucket alone": spec(baseOutputDirectory={"outputUriPrefix": "gs://bkt"}),
     "a key": message(encryptionSpec={"kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}),
     "64 labels": message(labels={f"k{n}": "v" * 63 for n in range(64)}),

@@ -111,9 +111,7 @@ def test_what_would_break_a_promise_is_refused(case: str) -> None:
 
 def test_refusals_come_together() -> None:
     """Two refused fields are one error that names both; the one that can be mended goes first."""
-    both = job(
-        {"persistentResourceId": "p"}, {"nfsMounts": [{"server": "s"}]}, encryptionSpec={"kmsKeyName": "k"}
-    )
+    both = job({"persistentResourceId": "p"}, {"nfsMounts": [{"server": "s"}]}, encryptionSpec={"kmsKeyName": "k"})
     with pytest.raises(FailedPrecondition) as caught:
         effects.kept_in_part(both)
     assert "nfsMounts" in caught.value.message

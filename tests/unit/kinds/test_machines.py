@@ -11,39 +11,48 @@ MACHINES = Machines.known()
 GIB = 2**30
 
 
-@pytest.mark.parametrize(("name", "cpus", "gib", "accelerator", "count"), [
-    ("n1-standard-4", 4, 15, "", 0),
-    ("n1-highmem-96", 96, 624, "", 0),
-    ("e2-highcpu-16", 16, 16, "", 0),
-    ("c2-standard-60", 60, 240, "", 0),
-    ("m1-ultramem-160", 160, 3844, "", 0),
-    ("a2-megagpu-16g", 96, 1360, "NVIDIA_TESLA_A100", 16),
-    ("a2-ultragpu-4g", 48, 680, "NVIDIA_A100_80GB", 4),
-    ("a3-highgpu-8g", 208, 1872, "NVIDIA_H100_80GB", 8),
-    ("a3-megagpu-8g", 208, 1872, "NVIDIA_H100_MEGA_80GB", 8),
-    ("a3-ultragpu-8g", 224, 2952, "NVIDIA_H200_141GB", 8),
-    ("a4-highgpu-8g", 224, 3968, "NVIDIA_B200", 8),
-    ("a4x-highgpu-4g", 140, 884, "NVIDIA_GB200", 4),
-    ("g2-standard-24", 24, 96, "NVIDIA_L4", 2),
-    ("g4-standard-384", 384, 1440, "NVIDIA_RTX_PRO_6000", 8),
-])
+@pytest.mark.parametrize(
+    ("name", "cpus", "gib", "accelerator", "count"),
+    [
+        ("n1-standard-4", 4, 15, "", 0),
+        ("n1-highmem-96", 96, 624, "", 0),
+        ("e2-highcpu-16", 16, 16, "", 0),
+        ("c2-standard-60", 60, 240, "", 0),
+        ("m1-ultramem-160", 160, 3844, "", 0),
+        ("a2-megagpu-16g", 96, 1360, "NVIDIA_TESLA_A100", 16),
+        ("a2-ultragpu-4g", 48, 680, "NVIDIA_A100_80GB", 4),
+        ("a3-highgpu-8g", 208, 1872, "NVIDIA_H100_80GB", 8),
+        ("a3-megagpu-8g", 208, 1872, "NVIDIA_H100_MEGA_80GB", 8),
+        ("a3-ultragpu-8g", 224, 2952, "NVIDIA_H200_141GB", 8),
+        ("a4-highgpu-8g", 224, 3968, "NVIDIA_B200", 8),
+        ("a4x-highgpu-4g", 140, 884, "NVIDIA_GB200", 4),
+        ("g2-standard-24", 24, 96, "NVIDIA_L4", 2),
+        ("g4-standard-384", 384, 1440, "NVIDIA_RTX_PRO_6000", 8),
+    ],
+)
 def test_what_is_in_a_machine(name: str, cpus: int, gib: int, accelerator: str, count: int) -> None:
     """vCPUs, memory and built-in accelerators are the documented ones."""
     machine = MACHINES.find(name)
     assert machine is not None
     assert (machine.cpus, machine.memory_bytes, machine.accelerator, machine.count) == (
-        cpus, gib * GIB, accelerator, count
+        cpus,
+        gib * GIB,
+        accelerator,
+        count,
     )
 
 
-@pytest.mark.parametrize(("name", "accelerator", "counts"), [
-    ("n1-standard-16", "NVIDIA_TESLA_T4", (1, 2, 4)),
-    ("n1-standard-16", "NVIDIA_TESLA_V100", (1, 2, 4, 8)),
-    ("n1-standard-32", "NVIDIA_TESLA_P100", (2, 4)),
-    ("n1-highcpu-64", "NVIDIA_TESLA_P4", (4,)),
-    ("n1-standard-96", "NVIDIA_TESLA_V100", (8,)),
-    ("a2-highgpu-2g", "NVIDIA_TESLA_A100", (2,)),
-])
+@pytest.mark.parametrize(
+    ("name", "accelerator", "counts"),
+    [
+        ("n1-standard-16", "NVIDIA_TESLA_T4", (1, 2, 4)),
+        ("n1-standard-16", "NVIDIA_TESLA_V100", (1, 2, 4, 8)),
+        ("n1-standard-32", "NVIDIA_TESLA_P100", (2, 4)),
+        ("n1-highcpu-64", "NVIDIA_TESLA_P4", (4,)),
+        ("n1-standard-96", "NVIDIA_TESLA_V100", (8,)),
+        ("a2-highgpu-2g", "NVIDIA_TESLA_A100", (2,)),
+    ],
+)
 def test_how_many_accelerators_fit(name: str, accelerator: str, counts: tuple[int, ...]) -> None:
     """Accelerators fit in the documented numbers only."""
     machine = MACHINES.find(name)

@@ -20,8 +20,11 @@ from trainyard.store import LogBatch, LogLine
 from trainyard.stores.memory import MemoryStore
 
 PARENT = "projects/p1/locations/us-central1"
-POOL = {"machineSpec": {"machineType": "n1-standard-4"}, "replicaCount": "1",
-        "containerSpec": {"imageUri": "img", "args": ["x"]}}
+POOL = {
+    "machineSpec": {"machineType": "n1-standard-4"},
+    "replicaCount": "1",
+    "containerSpec": {"imageUri": "img", "args": ["x"]},
+}
 MINIMAL: dict[str, Any] = {"displayName": "t", "jobSpec": {"workerPoolSpecs": [POOL]}}
 T0 = 1_700_000_000_000_000
 
@@ -69,8 +72,12 @@ class Bench:
         self.store = MemoryStore()
         self.logbook = ListedLines()
         self.service = Service(
-            desk=self.store, logbook=self.logbook, kinds=[CustomJobKind()], clock=self.clock,
-            ids=TimeOrderedIds(self.clock), access=access or OpenAccess(),
+            desk=self.store,
+            logbook=self.logbook,
+            kinds=[CustomJobKind()],
+            clock=self.clock,
+            ids=TimeOrderedIds(self.clock),
+            access=access or OpenAccess(),
         )
 
     def call(self, method: str, request: dict[str, Any], version: str = "v1", caller: Caller | None = None) -> Any:

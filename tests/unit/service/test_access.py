@@ -48,14 +48,17 @@ def test_two_tokens_are_never_the_same() -> None:
     assert new_token("ann")[0] != new_token("ann")[0]
 
 
-@pytest.mark.parametrize(("authorization", "api_key", "words", "reason"), [
-    ("", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
-    ("Basic abc", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
-    ("Bearer ", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
-    ("Bearer wrong", "", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
-    ("", "wrong", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
-    ("Bearer \udcff", "", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
-])
+@pytest.mark.parametrize(
+    ("authorization", "api_key", "words", "reason"),
+    [
+        ("", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
+        ("Basic abc", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
+        ("Bearer ", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
+        ("Bearer wrong", "", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
+        ("", "wrong", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
+        ("Bearer \udcff", "", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
+    ],
+)
 def test_others_stay_out(tmp_path: Path, authorization: str, api_key: str, words: str, reason: str) -> None:
     """Missing and wrong credentials are told apart, in the original's words."""
     access = read_tokens(token_file(tmp_path, new_token("ann")[1]))
@@ -65,13 +68,16 @@ def test_others_stay_out(tmp_path: Path, authorization: str, api_key: str, words
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("", "holds no token"),
-    ("# nothing but a comment\n", "holds no token"),
-    ("ann not-a-hash\n", "Line 1 "),
-    (f"ann {digest_of('t')}\nbob\n", "Line 2 "),
-    (b"\xff\xfe", "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds no token"),
+        ("# nothing but a comment\n", "holds no token"),
+        ("ann not-a-hash\n", "Line 1 "),
+        (f"ann {digest_of('t')}\nbob\n", "Line 2 "),
+        (b"\xff\xfe", "cannot be read"),
+    ],
+)
 def test_a_token_file_that_is_none_is_refused(tmp_path: Path, text: str | bytes, words: str) -> None:
     """A file that lets nobody in, or that holds something else, stops the server with the reason."""
     with pytest.raises(BadTokenFile, match=words):

@@ -100,12 +100,22 @@ def test_a_replica_s_record_is_told_in_full(bench: Bench, name: str) -> None:
     bench.commit(job, Decision(job.status, records=(again,)))
     told = explained(bench, name)
     assert told["replicas"][0] == {
-        "name": "workerpool0-0", "attempt": 1, "incarnation": 0, "cause": "exited", "exitCode": 2, "signal": None,
-        "message": "", "peakMemoryBytes": 5, "cpuSeconds": 0.5, "startTime": "2023-11-14T22:13:20Z",
-        "endTime": None, "lastLines": "oh no",
+        "name": "workerpool0-0",
+        "attempt": 1,
+        "incarnation": 0,
+        "cause": "exited",
+        "exitCode": 2,
+        "signal": None,
+        "message": "",
+        "peakMemoryBytes": 5,
+        "cpuSeconds": 0.5,
+        "startTime": "2023-11-14T22:13:20Z",
+        "endTime": None,
+        "lastLines": "oh no",
     }
     assert told["evidence"] == [
-        "2 attempts were made; this is about the newest.", "workerpool0-0 (restart 1) exited with code 0.",
+        "2 attempts were made; this is about the newest.",
+        "workerpool0-0 (restart 1) exited with code 0.",
     ]
 
 
@@ -146,10 +156,17 @@ def test_output_is_read_in_pages(bench: Bench, name: str) -> None:
     assert first["more"] is True
     rest = asyncio.run(insight.logs(name, ANN, cursor=first["cursor"]))
     assert rest["more"] is False
-    assert rest["entries"] == [{
-        "time": "2023-11-14T22:13:20Z", "task": "workerpool0-0", "attempt": 1, "stream": "stdout",
-        "severity": "INFO", "text": '{"m": 1}', "payload": {"m": 1},
-    }]
+    assert rest["entries"] == [
+        {
+            "time": "2023-11-14T22:13:20Z",
+            "task": "workerpool0-0",
+            "attempt": 1,
+            "stream": "stdout",
+            "severity": "INFO",
+            "text": '{"m": 1}',
+            "payload": {"m": 1},
+        }
+    ]
     with pytest.raises(InvalidArgument):
         asyncio.run(insight.logs(name, ANN, size=-1))
 
@@ -186,11 +203,13 @@ class Script:
         async def step() -> None:
             job = self.bench.job(name)
             await self.bench.store.commit(job, Decision(job.status).moved(event, T0, "because"))
+
         return step
 
     def prints(self, *texts: str) -> Any:
         async def step() -> None:
             self.bench.logbook.lines += [line(text) for text in texts]
+
         return step
 
 
@@ -228,8 +247,11 @@ def test_every_cursor_goes_on_behind_its_event(bench: Bench, name: str) -> None:
 def test_a_quiet_job_is_looked_at_ever_more_rarely(bench: Bench, name: str) -> None:
     """Pauses double up to the longest and start anew when something happens."""
     script = Script(bench)
-    script.steps = [None] * 6 + [script.prints("a"), script.moves(name, Event.ADMITTED),
-                                 script.moves(name, Event.SUCCEEDED)]
+    script.steps = [None] * 6 + [
+        script.prints("a"),
+        script.moves(name, Event.ADMITTED),
+        script.moves(name, Event.SUCCEEDED),
+    ]
     asyncio.run(script.events(name))
     assert script.pauses[0] == SHORTEST_PAUSE_SECONDS
     assert script.pauses[5] == script.pauses[6] == LONGEST_PAUSE_SECONDS
@@ -245,6 +267,7 @@ def test_a_cursor_that_nobody_gave_is_refused(bench: Bench, name: str, cursor: s
 
 def test_a_job_that_is_deleted_meanwhile_ends_the_stream(bench: Bench, name: str) -> None:
     """Whoever follows a job that goes away hears that it is gone."""
+
     async def deletion() -> None:
         bench.store._files.clear()
 

@@ -40,10 +40,18 @@ def test_pages_give_every_job_once_newest_first(bench: Bench) -> None:
     assert seen == [f"job-{number}" for number in reversed(range(25))]
 
 
-@pytest.mark.parametrize("request_fields", [
-    {"pageToken": "nonsense"}, {"pageSize": -1}, {"filter": "nope=1"}, {"filter": 'displayName="x'},
-    {"readMask": "nope"}, {"readMask": "displayName.x"}, {"parent": "projects/p1"},
-])
+@pytest.mark.parametrize(
+    "request_fields",
+    [
+        {"pageToken": "nonsense"},
+        {"pageSize": -1},
+        {"filter": "nope=1"},
+        {"filter": 'displayName="x'},
+        {"readMask": "nope"},
+        {"readMask": "displayName.x"},
+        {"parent": "projects/p1"},
+    ],
+)
 def test_a_list_that_cannot_be_is_refused(bench: Bench, request_fields: dict[str, Any]) -> None:
     """Bad tokens, sizes, filters, masks and parents are the caller's fault."""
     with pytest.raises(InvalidArgument):
@@ -70,12 +78,15 @@ def test_filters_choose_jobs(bench: Bench) -> None:
     assert bench.names(filter="labels.env:*") == ["other", "my_a"]
 
 
-@pytest.mark.parametrize(("mask", "fields"), [
-    ("name,displayName", {"name", "displayName"}),
-    ("customJobs.name,customJobs.displayName", {"name", "displayName"}),
-    ("customJobs.state,nextPageToken", {"state"}),
-    ("labels", {"labels"}),
-])
+@pytest.mark.parametrize(
+    ("mask", "fields"),
+    [
+        ("name,displayName", {"name", "displayName"}),
+        ("customJobs.name,customJobs.displayName", {"name", "displayName"}),
+        ("customJobs.state,nextPageToken", {"state"}),
+        ("labels", {"labels"}),
+    ],
+)
 def test_a_read_mask_leaves_the_wanted_fields(bench: Bench, mask: str, fields: set[str]) -> None:
     """Only the named fields are in each item, whether the path starts at the job or at the answer."""
     bench.create(labels={"k": "v"})

@@ -62,12 +62,15 @@ def test_a_forgotten_operation_is_gone(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("method", ["GetOperation", "WaitOperation", "CancelOperation", "DeleteOperation"])
-@pytest.mark.parametrize(("name", "error"), [
-    (f"{PARENT}/operations/1", NotFound),
-    (f"{PARENT}/customJobs/1/operations/1", NotFound),
-    (f"{PARENT}/operations/x", InvalidArgument),
-    ("operations/1", InvalidArgument),
-])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        (f"{PARENT}/operations/1", NotFound),
+        (f"{PARENT}/customJobs/1/operations/1", NotFound),
+        (f"{PARENT}/operations/x", InvalidArgument),
+        ("operations/1", InvalidArgument),
+    ],
+)
 def test_an_operation_that_is_none(bench: Bench, method: str, name: str, error: type[ApiError]) -> None:
     """Unknown operations are not found; malformed names are the caller's fault."""
     with pytest.raises(error):
@@ -117,8 +120,9 @@ def test_locations_are_listed_in_pages(bench: Bench) -> None:
     assert seen == sorted(set(seen))
 
 
-@pytest.mark.parametrize("fields", [{"filter": "x"}, {"name": "projects/p1/x"}, {"name": "projects/"},
-                                    {"pageToken": "x"}])
+@pytest.mark.parametrize(
+    "fields", [{"filter": "x"}, {"name": "projects/p1/x"}, {"name": "projects/"}, {"pageToken": "x"}]
+)
 def test_a_locations_list_that_cannot_be_is_refused(bench: Bench, fields: dict[str, Any]) -> None:
     """Filters, malformed names and foreign tokens are refused."""
     with pytest.raises(InvalidArgument):
@@ -140,12 +144,15 @@ def test_permissions_are_answered_from_what_the_caller_may() -> None:
     assert Bench(Readers()).call("TestIamPermissions", request) == {"permissions": asked[:1]}
 
 
-@pytest.mark.parametrize(("fields", "path"), [
-    ({"resource": ""}, "resource"),
-    ({"permissions": ["aiplatform.*"]}, "permissions[0]"),
-    ({"permissions": ["aiplatform.customJobs.get", ""]}, "permissions[1]"),
-    ({"permissions": ["a.b"] * 101}, "permissions"),
-])
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"resource": ""}, "resource"),
+        ({"permissions": ["aiplatform.*"]}, "permissions[0]"),
+        ({"permissions": ["aiplatform.customJobs.get", ""]}, "permissions[1]"),
+        ({"permissions": ["a.b"] * 101}, "permissions"),
+    ],
+)
 def test_a_permission_test_that_cannot_be_is_refused(bench: Bench, fields: dict[str, Any], path: str) -> None:
     """A missing resource, wildcards and too many permissions are named."""
     with pytest.raises(InvalidArgument) as caught:

@@ -88,14 +88,17 @@ def test_a_request_without_a_job_is_refused(bench: Bench) -> None:
     assert [fault.field for fault in caught.value.violations] == ["custom_job"]
 
 
-@pytest.mark.parametrize(("name", "error"), [
-    ("projects/p1/locations/us-central1/customJobs/1", NotFound),
-    ("projects/p1/locations/us-central1/customJobs/abc", InvalidArgument),
-    ("projects/p1/locations/us-central1/customJobs/9223372036854775808", InvalidArgument),
-    ("projects/p1/locations/us-central1/nasJobs/1", InvalidArgument),
-    ("projects//locations/us-central1/customJobs/1", InvalidArgument),
-    ("", InvalidArgument),
-])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("projects/p1/locations/us-central1/customJobs/1", NotFound),
+        ("projects/p1/locations/us-central1/customJobs/abc", InvalidArgument),
+        ("projects/p1/locations/us-central1/customJobs/9223372036854775808", InvalidArgument),
+        ("projects/p1/locations/us-central1/nasJobs/1", InvalidArgument),
+        ("projects//locations/us-central1/customJobs/1", InvalidArgument),
+        ("", InvalidArgument),
+    ],
+)
 @pytest.mark.parametrize("method", ["GetCustomJob", "CancelCustomJob", "DeleteCustomJob"])
 def test_a_name_that_is_none_or_nobody_s(bench: Bench, method: str, name: str, error: type[ApiError]) -> None:
     """Malformed names are the caller's fault; unknown ids are not found."""

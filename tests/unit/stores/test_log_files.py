@@ -205,8 +205,10 @@ def test_json_lines_carry_payload_and_severity(tmp_path: Path) -> None:
     agent.write(b'loading\n{"b":2}\n', stream=1)
     lines = read(book(tmp_path)).lines
     assert [(x.severity, x.payload) for x in lines] == [
-        (Severity.WARNING, {"message": "m"}), (Severity.INFO, {"a": 1}),
-        (Severity.ERROR, None), (Severity.ERROR, {"b": 2}),
+        (Severity.WARNING, {"message": "m"}),
+        (Severity.INFO, {"a": 1}),
+        (Severity.ERROR, None),
+        (Severity.ERROR, {"b": 2}),
     ]
     assert lines[0].text == '{"severity":"WARNING","message":"m"}'
     assert read(book(tmp_path, stderr="auto")).lines[2].severity is Severity.INFO
@@ -236,10 +238,13 @@ def test_attempts_and_incarnations_come_in_order_and_raw_files_by_attempt(tmp_pa
         return path.split(str(JOB))[1]
 
     assert [*map(end, of.raw_files(JOB, "workerpool0-0", "stdout"))] == [
-        "/2/workerpool0-0/0/stdout", "/2/workerpool0-0/9/stdout", "/2/workerpool0-0/10/stdout",
+        "/2/workerpool0-0/0/stdout",
+        "/2/workerpool0-0/9/stdout",
+        "/2/workerpool0-0/10/stdout",
     ]
     assert [*map(end, of.raw_files(JOB, "workerpool0-0", "stdout", 1))] == [
-        "/1/workerpool0-0/0/stdout", "/1/workerpool0-0/1/stdout",
+        "/1/workerpool0-0/0/stdout",
+        "/1/workerpool0-0/1/stdout",
     ]
     assert of.raw_files(JOB, "workerpool0-0", "stderr") == of.raw_files(JOB, "..", "stdout") == ()
     with pytest.raises(InvalidArgument):
@@ -257,13 +262,31 @@ def positioned(position: object) -> str:
     return forged({**GOOD, "p": {"1/workerpool0-0/0": position}})
 
 
-@pytest.mark.parametrize("cursor", [
-    "x", "AAAA", "ä", "a b", "=", forged([]), forged({"v": 1}), forged({**GOOD, "v": 2}), forged({**GOOD, "j": 1}),
-    forged({**GOOD, "n": -1}), forged({**GOOD, "n": True}), forged({**GOOD, "p": []}), positioned([1, 2]),
-    positioned([16, 2, 1.5]), positioned([16, 2, 1 << 70]), positioned(False), forged(GOOD)[:-4], "A" * 2_000_000,
-    base64.urlsafe_b64encode(zlib.compress(b"0" * 50_000_000)).decode(),
-    base64.urlsafe_b64encode(zlib.compress(b"[" * 100_000)).decode(),
-])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "AAAA",
+        "ä",
+        "a b",
+        "=",
+        forged([]),
+        forged({"v": 1}),
+        forged({**GOOD, "v": 2}),
+        forged({**GOOD, "j": 1}),
+        forged({**GOOD, "n": -1}),
+        forged({**GOOD, "n": True}),
+        forged({**GOOD, "p": []}),
+        positioned([1, 2]),
+        positioned([16, 2, 1.5]),
+        positioned([16, 2, 1 << 70]),
+        positioned(False),
+        forged(GOOD)[:-4],
+        "A" * 2_000_000,
+        base64.urlsafe_b64encode(zlib.compress(b"0" * 50_000_000)).decode(),
+        base64.urlsafe_b64encode(zlib.compress(b"[" * 100_000)).decode(),
+    ],
+)
 def test_a_bad_cursor_is_refused(tmp_path: Path, cursor: str) -> None:
     """Garbage, another job's cursor, other versions, bombs: InvalidArgument, never a crash."""
     with pytest.raises(InvalidArgument, match="cursor"):
@@ -338,7 +361,10 @@ class World:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(ACT, max_size=30), st.integers(1, 7), st.booleans())
 def test_every_byte_is_read_once_whatever_happens(
-    tmp_path_factory: pytest.TempPathFactory, acts: list[Act], size: int, closed: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+    acts: list[Act],
+    size: int,
+    closed: bool,
 ) -> None:
     """Agents write, restart and end at random while a reader reads in batches of any size: the union is exact."""
     with asyncio.Runner() as runner:

@@ -29,16 +29,22 @@ async def phase(world: FakeExecutor, replica: str = "workerpool0-0") -> Phase:
 
 def test_each_incarnation_starts_at_most_once() -> None:
     """Launching again starts only what was never started."""
+
     async def body(world: FakeExecutor) -> None:
         for incarnation in (0, 0, 1, 1):
             await world.launch(group(incarnation))
         assert sorted(world.processes) == [
-            ("1-1", "workerpool0-0", 0), ("1-1", "workerpool0-0", 1), ("1-1", "workerpool1-0", 0)]
+            ("1-1", "workerpool0-0", 0),
+            ("1-1", "workerpool0-0", 1),
+            ("1-1", "workerpool1-0", 0),
+        ]
+
     in_a_world(body)
 
 
 def test_a_replica_goes_through_its_phases() -> None:
     """Absent until it appears, then starting, running, ended with its evidence."""
+
     async def body(world: FakeExecutor) -> None:
         await world.launch(group())
         seen = [await phase(world)]
@@ -48,11 +54,13 @@ def test_a_replica_goes_through_its_phases() -> None:
         assert seen == [Phase.ABSENT, Phase.STARTING, Phase.RUNNING, Phase.ENDED]
         end = (await world.observe(["1-1"]))["1-1"].of("workerpool0-0").exit
         assert (end.cause, end.code) == (Cause.EXITED, 0)
+
     in_a_world(body, lambda *_: Behaviour(appear=1.0, start=2.0, run=5.0))
 
 
 def test_what_was_stopped_is_not_started_afterwards() -> None:
     """Also not by a launch that comes late; the deaf are ended with the grace."""
+
     async def body(world: FakeExecutor) -> None:
         await world.launch(group())
         await asyncio.sleep(1)
@@ -63,11 +71,13 @@ def test_what_was_stopped_is_not_started_afterwards() -> None:
         await asyncio.sleep(2)
         end = (await world.observe(["1-1"]))["1-1"].of("workerpool0-0").exit
         assert (end.cause, end.signal) == (Cause.STOPPED, 9)
+
     in_a_world(body, lambda *_: Behaviour(run=None, deaf=60.0))
 
 
 def test_it_tells_when_it_is_wronged() -> None:
     """A release while something runs is written down; a sweep releases what is not live."""
+
     async def body(world: FakeExecutor) -> None:
         await world.launch(group())
         await world.sweep(["1-1"])
@@ -75,11 +85,13 @@ def test_it_tells_when_it_is_wronged() -> None:
         await world.sweep([])
         assert "was released while" in world.broken[0]
         assert world.unreleased() == set()
+
     in_a_world(body)
 
 
 def test_ends_and_losses_can_be_made() -> None:
     """As something outside of the service would: with a record, or without a trace."""
+
     async def body(world: FakeExecutor) -> None:
         await world.launch(group())
         await asyncio.sleep(1)
@@ -88,4 +100,5 @@ def test_ends_and_losses_can_be_made() -> None:
         assert await phase(world) is Phase.ENDED
         assert await phase(world, "workerpool1-0") is Phase.ABSENT
         assert list(world.alive()) == []
+
     in_a_world(body)

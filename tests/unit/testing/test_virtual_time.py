@@ -40,6 +40,7 @@ def test_the_calendar_jumps_and_the_steady_clock_does_not() -> None:
 
 def test_what_would_hang_for_ever_is_an_error() -> None:
     """A deadlock in virtual time is found at once."""
+
     async def main() -> None:
         await asyncio.Event().wait()
 

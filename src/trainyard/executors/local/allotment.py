@@ -24,7 +24,7 @@ class Room:
     def __init__(self, ports: range, gpus: Sequence[str]) -> None:
         """`ports` to hand out; `gpus` as CUDA_VISIBLE_DEVICES names them."""
         self._ports = ports
-        self._next = os.getpid() * 16 % len(ports)     # servers side by side do not race for the same port
+        self._next = os.getpid() * 16 % len(ports)  # servers side by side do not race for the same port
         self._gpus = tuple(gpus)
         self._port_holders: dict[int, str] = {}
         self._gpu_holders: dict[str, str] = {}
@@ -46,7 +46,7 @@ class Room:
         gpus: dict[str, tuple[str, ...]] = {}
         for spec in group.replicas:
             if wanted and spec.resources.gpus:
-                gpus[spec.name], free = tuple(free[:spec.resources.gpus]), free[spec.resources.gpus:]
+                gpus[spec.name], free = tuple(free[: spec.resources.gpus]), free[spec.resources.gpus :]
         ports = self._free_ports(len(group.replicas))
         allotment = Allotment({spec.name: port for spec, port in zip(group.replicas, ports, strict=True)}, gpus)
         self.hold(group.run_id, allotment)
@@ -106,11 +106,14 @@ def _as_the_tool_says() -> tuple[str, ...]:
     if tool is None:
         return ()
     try:
-        answer = subprocess.run([tool, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True,
-                                timeout=_ASKING_THE_DRIVER_SECONDS, check=False)
+        answer = subprocess.run(
+            [tool, "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=_ASKING_THE_DRIVER_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ()
     lines = answer.stdout.split() if answer.returncode == 0 else []
     return tuple(line for line in lines if line.isdecimal())
-
-

@@ -57,7 +57,7 @@ class LocalOptions:
 class LocalExecutor:
     """Keeps the promises Executor, Announces and Sweeps. Built by `open_executor`, used in one event loop."""
 
-    settle_seconds = 2.0     # a killed server's spawner may still be at its last requests
+    settle_seconds = 2.0  # a killed server's spawner may still be at its last requests
 
     def __init__(self, data_dir: Path, clock: Clock, options: LocalOptions) -> None:
         """Nothing is touched before `start`. State lies in `runs`, `logs`, `buckets`, `environments` of `data_dir`."""
@@ -80,20 +80,25 @@ class LocalExecutor:
         if sys.platform != "linux":
             raise Unavailable("The local executor needs Linux: only there can it keep hold of every process of a job.")
         options = self._options
-        self._gpus = options.gpus if options.gpus is not None else await asyncio.to_thread(
-            gpus_of_this_machine, options.environment)
+        self._gpus = (
+            options.gpus
+            if options.gpus is not None
+            else await asyncio.to_thread(gpus_of_this_machine, options.environment)
+        )
         self._room = Room(options.ports, self._gpus)
         prepared = options.prepared or environments.Options(gpus=bool(self._gpus))
         self._environments = environments.EnvironmentCache(
-            self._places.runs.parent / "environments", self._places.buckets, prepared)
+            self._places.runs.parent / "environments", self._places.buckets, prepared
+        )
         try:
             for run_id, allotment in self._groups.load().items():
                 self._room.hold(run_id, allotment)
             self._open_hints()
             self._launcher.start()
         except OSError as error:
-            raise Unavailable(f"The local executor can't use {error.filename or self._places.runs}: "
-                              f"{error.strerror}.") from None
+            raise Unavailable(
+                f"The local executor can't use {error.filename or self._places.runs}: {error.strerror}."
+            ) from None
         self._chore(self._keep_house())
 
     async def close(self) -> None:
@@ -206,8 +211,12 @@ class LocalExecutor:
         if self._groups.is_stopped(group.run_id):
             return partial(self._refuse, incarnation, ending.STOPPED, ending.STOPPED_BEFORE_START)
         if missing_gpus and self._options.accelerators == "required":
-            return partial(self._refuse, incarnation, ending.START_FAILED,
-                           f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}.")
+            return partial(
+                self._refuse,
+                incarnation,
+                ending.START_FAILED,
+                f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}.",
+            )
         prepared = self._environments.needs(spec)
         self._groups.note(held, notes_on(spec, held.allotment, prepared=prepared))
         if prepared:
@@ -222,6 +231,7 @@ class LocalExecutor:
 
     async def _prepare(self, held: Group, group: RunGroup, spec: ReplicaSpec, incarnation: Incarnation) -> None:
         """Make the environment of one replica, then start it there."""
+
         def say(note: str) -> None:
             incarnation.note, incarnation.stale = note, True
             self._announce(held.run_id)
@@ -240,8 +250,9 @@ class LocalExecutor:
                 self._refuse(incarnation, ending.STOPPED, ending.STOPPED_BEFORE_START)
             raise
         except OSError as error:
-            self._refuse(incarnation, ending.START_FAILED, f"Its Python environment could not be made: {error}.",
-                         internal=True)
+            self._refuse(
+                incarnation, ending.START_FAILED, f"Its Python environment could not be made: {error}.", internal=True
+            )
         finally:
             self._preparing.pop(incarnation.name, None)
 
@@ -249,11 +260,19 @@ class LocalExecutor:
         if planned.refused:
             self._refuse(incarnation, ending.START_FAILED, planned.refused)
             return
-        self._launcher.launch(incarnation.name, {
-            "run_id": planned.run_id, "replica": planned.replica, "incarnation": planned.incarnation,
-            "runs": str(self._places.runs), "logs": str(planned.logs), "logs_root": str(self._places.logs),
-            "program": {"argv": planned.argv, "env": dict(planned.env)},
-        }, self._places.runs / planned.run_id / f"{planned.replica}.{planned.incarnation}.request")
+        self._launcher.launch(
+            incarnation.name,
+            {
+                "run_id": planned.run_id,
+                "replica": planned.replica,
+                "incarnation": planned.incarnation,
+                "runs": str(self._places.runs),
+                "logs": str(planned.logs),
+                "logs_root": str(self._places.logs),
+                "program": {"argv": planned.argv, "env": dict(planned.env)},
+            },
+            self._places.runs / planned.run_id / f"{planned.replica}.{planned.incarnation}.request",
+        )
 
     def _refuse(self, incarnation: Incarnation, cause: str, message: str, *, internal: bool = False) -> None:
         """Record an end without a start; where the record can't be written, the controller will ask again."""

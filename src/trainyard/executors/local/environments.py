@@ -29,9 +29,9 @@ from trainyard.executors.local.installer import Installer, InstallFailed
 from trainyard.executors.local.packages import PreparationFailed, fingerprint, locate
 from trainyard.executors.local.prebuilt import Recipe, recipe_of
 
-_FORMAT = "1"                     # grows when environments made by an older release must not be used any more
-_NOTES = "trainyard.json"         # in the environment: what people should know of it
-_IMAGE = "{image}"                # in a note, for the image's URI: several share one environment
+_FORMAT = "1"  # grows when environments made by an older release must not be used any more
+_NOTES = "trainyard.json"  # in the environment: what people should know of it
+_IMAGE = "{image}"  # in a note, for the image's URI: several share one environment
 _SECONDS_BETWEEN_LOCK_TRIES = 0.1
 
 Say = Callable[[str], None]
@@ -76,7 +76,7 @@ class _Wanted:
     key: str
     image_uri: str
     recipe: Recipe | None
-    packages: tuple[tuple[Path, str], ...]      # file and fingerprint, in the order of the spec
+    packages: tuple[tuple[Path, str], ...]  # file and fingerprint, in the order of the spec
     python: str
 
 
@@ -130,10 +130,18 @@ class EnvironmentCache:
             python = shutil.which(self._options.host_python) or python
         if recipe and recipe.python:
             python = await self._installer.python(recipe.python) or python
-        content = json.dumps([
-            _FORMAT, recipe and [recipe.exact, recipe.newest, recipe.says], [held for _, held in packages], python,
-            sys.version, self._options.prebuilt, self._options.gpus, os.environ.get("UV_TORCH_BACKEND"),
-        ])
+        content = json.dumps(
+            [
+                _FORMAT,
+                recipe and [recipe.exact, recipe.newest, recipe.says],
+                [held for _, held in packages],
+                python,
+                sys.version,
+                self._options.prebuilt,
+                self._options.gpus,
+                os.environ.get("UV_TORCH_BACKEND"),
+            ]
+        )
         key = hashlib.sha256(content.encode()).hexdigest()[:32]
         return _Wanted(key, replica.image_uri, recipe, packages, python)
 

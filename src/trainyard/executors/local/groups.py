@@ -29,9 +29,9 @@ class Group:
 
     run_id: str
     allotment: Allotment | None = None
-    notes: dict[str, None] = field(default_factory=dict)           # in order, each once
-    is_kept: bool = False                                          # what is above is on disk
-    newest: dict[str, Incarnation] = field(default_factory=dict)   # by replica
+    notes: dict[str, None] = field(default_factory=dict)  # in order, each once
+    is_kept: bool = False  # what is above is on disk
+    newest: dict[str, Incarnation] = field(default_factory=dict)  # by replica
 
 
 class Groups:
@@ -46,9 +46,9 @@ class Groups:
     def load(self) -> dict[str, Allotment]:
         """Make the directories and read what groups hold since an earlier server. Raises OSError."""
         for directory in (self.places.runs, self._held, self.places.logs):
-            directory.mkdir(0o700, parents=True, exist_ok=True)     # users' output and files: their owner's alone
+            directory.mkdir(0o700, parents=True, exist_ok=True)  # users' output and files: their owner's alone
         for path in self._held.glob("*.json"):
-            with contextlib.suppress(ValueError, KeyError):       # half written: its launch was never acknowledged
+            with contextlib.suppress(ValueError, KeyError):  # half written: its launch was never acknowledged
                 record = json.loads(path.read_text())
                 gpus = {name: tuple(devices) for name, devices in record["gpus"].items()}
                 group = self.of(path.stem)
@@ -110,11 +110,11 @@ class Groups:
         """Place the stop marker, or bring its deadline nearer, and wake the agents. Raises OSError."""
         run_directory = self.places.runs / run_id
         run_directory.mkdir(parents=True, exist_ok=True)
-        asked = time.monotonic()     # the agents' clock: it counts the grace, and no calendar change can move it
+        asked = time.monotonic()  # the agents' clock: it counts the grace, and no calendar change can move it
         placed = records.read_stop(str(run_directory))
         if placed is None or placed > asked + grace_seconds:
             records.write_stop(str(run_directory), grace_seconds, asked)
-        with contextlib.suppress(OSError):                        # no agent has it open: they read the marker first
+        with contextlib.suppress(OSError):  # no agent has it open: they read the marker first
             wake = os.open(run_directory / records.WAKE, os.O_WRONLY | os.O_NONBLOCK)
             try:
                 os.write(wake, b"s")

@@ -17,7 +17,7 @@ from uv import find_uv_bin
 
 from trainyard.executors.local.plan import handed_on
 
-_MOST_WORDS = 2000          # characters of uv's output that go into a sentence
+_MOST_WORDS = 2000  # characters of uv's output that go into a sentence
 _UNSATISFIABLE = re.compile(r"No solution found|no usable wheels|has no wheels", re.IGNORECASE)
 _NO_NETWORK = re.compile(
     r"dns error|error sending request|Failed to fetch|network was disabled|network connectivity is disabled"
@@ -26,7 +26,7 @@ _NO_NETWORK = re.compile(
 )
 _NO_NETWORK_HINT = (
     "the packages could not be downloaded. Give this machine a way to a package index (uv's own settings, such as "
-    "UV_DEFAULT_INDEX, are honoured), or set the prebuilt-image setting to \"host\" to use what the machine's own "
+    'UV_DEFAULT_INDEX, are honoured), or set the prebuilt-image setting to "host" to use what the machine\'s own '
     "Python has."
 )
 
@@ -61,7 +61,12 @@ class Installer:
         await self._must("venv", "--relocatable", "--no-project", "--python", python, *flags, str(home))
 
     async def install(
-        self, home: Path, what: Sequence[str], *, cpu_torch: bool = False, wheels_only: bool = False,
+        self,
+        home: Path,
+        what: Sequence[str],
+        *,
+        cpu_torch: bool = False,
+        wheels_only: bool = False,
     ) -> None:
         """Install requirement lines or file:// packages with all they require; raises InstallFailed.
 
@@ -88,9 +93,14 @@ class Installer:
     async def _uv(self, *arguments: str) -> tuple[int, str]:
         """Run uv in a process group of its own; (exit code, all it said)."""
         process = await asyncio.create_subprocess_exec(
-            find_uv_bin(), *arguments,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True, env=_uv_environment(), cwd="/",
+            find_uv_bin(),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            env=_uv_environment(),
+            cwd="/",
         )
         try:
             async with asyncio.timeout(self._limit_seconds):
@@ -109,5 +119,9 @@ def _uv_environment() -> dict[str, str]:
     """What a program would get of the server's environment, since a build is its owner's code, and uv's settings."""
     settings = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "XDG_"))}
     return {
-        **handed_on(os.environ), **settings, "UV_NO_PROGRESS": "1", "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never",
+        **handed_on(os.environ),
+        **settings,
+        "UV_NO_PROGRESS": "1",
+        "NO_COLOR": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
     }

@@ -44,8 +44,13 @@ class Launcher:
         ours.setblocking(False)
         with theirs, self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._command, str(theirs.fileno())], pass_fds=[theirs.fileno()], start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                [*self._command, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         self._channel = ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._receive)
 
@@ -67,7 +72,7 @@ class Launcher:
         control = control_path(request["runs"], request["run_id"], request["replica"], request["incarnation"])
         packet = f"{control}\n{json.dumps(request)}".encode()
         if len(packet) > MOST_BYTES_OF_A_PACKET:
-            overflow.touch(0o600)                  # the environment may hold secrets
+            overflow.touch(0o600)  # the environment may hold secrets
             overflow.write_text(json.dumps(request["program"]))
             packet = f"{control}\n{json.dumps({**request, 'program': str(overflow)})}".encode()
         self._asked[name] = (asyncio.get_running_loop().time(), packet, overflow)
@@ -91,7 +96,7 @@ class Launcher:
                 self._asked[name] = (now, packet, overflow)
                 self._unsent.append(name)
         if self._channel is None and not self._closed:
-            with contextlib.suppress(OSError):      # no memory, no descriptors: the next call tries again
+            with contextlib.suppress(OSError):  # no memory, no descriptors: the next call tries again
                 self.start()
         self._send()
 
@@ -107,7 +112,7 @@ class Launcher:
             except BlockingIOError:
                 loop.add_writer(self._channel.fileno(), self._send)
                 return
-            except OSError:                         # the spawner is gone; its end of file brings the next
+            except OSError:  # the spawner is gone; its end of file brings the next
                 return
             self._unsent.popleft()
         loop.remove_writer(self._channel.fileno())

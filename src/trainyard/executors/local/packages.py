@@ -14,7 +14,14 @@ from typing import IO
 _CHUNK = 1 << 20
 # What reading a file that is no archive, or a damaged one, may raise. A file that can't be read at all raises again.
 _NO_ARCHIVE = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
 )
 
 
@@ -69,7 +76,6 @@ def _members(path: Path) -> Iterator[tuple[str, str]]:
             content = archive.extractfile(member) if member.isfile() else None
             held = _hash(content) if content else ""
             yield f"{member.name} {member.mode} {member.type!r} {member.linkname}", held
-
 
 
 def _hash(file: IO[bytes]) -> str:

@@ -18,11 +18,32 @@ NO_COMMAND = (
     "Set containerSpec.command to what shall run."
 )
 # What a program needs of this machine. Everything else of the server's environment, its secrets first, stays its own.
-_HANDED_ON = frozenset({
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
-})
+_HANDED_ON = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "LD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "all_proxy",
+    }
+)
 _HANDED_ON_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "PYENV_")
 
 
@@ -76,8 +97,9 @@ class ReplicaPlan:
 
 def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of the server's environment that programs get, under all else that is set."""
-    kept = {name: value for name, value in environment.items()
-            if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)}
+    kept = {
+        name: value for name, value in environment.items() if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)
+    }
     return {"PYTHONUNBUFFERED": "1", **kept}
 
 
@@ -88,7 +110,11 @@ def attempt_of(run_id: str) -> tuple[int, int]:
 
 
 def plan(
-    group: RunGroup, spec: ReplicaSpec, allotment: Allotment, base: Mapping[str, str], places: Places,
+    group: RunGroup,
+    spec: ReplicaSpec,
+    allotment: Allotment,
+    base: Mapping[str, str],
+    places: Places,
 ) -> ReplicaPlan:
     """The start of one replica; `base` is its machine's (or its prepared environment's) part of the environment."""
     name = marker(group.run_id, spec.name, spec.incarnation)

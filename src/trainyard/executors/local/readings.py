@@ -11,23 +11,23 @@ from typing import Any
 from trainyard.agent import records
 from trainyard.core.runs import Cause, Exit, Phase, ReplicaReading
 
-_PROOF_OF_LIFE_SECONDS = 0.5      # how long we believe in agents whose lock we have seen held
+_PROOF_OF_LIFE_SECONDS = 0.5  # how long we believe in agents whose lock we have seen held
 
 
 @dataclass(slots=True)
 class Incarnation:
     """One start of one replica, as the server follows it. Its truth is in the files; this only saves looking twice."""
 
-    name: str                      # run id/replica/number
+    name: str  # run id/replica/number
     number: int
-    control: str                   # path of its files without their ending
+    control: str  # path of its files without their ending
     logs: Path
-    note: str = ""                 # what it does while STARTING, or what troubles it
+    note: str = ""  # what it does while STARTING, or what troubles it
     reading: ReplicaReading = field(default_factory=lambda: ReplicaReading(Phase.ABSENT))
-    asked: bool = False            # this server has been asked to start it
-    burying: bool = False          # its agents are dead; somebody is writing that down
-    stale: bool = True             # something was said of it since we last read its notes
-    believed_until: float = 0.0    # steady seconds
+    asked: bool = False  # this server has been asked to start it
+    burying: bool = False  # its agents are dead; somebody is writing that down
+    stale: bool = True  # something was said of it since we last read its notes
+    believed_until: float = 0.0  # steady seconds
 
     def look(self) -> ReplicaReading:
         """Read the files, as few as tell the phase. An end, once read, can't change."""
@@ -61,7 +61,7 @@ class Incarnation:
             return None
         lock = records.take_lock(self.control)
         if lock is not None and records.read_exit(self.control) is not None:
-            os.close(lock)         # it ended just now, and well
+            os.close(lock)  # it ended just now, and well
             return None
         return lock
 

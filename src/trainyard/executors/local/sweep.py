@@ -39,7 +39,7 @@ def bury(control: str, logs: Path, name: str, lock: int) -> bool:
         record["started_us"] = running["started_us"] if running else None
         records.write_exit(control, record)
     except OSError:
-        return False       # a full disk, say: the lock is free again and the next look comes back here
+        return False  # a full disk, say: the lock is free again and the next look comes back here
     finally:
         os.close(lock)
     return True
@@ -48,8 +48,9 @@ def bury(control: str, logs: Path, name: str, lock: int) -> bool:
 def close_logs(logs: Path) -> None:
     """Say in an agent's stead that an incarnation's output is complete: its index up to date, its marker there."""
     logs.mkdir(parents=True, exist_ok=True)
-    lengths = [(number, path.stat().st_size) for number, stream in enumerate(STREAMS)
-               if (path := logs / stream).exists()]
+    lengths = [
+        (number, path.stat().st_size) for number, stream in enumerate(STREAMS) if (path := logs / stream).exists()
+    ]
     with (logs / INDEX).open("ab") as index:
         for number, length in lengths:
             if length:
@@ -75,7 +76,7 @@ def _carries(pid: int, needles: tuple[bytes, bytes]) -> bool:
     try:
         entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return False       # gone, or another user's: nothing that we started
+        return False  # gone, or another user's: nothing that we started
     return all(needle in entries for needle in needles)
 
 
@@ -83,7 +84,11 @@ def _sentence(running: dict[str, Any] | None, rebooted: bool, ended: int) -> str
     if rebooted:
         return "This machine was restarted while it ran, so its exit status is not known."
     if running is None:
-        return ("Both of its agents were killed while they were starting it: their lock is free and there is no exit "
-                f"record. {ended} process(es) of it were found and ended.")
-    return ("Both of its agents were killed, so its exit status is not known: their lock is free and there is no exit "
-            f"record. {ended} process(es) of it were found and ended.")
+        return (
+            "Both of its agents were killed while they were starting it: their lock is free and there is no exit "
+            f"record. {ended} process(es) of it were found and ended."
+        )
+    return (
+        "Both of its agents were killed, so its exit status is not known: their lock is free and there is no exit "
+        f"record. {ended} process(es) of it were found and ended."
+    )

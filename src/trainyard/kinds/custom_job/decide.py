@@ -23,12 +23,14 @@ from trainyard.kinds.custom_job.narrate import record_ends, restart_line, tell_n
 from trainyard.kinds.custom_job.policy import RunPolicy
 from trainyard.kinds.custom_job.sight import look
 
-LOOK_AGAIN_US: Final = 1 * MICROSECONDS      # while something is under way that nobody will announce
-WORTH_TELLING_US: Final = 1 * MICROSECONDS   # a wait shorter than this is not written down
+LOOK_AGAIN_US: Final = 1 * MICROSECONDS  # while something is under way that nobody will announce
+WORTH_TELLING_US: Final = 1 * MICROSECONDS  # a wait shorter than this is not written down
 
 _STATE_OF_END: Final = {
-    End.SUCCEEDED: Event.SUCCEEDED, End.FAILED: Event.FAILED,
-    End.CANCELLED: Event.CANCELLED, End.TIMED_OUT: Event.CANCELLED,
+    End.SUCCEEDED: Event.SUCCEEDED,
+    End.FAILED: Event.FAILED,
+    End.CANCELLED: Event.CANCELLED,
+    End.TIMED_OUT: Event.CANCELLED,
 }
 
 
@@ -67,13 +69,17 @@ def _waiting(job: Job, policy: RunPolicy, room: Room, now_us: int) -> Decision:
     memo = Memo.parse(job.status.memo)
     if policy.max_wait_seconds is not None:
         if memo.timer is None:
-            memo = replace(memo, timer=Timer(now_us, room.steady_us))    # from the first look on
+            memo = replace(memo, timer=Timer(now_us, room.steady_us))  # from the first look on
         memo = replace(memo, timer=memo.timer and memo.timer.rebased(now_us, room.steady_us))
         left_us = _left_us(memo, policy.max_wait_seconds, now_us, room.steady_us)
         if left_us <= 0:
             over = job_problem(
-                Why.WAITED_TOO_LONG, job.id, location=policy.location,
-                seconds=plain_seconds(policy.max_wait_seconds), message=f" {room.why_not}")
+                Why.WAITED_TOO_LONG,
+                job.id,
+                location=policy.location,
+                seconds=plain_seconds(policy.max_wait_seconds),
+                message=f" {room.why_not}",
+            )
             return _ended(Decision(job.status), Event.FAILED, over, now_us)
         kept = replace(job.status, memo=memo.dump(), waits_for=room.why_not)
         return Decision(kept, look_again_us=now_us + left_us)
@@ -90,7 +96,7 @@ def _between_attempts(job: Job, now_us: int) -> Decision:
     memo = Memo.parse(job.status.memo)
     since_us = memo.retry_after_us or 0
     due_us = since_us + min(memo.retry_delay_us, round(CAP_SECONDS * MICROSECONDS))
-    if since_us <= now_us < due_us:     # a calendar set back must not hold the job: then it is due at once
+    if since_us <= now_us < due_us:  # a calendar set back must not hold the job: then it is due at once
         return Decision(job.status, look_again_us=due_us)
     draft = Decision(replace(job.status, update_time_us=now_us))
     return _launched(draft, job, memo, now_us, None)
@@ -179,8 +185,7 @@ def _stopping(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
     if scene.memo.verdict is None and draft.status.state is not JobState.CANCELLING:
         draft = draft.noted(Line.STOPPING.value, scene.now_us)
     memo = replace(scene.memo, verdict=verdict)
-    draft = replace(
-        draft, status=replace(draft.status, memo=memo.dump()), look_again_us=scene.now_us + LOOK_AGAIN_US)
+    draft = replace(draft, status=replace(draft.status, memo=memo.dump()), look_again_us=scene.now_us + LOOK_AGAIN_US)
     return draft.doing(Stop(scene.reading.run_id, scene.policy.grace_seconds))
 
 
@@ -189,16 +194,18 @@ def _over(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
     draft = draft.doing(Release(scene.reading.run_id))
     if verdict.end is End.RETRY:
         return _retried(scene, draft, verdict)
-    return _ended(draft.noted(Line.TORN_DOWN.value, scene.now_us), _STATE_OF_END[verdict.end], verdict.problem,
-                  scene.now_us)
+    return _ended(
+        draft.noted(Line.TORN_DOWN.value, scene.now_us), _STATE_OF_END[verdict.end], verdict.problem, scene.now_us
+    )
 
 
 def _retried(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
-    assert verdict.problem is not None    # a retry always has its reason
+    assert verdict.problem is not None  # a retry always has its reason
     done = scene.memo.retries.get(verdict.why, 0) + 1
     delay = delay_seconds(done)
     text = Line.RETRIED.format(
-        why=verdict.problem.message, seconds=plain_seconds(delay), number=done, most=scene.most_retries(verdict.why))
+        why=verdict.problem.message, seconds=plain_seconds(delay), number=done, most=scene.most_retries(verdict.why)
+    )
     draft = draft.moved(Event.RETRIED, scene.now_us, text).noted(text, scene.now_us, Severity.WARNING)
     delay_us = round(delay * MICROSECONDS)
     memo = scene.memo.between_attempts(verdict.why, scene.now_us, delay_us)

@@ -8,20 +8,24 @@ from trainyard.kinds.custom_job.rules import OUTPUT_ONLY
 from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, notes, refuse
 from trainyard.kinds.spec_effects import SPEC_EFFECTS
 
-EFFECTS = EffectTable((
-    *(FieldEffect(name, Effect.OUTPUT, "What a client sends in it is ignored.") for name in OUTPUT_ONLY),
-    FieldEffect("display_name", Effect.FULL, "Kept, listed and filtered by."),
-    *(effect.under("job_spec") for effect in SPEC_EFFECTS),
-    FieldEffect(
-        "labels", Effect.FULL,
-        "Kept, listed and filtered by; trainyard-priority (low, normal, high or a number) orders the queue.",
-    ),
-    FieldEffect(
-        "encryption_spec", Effect.REFUSED,
-        "this server has no key ring and would store the job unencrypted; leave the field out, or encrypt the disk "
-        "that holds its data directory.",
-    ),
-))
+EFFECTS = EffectTable(
+    (
+        *(FieldEffect(name, Effect.OUTPUT, "What a client sends in it is ignored.") for name in OUTPUT_ONLY),
+        FieldEffect("display_name", Effect.FULL, "Kept, listed and filtered by."),
+        *(effect.under("job_spec") for effect in SPEC_EFFECTS),
+        FieldEffect(
+            "labels",
+            Effect.FULL,
+            "Kept, listed and filtered by; trainyard-priority (low, normal, high or a number) orders the queue.",
+        ),
+        FieldEffect(
+            "encryption_spec",
+            Effect.REFUSED,
+            "this server has no key ring and would store the job unencrypted; leave the field out, or encrypt the disk "
+            "that holds its data directory.",
+        ),
+    )
+)
 """Every field of a CustomJob; docs and service log are made from it, and a test compares it with the descriptors."""
 
 

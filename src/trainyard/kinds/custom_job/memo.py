@@ -129,8 +129,12 @@ class Memo:
     def between_attempts(self, why: str, now_us: int, delay_us: int) -> Memo:
         """The attempt is gone; what counts over the whole job is kept."""
         return Memo(
-            retries=_one_more(self.retries, why), timer=self.timer if self.ran else None, ran=self.ran,
-            retry_after_us=now_us, retry_delay_us=delay_us, told=self.told,
+            retries=_one_more(self.retries, why),
+            timer=self.timer if self.ran else None,
+            ran=self.ran,
+            retry_after_us=now_us,
+            retry_delay_us=delay_us,
+            told=self.told,
         )
 
 

@@ -13,7 +13,7 @@ from trainyard.kinds.custom_job.judge import Scene
 from trainyard.kinds.custom_job.memo import Memo
 from trainyard.kinds.custom_job.sight import Seen
 
-_MOST_TOLD = 200     # notes remembered; an executor that makes up new ones for ever must not grow the memo for ever
+_MOST_TOLD = 200  # notes remembered; an executor that makes up new ones for ever must not grow the memo for ever
 
 
 def record_ends(scene: Scene, draft: Decision) -> tuple[Decision, Memo]:
@@ -43,8 +43,7 @@ def tell_notes(scene: Scene, draft: Decision, memo: Memo) -> tuple[Decision, Mem
 
 def restart_line(scene: Scene, seen: Seen) -> str:
     """The sentence about a worker that is started again in place."""
-    return Line.RESTARTED.format(
-        why=scene.sentence(seen), number=seen.incarnation + 1, most=MOST_WORKER_RESTARTS)
+    return Line.RESTARTED.format(why=scene.sentence(seen), number=seen.incarnation + 1, most=MOST_WORKER_RESTARTS)
 
 
 def _notes(scene: Scene) -> Iterator[str]:

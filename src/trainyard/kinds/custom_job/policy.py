@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DEFAULT_TIMEOUT_SECONDS = 7 * 24 * 3600.0      # Scheduling.timeout, proto comment
-DEFAULT_MAX_WAIT_SECONDS = 24 * 3600.0         # Scheduling.max_wait_duration, proto comment
+DEFAULT_TIMEOUT_SECONDS = 7 * 24 * 3600.0  # Scheduling.timeout, proto comment
+DEFAULT_MAX_WAIT_SECONDS = 24 * 3600.0  # Scheduling.max_wait_duration, proto comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class RunPolicy:
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     disable_retries: bool = False
     restart_job_on_worker_restart: bool = False
-    max_wait_seconds: float | None = None      # FLEX_START only; None: waits for ever
+    max_wait_seconds: float | None = None  # FLEX_START only; None: waits for ever
     grace_seconds: float = 30.0
-    preemptible: bool = False                  # SPOT
-    location: str = ""                         # for the sentence about missing capacity
+    preemptible: bool = False  # SPOT
+    location: str = ""  # for the sentence about missing capacity

@@ -22,8 +22,16 @@ LONGEST_LABEL_TEXT = 63
 LONGEST_LABEL_KEY_BYTES = 127
 RESERVED_LABEL_PREFIX = "aiplatform.googleapis.com/"
 OUTPUT_ONLY = (
-    "name", "state", "create_time", "start_time", "end_time", "update_time", "error", "web_access_uris",
-    "satisfies_pzs", "satisfies_pzi",
+    "name",
+    "state",
+    "create_time",
+    "start_time",
+    "end_time",
+    "update_time",
+    "error",
+    "web_access_uris",
+    "satisfies_pzs",
+    "satisfies_pzi",
 )
 # Letters that have no case are fine ("international letters"); capitals are not.
 _LOWER_OR_CASELESS = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc"})

@@ -29,8 +29,10 @@ class Seen:
     def started(self) -> bool:
         """Whether its program was started, as far as evidence goes."""
         if self.phase is Phase.ENDED:
-            return self.exit is not None and self.exit.cause is not Cause.START_FAILED and (
-                self.exit.started_us is not None or self.exit.cause in (Cause.EXITED, Cause.SIGNALED)
+            return (
+                self.exit is not None
+                and self.exit.cause is not Cause.START_FAILED
+                and (self.exit.started_us is not None or self.exit.cause in (Cause.EXITED, Cause.SIGNALED))
             )
         return self.phase is Phase.RUNNING
 

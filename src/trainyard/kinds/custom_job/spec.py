@@ -15,7 +15,7 @@ from trainyard.kinds.worker_pools import directory, replica_names
 PRIORITY_LABEL = "trainyard-priority"
 PRIORITIES: Mapping[str, int] = {"low": -10, "normal": 0, "high": 10}
 LARGEST_PRIORITY = 100
-SPOT_PRIORITY = -1000             # below every priority that a label can give
+SPOT_PRIORITY = -1000  # below every priority that a label can give
 
 
 def policy_of(job_spec: Any, location: str = "") -> RunPolicy:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from trainyard.core.errors import InvalidArgument
 
 _VERSION = 1
-_LARGEST_TEXT = 1 << 20          # characters of a cursor, and bytes of what it unfolds to times 16
+_LARGEST_TEXT = 1 << 20  # characters of a cursor, and bytes of what it unfolds to times 16
 _LARGEST_OFFSET = 1 << 62
 
 Position = tuple[int, int, int]  # bytes of index, stdout and stderr that are behind us
@@ -30,7 +30,7 @@ class Cursor:
 
     job_id: int
     narrated: int = 0
-    positions: dict[str, Position | None] = field(default_factory=dict)     # None: read to its end for good
+    positions: dict[str, Position | None] = field(default_factory=dict)  # None: read to its end for good
 
     def text(self) -> str:
         """The opaque form."""

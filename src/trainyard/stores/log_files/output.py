@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from trainyard.core.log_files import CLOSED, INDEX, INDEX_RECORD, STREAMS
 from trainyard.stores.log_files.cursor import Position
 
-LONGEST_LINE = 256 * 1024          # bytes; the limit of one entry of Cloud Logging
+LONGEST_LINE = 256 * 1024  # bytes; the limit of one entry of Cloud Logging
 _CHUNK = 64 * 1024
-_NO_TIME_US = 253_402_300_800_000_000    # the year 10000: the record was torn by a power cut and says nothing
+_NO_TIME_US = 253_402_300_800_000_000  # the year 10000: the record was torn by a power cut and says nothing
 _RECORD = INDEX_RECORD.size
 
 
@@ -89,9 +89,9 @@ class _Stream:
 
     def __init__(self, path: str, offset: int) -> None:
         self.path = path
-        self.offset = offset           # where the next line begins
-        self._searched = offset        # up to here there is no line end behind `offset`
-        self._start = offset           # where the buffer begins
+        self.offset = offset  # where the next line begins
+        self._searched = offset  # up to here there is no line end behind `offset`
+        self._start = offset  # where the buffer begins
         self._buffer = b""
 
     def take(self, end: int) -> bytes | None:
@@ -103,7 +103,7 @@ class _Stream:
             stop = min(limit, self._start + len(self._buffer))
             at = self._buffer.find(b"\n", self._searched - self._start, stop - self._start)
             if at >= 0:
-                line = self._buffer[self.offset - self._start:at]
+                line = self._buffer[self.offset - self._start : at]
                 self.offset = self._searched = self._start + at + 1
                 return line
             self._searched = stop
@@ -111,7 +111,7 @@ class _Stream:
 
     def tail(self, end: int) -> bytes:
         """What is left before `end` after `take(end)` has found no more lines there; empty where nothing is left."""
-        rest = self._buffer[self.offset - self._start:max(0, end - self._start)]
+        rest = self._buffer[self.offset - self._start : max(0, end - self._start)]
         self.offset = self._searched = self.offset + len(rest)
         return rest
 
@@ -128,7 +128,7 @@ class _Stream:
         """Whether the byte at `offset` is in the buffer now, reading on if need be; False behind the file's end."""
         if offset < self._start + len(self._buffer):
             return True
-        held = self._buffer[self.offset - self._start:]
+        held = self._buffer[self.offset - self._start :]
         chunk = _read(self.path, self.offset + len(held), _CHUNK)
         self._start, self._buffer = self.offset, held + chunk
         return bool(chunk)

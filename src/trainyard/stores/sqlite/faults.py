@@ -13,7 +13,7 @@ from trainyard.core.errors import ApiError, Internal, Unavailable
 DATABASE = "trainyard.db"
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_PRIMARY_CODE = 0xFF     # the low byte; the rest tells the variety (https://www.sqlite.org/rescode.html)
+_PRIMARY_CODE = 0xFF  # the low byte; the rest tells the variety (https://www.sqlite.org/rescode.html)
 
 
 def primary_code(error: sqlite3.Error) -> int:

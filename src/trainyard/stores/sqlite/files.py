@@ -19,7 +19,7 @@ LOCK = "trainyard.lock"
 
 POINT_CACHE_KIB = 4 * 1024
 WRITE_CACHE_KIB = 16 * 1024
-SEARCH_CACHE_KIB = 32 * 1024      # filled only as far as somebody searches
+SEARCH_CACHE_KIB = 32 * 1024  # filled only as far as somebody searches
 
 _BUSY_SECONDS = 5.0
 

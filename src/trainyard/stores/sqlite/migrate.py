@@ -14,7 +14,7 @@ from pathlib import Path
 from trainyard.core.clock import MICROSECONDS
 from trainyard.store import StoreError
 
-APPLICATION_ID = 0x54_52_59_44      # "TRYD", in the file's header
+APPLICATION_ID = 0x54_52_59_44  # "TRYD", in the file's header
 
 
 def built_in() -> tuple[str, ...]:

@@ -19,8 +19,29 @@ _INTENTS = {intent.value: intent for intent in Intent}
 
 def job_from(row: Row, scope: Scope, collection: str) -> Job:
     """The job in a row of get_job, get_jobs or live_jobs."""
-    (_, state, display_name, create_us, update_us, start_us, end_us, revision, id_,
-     priority, intent, intent_by, intent_us, attempt, run_id, waits_for, memo, code, message, spec, labels) = row
+    (
+        _,
+        state,
+        display_name,
+        create_us,
+        update_us,
+        start_us,
+        end_us,
+        revision,
+        id_,
+        priority,
+        intent,
+        intent_by,
+        intent_us,
+        attempt,
+        run_id,
+        waits_for,
+        memo,
+        code,
+        message,
+        spec,
+        labels,
+    ) = row
     error = None if code is None else Problem(code, message)
     return Job(
         name=JobName(scope, collection, id_),
@@ -41,8 +62,15 @@ def job_row(job: Job, place: int) -> Row:
     """For add_job."""
     status = job.status
     return (
-        job.id, place, int(status.state), job.display_name, job.create_time_us,
-        status.update_time_us, status.start_time_us, status.end_time_us, job.revision,
+        job.id,
+        place,
+        int(status.state),
+        job.display_name,
+        job.create_time_us,
+        status.update_time_us,
+        status.start_time_us,
+        status.end_time_us,
+        job.revision,
     )
 
 
@@ -53,9 +81,7 @@ def detail_row(job: Job) -> Row:
 
 def advance_row(job: Job, status: Status) -> Row:
     """For advance_job: what is new, and the job and revision that it is guarded by."""
-    return (
-        int(status.state), status.update_time_us, status.start_time_us, status.end_time_us, job.id, job.revision
-    )
+    return (int(status.state), status.update_time_us, status.start_time_us, status.end_time_us, job.id, job.revision)
 
 
 def advance_detail_row(job_id: int, status: Status) -> Row:
@@ -66,8 +92,12 @@ def advance_detail_row(job_id: int, status: Status) -> Row:
 def _mutable(status: Status) -> Row:
     error = status.error
     return (
-        status.attempt, status.run_id, status.waits_for, status.memo,
-        None if error is None else error.code, None if error is None else error.message,
+        status.attempt,
+        status.run_id,
+        status.waits_for,
+        status.memo,
+        None if error is None else error.code,
+        None if error is None else error.message,
     )
 
 
@@ -103,18 +133,50 @@ def record_row(job_id: int, record: ReplicaRecord) -> Row:
     """For add_record."""
     end = record.exit
     return (
-        job_id, record.attempt, record.replica, record.incarnation, end.cause.value, end.code, end.signal, end.message,
-        end.last_lines, end.started_us, end.ended_us, end.peak_memory_bytes, end.cpu_seconds,
+        job_id,
+        record.attempt,
+        record.replica,
+        record.incarnation,
+        end.cause.value,
+        end.code,
+        end.signal,
+        end.message,
+        end.last_lines,
+        end.started_us,
+        end.ended_us,
+        end.peak_memory_bytes,
+        end.cpu_seconds,
         int(end.internal),
     )
 
 
 def record_from(row: Row) -> ReplicaRecord:
     """The replica's end in a row."""
-    (attempt, replica, incarnation, cause, code, signal, message, last_lines, started_us, ended_us,
-     peak_memory_bytes, cpu_seconds, internal) = row
+    (
+        attempt,
+        replica,
+        incarnation,
+        cause,
+        code,
+        signal,
+        message,
+        last_lines,
+        started_us,
+        ended_us,
+        peak_memory_bytes,
+        cpu_seconds,
+        internal,
+    ) = row
     end = Exit(
-        Cause(cause), code, signal, message, last_lines, started_us, ended_us, peak_memory_bytes, cpu_seconds,
+        Cause(cause),
+        code,
+        signal,
+        message,
+        last_lines,
+        started_us,
+        ended_us,
+        peak_memory_bytes,
+        cpu_seconds,
         bool(internal),
     )
     return ReplicaRecord(attempt, replica, incarnation, end)
@@ -125,9 +187,16 @@ def operation_row(operation: StoredOperation) -> Row:
     name = operation.name
     job = name.job
     return (
-        name.id, name.scope.project, name.scope.location, None if job is None else job.collection,
-        None if job is None else job.id, operation.api_version, operation.kind, operation.create_time_us,
-        operation.update_time_us, int(operation.done),
+        name.id,
+        name.scope.project,
+        name.scope.location,
+        None if job is None else job.collection,
+        None if job is None else job.id,
+        operation.api_version,
+        operation.kind,
+        operation.create_time_us,
+        operation.update_time_us,
+        int(operation.done),
     )
 
 

@@ -30,7 +30,7 @@ _FIRST_WINDOW = 500
 _WINDOW_TO_STOP_AFTER = 2000
 _LARGEST_WINDOW = 4000
 _ENOUGH_SECONDS = 0.008
-_FEW = 2000          # a set this small is read and sorted whole
+_FEW = 2000  # a set this small is read and sorted whole
 _ALL_IDS = 2**63 - 1
 
 
@@ -56,12 +56,12 @@ class _Driver:
     """One way to walk: `source` gives rows of `job` in the order of `key`, bound by `parameters`."""
 
     source: str
-    index: str            # the same walk over the index alone, to see how far it reaches
+    index: str  # the same walk over the index alone, to see how far it reaches
     key: str
     parameters: tuple[object, ...]
-    more_parameters: tuple[object, ...] = ()    # of `source` alone, after the others
-    term: Filter | None = None                  # the term that the walk itself settles
-    whole: bool = False                         # a small set, not in the order of ids: read at once
+    more_parameters: tuple[object, ...] = ()  # of `source` alone, after the others
+    term: Filter | None = None  # the term that the walk itself settles
+    whole: bool = False  # a small set, not in the order of ids: read at once
 
 
 def search(connection: sqlite3.Connection, ground: Ground, tree: Filter | None, size: int, after: int | None) -> Found:
@@ -97,9 +97,7 @@ def _window(
     return [row[0] for row in connection.execute(statement, parameters)]
 
 
-def _furthest(
-    connection: sqlite3.Connection, drivers: list[_Driver], below: int, window: int
-) -> tuple[_Driver, int]:
+def _furthest(connection: sqlite3.Connection, drivers: list[_Driver], below: int, window: int) -> tuple[_Driver, int]:
     """The driver whose next `window` entries reach the lowest id, and that id (0: to the very end)."""
     best, lowest = drivers[0], _ALL_IDS
     for driver in drivers:
@@ -170,4 +168,3 @@ def _if_few(connection: sqlite3.Connection, driver: _Driver) -> Iterator[_Driver
 def _count(connection: sqlite3.Connection, driver: _Driver, most: int) -> int:
     statement = f"SELECT count(*) FROM (SELECT 1 FROM {driver.index} LIMIT ?)"  # noqa: S608 - as above
     return int(connection.execute(statement, (*driver.parameters, most)).fetchone()[0])
-

@@ -87,7 +87,7 @@ class GroupWriter:
                 try:
                     self._loop.call_soon_threadsafe(self._answer, batch)
                 except RuntimeError:
-                    return    # the loop is closed: nobody is left who could be answered
+                    return  # the loop is closed: nobody is left who could be answered
 
     def _write(self, batch: list[_Item]) -> None:
         if len(batch) > 1:

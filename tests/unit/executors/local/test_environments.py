@@ -130,7 +130,8 @@ def test_a_cancelled_preparation_leaves_nothing_and_ends_its_installer(tmp_path:
 
 
 def test_what_a_killed_server_left_is_cleared_and_a_broken_environment_is_made_anew(
-    tmp_path: Path, cache: EnvironmentCache,
+    tmp_path: Path,
+    cache: EnvironmentCache,
 ) -> None:
     """Half-made directories go; an environment whose interpreter is gone is replaced, not handed out."""
     sdist(tmp_path / "buckets" / "b" / "p.tar.gz")
@@ -206,10 +207,20 @@ def test_a_missing_package_is_named_with_where_it_was_looked_for(tmp_path: Path,
     assert str(tmp_path / "buckets" / "b" / "no.tar.gz") in str(failed.value)
 
 
-@pytest.mark.parametrize("uri", [
-    "gs://", "gs://b", "gs://b/", "file:///etc/passwd", "/etc/passwd", "gs://../x/y", "gs://b/../../secret", "gs:///etc/passwd",
-    "xgs://b/o",
-])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "gs://",
+        "gs://b",
+        "gs://b/",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "gs://../x/y",
+        "gs://b/../../secret",
+        "gs:///etc/passwd",
+        "xgs://b/o",
+    ],
+)
 def test_only_objects_of_buckets_are_read(tmp_path: Path, uri: str) -> None:
     """No URI leads out of the buckets' directory."""
     (tmp_path / "secret").write_text("s")
@@ -217,11 +228,18 @@ def test_only_objects_of_buckets_are_read(tmp_path: Path, uri: str) -> None:
         locate(uri, tmp_path / "buckets")
 
 
-@pytest.mark.parametrize(("content", "says"), [
-    (b"no archive", "installer said"), (None, "no-such-package-of-trainyard-tests"),
-])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"no archive", "installer said"),
+        (None, "no-such-package-of-trainyard-tests"),
+    ],
+)
 def test_what_the_installer_refuses_is_passed_on(
-    tmp_path: Path, cache: EnvironmentCache, content: bytes | None, says: str,
+    tmp_path: Path,
+    cache: EnvironmentCache,
+    content: bytes | None,
+    says: str,
 ) -> None:
     """A file that is no package, and a requirement that does not exist: one sentence with the installer's words."""
     path = tmp_path / "buckets" / "b" / "p.tar.gz"

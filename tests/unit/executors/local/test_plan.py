@@ -44,14 +44,23 @@ env -i \\
 
 
 def group(*replicas: ReplicaSpec) -> RunGroup:
-    return RunGroup("7-2", "projects/123/locations/here/customJobs/7", 7, "123", "here", replicas, "{}",
-                    base_output_uri="gs://b/o/")
+    return RunGroup(
+        "7-2", "projects/123/locations/here/customJobs/7", 7, "123", "here", replicas, "{}", base_output_uri="gs://b/o/"
+    )
 
 
 CHIEF = ReplicaSpec("workerpool0-0", 0, 0, "img", command=("train",))
 WORKER = ReplicaSpec(
-    "workerpool1-0", 1, 0, "img", command=("train",), args=("--out=$(AIP_MODEL_DIR)", "--root=$(TRAINYARD_GCS_ROOT)"),
-    env=(("MODE", "a b"),), resources=Resources(gpus=2), incarnation=1)
+    "workerpool1-0",
+    1,
+    0,
+    "img",
+    command=("train",),
+    args=("--out=$(AIP_MODEL_DIR)", "--root=$(TRAINYARD_GCS_ROOT)"),
+    env=(("MODE", "a b"),),
+    resources=Resources(gpus=2),
+    incarnation=1,
+)
 ROOM = Allotment({"workerpool0-0": 20001, "workerpool1-0": 20002}, {"workerpool1-0": ("3", "5")})
 
 

@@ -10,20 +10,23 @@ US = "us-docker.pkg.dev/vertex-ai/training/"
 OLD = "gcr.io/cloud-aiplatform/training/"
 
 
-@pytest.mark.parametrize(("uri", "first", "python"), [
-    (US + "pytorch-gpu.2-4.py310:latest", "torch==2.4.*", "3.10"),
-    ("europe-docker.pkg.dev/vertex-ai/training/pytorch-xla.2-4.py310", "torch==2.4.*", "3.10"),
-    (US + "pytorch-tpu.2-1.cp310:latest", "torch==2.1.*", "3.10"),
-    ("asia-docker.pkg.dev/vertex-ai/training/tf-cpu.2-17.py310:latest", "tensorflow-cpu==2.17.*", "3.10"),
-    (US + "tf-gpu.2-8:latest", "tensorflow-cpu==2.8.*", ""),
-    (US + "tf-tpu.2-15-pod-cp310:latest", "tensorflow-cpu==2.15.*", "3.10"),
-    (US + "sklearn-cpu.1-6:latest", "scikit-learn==1.6.*", ""),
-    (US + "scikit-learn-cpu.0-23", "scikit-learn==0.23.*", ""),
-    (US + "xgboost-cpu.2-1:latest", "xgboost==2.1.*", ""),
-    (OLD + "tf-cpu.2-3:latest", "tensorflow-cpu==2.3.*", ""),
-    ("eu.gcr.io/cloud-aiplatform/training/pytorch-gpu.1-13@sha256:" + "0" * 64, "torch==1.13.*", ""),
-    (US + "pytorch-gpu.1-4.py37:latest", "torch==1.4.*", "3.7"),
-])
+@pytest.mark.parametrize(
+    ("uri", "first", "python"),
+    [
+        (US + "pytorch-gpu.2-4.py310:latest", "torch==2.4.*", "3.10"),
+        ("europe-docker.pkg.dev/vertex-ai/training/pytorch-xla.2-4.py310", "torch==2.4.*", "3.10"),
+        (US + "pytorch-tpu.2-1.cp310:latest", "torch==2.1.*", "3.10"),
+        ("asia-docker.pkg.dev/vertex-ai/training/tf-cpu.2-17.py310:latest", "tensorflow-cpu==2.17.*", "3.10"),
+        (US + "tf-gpu.2-8:latest", "tensorflow-cpu==2.8.*", ""),
+        (US + "tf-tpu.2-15-pod-cp310:latest", "tensorflow-cpu==2.15.*", "3.10"),
+        (US + "sklearn-cpu.1-6:latest", "scikit-learn==1.6.*", ""),
+        (US + "scikit-learn-cpu.0-23", "scikit-learn==0.23.*", ""),
+        (US + "xgboost-cpu.2-1:latest", "xgboost==2.1.*", ""),
+        (OLD + "tf-cpu.2-3:latest", "tensorflow-cpu==2.3.*", ""),
+        ("eu.gcr.io/cloud-aiplatform/training/pytorch-gpu.1-13@sha256:" + "0" * 64, "torch==1.13.*", ""),
+        (US + "pytorch-gpu.1-4.py37:latest", "torch==1.4.*", "3.7"),
+    ],
+)
 def test_documented_images_are_known(uri: str, first: str, python: str) -> None:
     """Family, version and Python are read off the URI, old and new registries alike."""
     recipe = recipe_of(uri, {}, gpus=False)
@@ -32,10 +35,20 @@ def test_documented_images_are_known(uri: str, first: str, python: str) -> None:
     assert recipe.newest[0] == recipe.framework == first.partition("==")[0]
 
 
-@pytest.mark.parametrize("uri", [
-    "img", "", "docker.io/library/python:3.11", US + "tf-cpu", US + "caffe-gpu.1-0:latest", US + "pytorch-gpu.2-4/../x",
-    "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest", "evil/" + US + "tf-cpu.2-8", US + "tf-cpu.2-8:a b",
-])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "img",
+        "",
+        "docker.io/library/python:3.11",
+        US + "tf-cpu",
+        US + "caffe-gpu.1-0:latest",
+        US + "pytorch-gpu.2-4/../x",
+        "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest",
+        "evil/" + US + "tf-cpu.2-8",
+        US + "tf-cpu.2-8:a b",
+    ],
+)
 def test_other_images_are_not(uri: str) -> None:
     """Anything else is no prebuilt training image."""
     assert recipe_of(uri, {}, gpus=False) is None
@@ -49,7 +62,8 @@ def test_a_machine_with_gpus_gets_gpu_builds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "old"), [("sklearn-cpu.1-3", True), ("sklearn-cpu.1-6", False), ("tf-cpu.2-8", False)],
+    ("image", "old"),
+    [("sklearn-cpu.1-3", True), ("sklearn-cpu.1-6", False), ("tf-cpu.2-8", False)],
 )
 def test_old_frameworks_get_the_old_numpy(image: str, old: bool) -> None:
     """What was built for NumPy 1 and does not say so would not import with NumPy 2."""

@@ -98,7 +98,8 @@ def test_what_can_never_fit_fails_with_the_originals_words() -> None:
     assert states(decision) == [JobState.FAILED]
     assert decision.status.error.code == 8
     assert decision.status.error.message == (
-        "Resources are insufficient in region: us-central1. It asks for 9 replicas; there are 4.")
+        "Resources are insufficient in region: us-central1. It asks for 9 replicas; there are 4."
+    )
     assert decision.status.end_time_us == T
     assert decision.status.start_time_us is None
 
@@ -154,8 +155,11 @@ def test_a_group_that_ran_and_ended_between_two_looks_goes_through_both() -> Non
     assert decision.actions == (Release("7-1"),)
     assert [(one.replica, one.incarnation, one.exit.code) for one in decision.records] == [("workerpool0-0", 0, 0)]
     assert [note.text for note in decision.notes] == [
-        "workerpool0-0: Task completed. Exit code (0). Exit reason (SUCCEEDED).", "Job is running.",
-        "Finished tearing down training program.", "Job completed successfully."]
+        "workerpool0-0: Task completed. Exit code (0). Exit reason (SUCCEEDED).",
+        "Job is running.",
+        "Finished tearing down training program.",
+        "Job completed successfully.",
+    ]
 
 
 def test_the_primarys_success_ends_the_job_once_the_others_are_gone() -> None:
@@ -180,7 +184,8 @@ def test_a_users_error_is_permanent_on_any_replica() -> None:
     assert states(decision) == [JobState.FAILED]
     assert decision.status.error.code == 3
     assert decision.status.error.message.startswith(
-        "The replica workerpool1-0 exited with a non-zero status of 1. Termination reason: Error. ValueError")
+        "The replica workerpool1-0 exited with a non-zero status of 1. Termination reason: Error. ValueError"
+    )
 
 
 def test_of_several_failures_the_first_to_end_is_named() -> None:
@@ -247,8 +252,9 @@ def test_disable_retries_means_no_second_start() -> None:
         assert "disableRetries" in decision.status.error.message
 
 
-@pytest.mark.parametrize("end", [
-    ended(137, Cause.SIGNALED, signal=9), ended(143, Cause.SIGNALED, signal=15), ended(cause=Cause.LOST)])
+@pytest.mark.parametrize(
+    "end", [ended(137, Cause.SIGNALED, signal=9), ended(143, Cause.SIGNALED, signal=15), ended(cause=Cause.LOST)]
+)
 def test_a_passing_loss_restarts_that_worker_in_place(end: ReplicaReading) -> None:
     """Its incarnation grows, the job goes on, and the end is recorded."""
     decision = decide(live(JobState.RUNNING), TWO, seen(RUNNING, end), None, T)
@@ -390,11 +396,17 @@ def test_made_up_notes_do_not_grow_the_memo_for_ever() -> None:
 
 
 EXITS = st.builds(
-    Exit, st.sampled_from(Cause), code=st.sampled_from([0, 1, 139]), signal=st.sampled_from([None, 8, 9, 11, 15]),
-    internal=st.booleans())
+    Exit,
+    st.sampled_from(Cause),
+    code=st.sampled_from([0, 1, 139]),
+    signal=st.sampled_from([None, 8, 9, 11, 15]),
+    internal=st.booleans(),
+)
 REPLICAS = st.one_of(
-    st.just(ABSENT), st.builds(ReplicaReading, st.sampled_from([Phase.STARTING, Phase.RUNNING]), st.integers(0, 2)),
-    st.builds(ReplicaReading, st.just(Phase.ENDED), st.integers(0, 2), st.one_of(st.none(), EXITS)))
+    st.just(ABSENT),
+    st.builds(ReplicaReading, st.sampled_from([Phase.STARTING, Phase.RUNNING]), st.integers(0, 2)),
+    st.builds(ReplicaReading, st.just(Phase.ENDED), st.integers(0, 2), st.one_of(st.none(), EXITS)),
+)
 LOOKS = st.lists(st.tuples(REPLICAS, REPLICAS, st.booleans(), st.booleans(), st.integers(-3600, 3600)), max_size=12)
 
 

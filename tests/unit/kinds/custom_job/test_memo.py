@@ -10,8 +10,16 @@ from trainyard.core.jobs import Problem
 from trainyard.kinds.custom_job.memo import End, Memo, Timer, Verdict, incarnations
 
 FULL = Memo(
-    verdict=Verdict(End.FAILED, "exited", Problem(3, "It said: \"no\".")), incarnations={"w": 2}, recorded={"w": 1},
-    retries={"crashed": 1}, timer=Timer(5, 6, 7), ran=True, retry_after_us=8, retry_delay_us=9, told=("ab",))
+    verdict=Verdict(End.FAILED, "exited", Problem(3, 'It said: "no".')),
+    incarnations={"w": 2},
+    recorded={"w": 1},
+    retries={"crashed": 1},
+    timer=Timer(5, 6, 7),
+    ran=True,
+    retry_after_us=8,
+    retry_delay_us=9,
+    told=("ab",),
+)
 
 
 @pytest.mark.parametrize("memo", [Memo(), FULL, Memo(verdict=Verdict(End.SUCCEEDED)), Memo(timer=Timer(1))])
@@ -31,8 +39,9 @@ def test_an_empty_memo_is_what_a_fresh_job_has() -> None:
 def test_a_retry_keeps_what_counts_over_the_job() -> None:
     """Retries, the stopwatch of a job that ran, and what was told; not the incarnations of the old attempt."""
     kept = FULL.between_attempts("crashed", 100, 50)
-    assert kept == Memo(retries={"crashed": 2}, timer=Timer(5, 6, 7), ran=True, retry_after_us=100, retry_delay_us=50,
-                        told=("ab",))
+    assert kept == Memo(
+        retries={"crashed": 2}, timer=Timer(5, 6, 7), ran=True, retry_after_us=100, retry_delay_us=50, told=("ab",)
+    )
     assert Memo(timer=Timer(1)).between_attempts("internal", 1, 1).timer is None
 
 
@@ -44,15 +53,18 @@ def test_restarts_and_records_are_counted_by_replica() -> None:
     assert incarnations(memo.dump()) == {"a": 2, "b": 1}
 
 
-@pytest.mark.parametrize(("timer", "now_us", "steady_us", "elapsed"), [
-    (Timer(1000, 10), 999_999, 35, 25),             # the calendar jumped forward: it does not count
-    (Timer(1000, 10), 0, 35, 25),                   # or back
-    (Timer(1000, 10, 100), 0, 35, 125),             # with what was carried over a reboot
-    (Timer(1000, 10), 1500, 5, 500),                # the steady clock has started anew: the calendar bridges
-    (Timer(1000, 10), 500, 5, 0),                   # never negative
-    (Timer(1000, None), 1500, 5, 500),              # started without a steady clock
-    (Timer(1000, 10), 1500, None, 500),             # or looked at without one
-])
+@pytest.mark.parametrize(
+    ("timer", "now_us", "steady_us", "elapsed"),
+    [
+        (Timer(1000, 10), 999_999, 35, 25),  # the calendar jumped forward: it does not count
+        (Timer(1000, 10), 0, 35, 25),  # or back
+        (Timer(1000, 10, 100), 0, 35, 125),  # with what was carried over a reboot
+        (Timer(1000, 10), 1500, 5, 500),  # the steady clock has started anew: the calendar bridges
+        (Timer(1000, 10), 500, 5, 0),  # never negative
+        (Timer(1000, None), 1500, 5, 500),  # started without a steady clock
+        (Timer(1000, 10), 1500, None, 500),  # or looked at without one
+    ],
+)
 def test_a_stopwatch_trusts_the_steady_clock_first(timer, now_us, steady_us, elapsed) -> None:
     """Calendar jumps do not count; only where there is no steady clock to go by does the calendar."""
     assert timer.elapsed_us(now_us, steady_us) == elapsed
