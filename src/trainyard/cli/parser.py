@@ -41,6 +41,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     vendor = commands.add_parser("ai", help="accepted before custom-jobs, as gcloud has it", allow_abbrev=False)
     _add_custom_jobs(vendor.add_subparsers(dest="noun", metavar="COMMAND", required=True), shared)
     _add_run(commands, shared)
+    _add_clients(commands, shared)
     _add_service_commands(commands, shared)
     return parser
 
@@ -184,6 +185,28 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shar
     add_run_options(run)
     run.add_argument("program", metavar="FILE", help="script.py, another program, or a job as spec.yaml or spec.json")
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="the script's own arguments")
+
+
+def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    execute = _command(
+        commands,
+        "exec",
+        "execute:execute",
+        "run any program with its Vertex AI code unedited against the service; starts one if none runs",
+        shared,
+    )
+    execute.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="let the program reach this host, such as bigquery.googleapis.com or *.googleapis.com; repeatable",
+    )
+    execute.add_argument("--quiet", "-q", action="store_true", help="don't say which hosts are redirected")
+    execute.add_argument("program", nargs=argparse.REMAINDER, metavar="-- PROGRAM ARG…", help="what to run")
+    env = _command(commands, "env", "env:env", "print what clients must be told, for eval \"$(trainyard env)\"", shared)
+    env.add_argument("--format", choices=("shell", "dotenv", "json"), default="shell", help="how to print")
+    env.add_argument("--code", action="store_true", help="print the three lines of Python instead")
 
 
 def _add_service_commands(

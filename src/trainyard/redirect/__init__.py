@@ -1,0 +1,30 @@
+"""Turns Google's clients inside any Python program towards a Trainyard service, without an edit to the program.
+
+It lives in the interpreters of others: standard library only, Python 3.9 or newer, nothing of ours beyond this folder,
+and almost nothing is imported before the program itself imports a networking library. What it does is told by the
+environment (aim.py), which children inherit.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from trainyard.redirect.imports import Hook
+
+
+def install() -> Hook:
+    """Patch networking libraries as they are imported, and at once those that already are. May be repeated."""
+    from . import imports  # noqa: PLC0415 - this package is also loaded under another name, so never by its full one
+
+    for each in sys.meta_path:
+        if isinstance(each, imports.Hook):
+            return each
+    hook = imports.Hook()
+    sys.meta_path.insert(0, hook)
+    for name in imports.PATCHES:
+        module = sys.modules.get(name)
+        if module is not None:
+            imports.patch(module, name)
+    return hook

@@ -1,0 +1,116 @@
+"""google-auth: no credential of the user's is looked for, refreshed or sent when a request goes to the service."""
+
+from __future__ import annotations
+
+import os
+from functools import wraps
+
+from .aim import Aim
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_NO_SECRET = "trainyard"  # noqa: S105 - clients insist on a token; a service without --auth does not look at it
+
+
+def patch_default(module: Any) -> None:
+    """google.auth.default: ours unless the program may also call real services and has credentials for them."""
+    default = module.default
+    if getattr(default, "is_trainyards", False):
+        return
+
+    @wraps(default)
+    def found(*positional: Any, **options: Any) -> Any:
+        aim = Aim()
+        if not aim.endpoint:
+            return default(*positional, **options)
+        if aim.allowed:
+            from google.auth.exceptions import DefaultCredentialsError  # noqa: PLC0415 - there, since google.auth is
+
+            try:
+                return default(*positional, **options)
+            except DefaultCredentialsError:
+                pass
+        return _ours(aim), _project()
+
+    found.is_trainyards = True  # type: ignore[attr-defined]  # the function is found under two names
+    module.default = found
+
+
+def patch_default_async(module: Any) -> None:
+    """google.auth's asynchronous default."""
+    default = module.default_async
+
+    @wraps(default)
+    def found(*positional: Any, **options: Any) -> Any:
+        aim = Aim()
+        if not aim.endpoint or aim.allowed:
+            return default(*positional, **options)
+        from google.oauth2 import _credentials_async  # noqa: PLC0415 - there, since its caller is
+
+        return _credentials_async.Credentials(aim.token or _NO_SECRET), _project()
+
+    module.default_async = found
+
+
+def _ours(aim: Aim) -> Any:
+    from google.oauth2 import credentials  # noqa: PLC0415 - there, since google.auth is
+
+    class Local(credentials.Credentials):  # type: ignore[misc]  # untyped where google-auth is not installed
+        """A token that is always valid; some programs refresh it all the same."""
+
+        def refresh(self, request: Any) -> None:
+            del request
+
+    return Local(aim.token or _NO_SECRET)
+
+
+def _project() -> str | None:
+    return os.environ.get("GOOGLE_CLOUD_PROJECT") or os.environ.get("GCLOUD_PROJECT")
+
+
+def patch_before_request(module: Any) -> None:
+    """Every class that adds a credential to a request: for the service it is our token, with no refresh before it."""
+    for each in _classes(module):
+        _patch_class(each)
+
+
+def _patch_class(each: Any) -> None:
+    before_request = each.before_request
+
+    @wraps(before_request)
+    def local(self: Any, request: Any, method: str, url: str, headers: Any) -> None:
+        aim = Aim()
+        if aim.is_ours(url):
+            aim.identify(headers)
+        else:
+            before_request(self, request, method, url, headers)
+
+    each.before_request = local
+
+
+def patch_before_request_async(module: Any) -> None:
+    """As patch_before_request, where it is a coroutine."""
+    for each in _classes(module):
+        _patch_class_async(each)
+
+
+def _patch_class_async(each: Any) -> None:
+    before_request = each.before_request
+
+    @wraps(before_request)
+    async def local(self: Any, request: Any, method: str, url: str, headers: Any) -> None:
+        aim = Aim()
+        if aim.is_ours(url):
+            aim.identify(headers)
+        else:
+            await before_request(self, request, method, url, headers)
+
+    each.before_request = local
+
+
+def _classes(module: Any) -> list[Any]:
+    """Classes of this module that have a `before_request` of their own."""
+    own = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+    return [each for each in own if "before_request" in vars(each)]
