@@ -34,10 +34,19 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """google.rpc.Status without details: a canonical code and one sentence for people."""
+    """google.rpc.Status without details: a canonical code and the text that the original would give.
+
+    `sentence` is the same in one line, for history and logs; empty where the message is one line already.
+    """
 
     code: int
     message: str
+    sentence: str = ""
+
+    @property
+    def in_one_line(self) -> str:
+        """What to tell where everything else can be read beside it."""
+        return self.sentence or self.message
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -174,27 +174,22 @@ def why_ended(end: Exit) -> Why | None:
 
 
 def replica_sentence(why: Why, replica: str, end: Exit) -> str:
-    """One replica's end with its evidence, for a log in which everything else can be read anyway."""
-    return _replica_problem(why, replica, end, "", "").message
+    """One replica's end in one line, for a log in which everything else can be read anyway."""
+    return replica_problem(why, replica, end, 0).in_one_line
 
 
 def replica_problem(why: Why, replica: str, end: Exit, job_id: int, tried: str = "") -> Problem:
     """One replica's end with its evidence, what was `tried` (a sentence) to mend it, and where to read on."""
-    return _replica_problem(why, replica, end, f" {tried}" if tried else "", _logs(job_id))
-
-
-def _replica_problem(why: Why, replica: str, end: Exit, tried: str, logs: str) -> Problem:
-    return problem(
-        why,
-        replica=replica,
-        status=exit_status(end),
-        signal=signal_name(end),
-        message=_sentence(end.message),
-        lines=_last_lines(end.last_lines),
-        memory=_memory(end),
-        tried=tried,
-        logs=logs,
-    )
+    words = {
+        "replica": replica,
+        "status": exit_status(end),
+        "signal": signal_name(end),
+        "message": _sentence(end.message),
+        "memory": _memory(end),
+        "tried": f" {tried}" if tried else "",
+    }
+    said = problem(why, **words, lines=_last_lines(end.last_lines), logs=_logs(job_id))
+    return replace(said, sentence=problem(why, **words, lines=_last_line(end.last_lines), logs="").message)
 
 
 def job_problem(why: Why, job_id: int, **words: object) -> Problem:
@@ -248,6 +243,12 @@ def _logs(job_id: int) -> str:
 def _last_lines(text: str) -> str:
     tail = text.strip()[-MOST_LAST_LINES:]
     return f" {tail}" if tail else ""
+
+
+def _last_line(text: str) -> str:
+    """The last line that was printed, which most often names the error."""
+    tail = text.strip().splitlines()
+    return f" {tail[-1].strip()[:MOST_LAST_LINES]}" if tail else ""
 
 
 def _memory(end: Exit) -> str:

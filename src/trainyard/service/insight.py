@@ -86,8 +86,6 @@ class Insight:
 def _sentence(job: Job, queue: QueuePlace | None, history: Sequence[Change]) -> str:
     """What a person wants to hear first."""
     status = job.status
-    if status.error is not None:
-        return status.error.message
     if status.state is JobState.QUEUED:
         why = (queue.why if queue else "") or status.waits_for or "It waits for the controller to look at it."
         return f"Position {queue.position} of {queue.length} in the queue. {why}" if queue else why

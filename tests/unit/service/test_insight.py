@@ -78,12 +78,12 @@ ENDS = [
 
 @pytest.mark.parametrize(("end", "words"), ENDS, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_failed_job_shows_what_its_error_rests_on(bench: Bench, name: str, end: Exit, words: str) -> None:
-    """The error is the sentence; how each replica ended is the evidence."""
+    """The last line of history is the sentence, in one line; how each replica ended is the evidence."""
     bench.move(name, Event.ADMITTED)
     job = bench.job(name)
     decision = Decision(job.status, records=(ReplicaRecord(1, "workerpool0-0", 0, end),))
-    decision = decision.moved(Event.FAILED, bench.clock.now_us(), "it failed")
-    status = replace(decision.status, error=Problem(3, "The replica workerpool0-0 failed."))
+    decision = decision.moved(Event.FAILED, bench.clock.now_us(), "The replica workerpool0-0 failed.")
+    status = replace(decision.status, error=Problem(3, "The replica workerpool0-0 failed. Traceback\n on\n many lines"))
     bench.commit(job, replace(decision, status=status))
     told = explained(bench, name)
     assert told["sentence"] == "The replica workerpool0-0 failed."

@@ -222,7 +222,7 @@ def _cancelled_at_once(job: Job, now_us: int) -> Decision:
 
 def _ended(draft: Decision, event: Event, problem: Problem | None, now_us: int) -> Decision:
     """The final state, which has no way out."""
-    why = problem.message if problem else "The primary replica ended with 0 and every replica is gone."
+    why = problem.in_one_line if problem else "The primary replica ended with 0 and every replica is gone."
     draft = draft.moved(event, now_us, why)
     draft = replace(draft, status=_final(draft.status, problem), look_again_us=None)
     if event is Event.SUCCEEDED:
@@ -233,7 +233,7 @@ def _ended(draft: Decision, event: Event, problem: Problem | None, now_us: int) 
 
 
 def _final(status: Status, problem: Problem | None) -> Status:
-    return replace(status, error=problem, run_id=None, memo="{}")
+    return replace(status, error=problem and replace(problem, sentence=""), run_id=None, memo="{}")
 
 
 def _left_us(memo: Memo, limit_seconds: float, now_us: int, steady_us: int | None) -> int:

@@ -81,7 +81,7 @@ class Memo:
         notebook: dict[str, Any] = {}
         if self.verdict is not None:
             of = self.verdict.problem
-            notebook["verdict"] = [self.verdict.end, self.verdict.why, of and [of.code, of.message]]
+            notebook["verdict"] = [self.verdict.end, self.verdict.why, of and [of.code, of.message, of.sentence]]
         for name, counts in (("inc", self.incarnations), ("rec", self.recorded), ("retries", self.retries)):
             if counts:
                 notebook[name] = dict(counts)
