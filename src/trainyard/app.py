@@ -235,7 +235,8 @@ async def _executor(settings: Settings, clock: SystemClock) -> Executor:
 
 def _kinds(settings: Settings) -> Mapping[str, Kind]:
     machines = Machines.known(allow_any=settings.machine_types == "any")
-    return {collection: import_module(module).CustomJobKind(machines) for collection, module in kinds.BUILT_IN.items()}
+    modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
+    return {collection: module.CustomJobKind(machines, settings.grace) for collection, module in modules.items()}
 
 
 def _access(settings: Settings) -> Access:

@@ -110,6 +110,9 @@ class Settings:
         "Severity of text on stderr: as the original has it (ERROR), or by what it looks like (auto).",
         _one_of("ERROR", "auto"),
     )
+    grace: float = _setting(
+        30.0, "Seconds that programs are given between SIGTERM and SIGKILL when a job is stopped.", _at_least(0)
+    )
     drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
 
     @classmethod

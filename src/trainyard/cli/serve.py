@@ -15,7 +15,7 @@ from trainyard import __version__
 STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
 NAMES = (
     "host", "port", "grpc_port", "data_dir", "auth", "log_level", "replicas", "replica_ports", "accelerators",
-    "prebuilt", "machine_types", "stderr_severity", "drain",
+    "prebuilt", "machine_types", "stderr_severity", "grace", "drain",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--machine-types", metavar="WHICH", help="known refuses machine types that Google does not have, any takes them"
     )
     flag("--stderr-severity", metavar="WHICH", help="severity of text on stderr: ERROR or auto")
+    flag("--grace", type=float, metavar="SECONDS", help="how long programs get between SIGTERM and SIGKILL")
     flag("--drain", type=float, metavar="SECONDS", help="how long requests under way get when the service stops")
 
 

@@ -10,6 +10,7 @@ from trainyard.core.runs import Reading, RunGroup
 from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.custom_job import decide, effects, rules, spec
 from trainyard.kinds.custom_job.memo import with_incarnations
+from trainyard.kinds.custom_job.policy import DEFAULT_GRACE_SECONDS
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.worker_pools import demand_of, run_group
 
@@ -22,9 +23,10 @@ class CustomJobKind:
     collection = "customJobs"
     message_name = "CustomJob"
 
-    def __init__(self, machines: Machines | None = None) -> None:
-        """Check machine types against `machines`; the catalogue of this release where none is given."""
+    def __init__(self, machines: Machines | None = None, grace_seconds: float = DEFAULT_GRACE_SECONDS) -> None:
+        """Check machine types against `machines` (this release's catalogue); stop programs with the grace."""
         self._machines = machines or Machines.known()
+        self._grace_seconds = grace_seconds
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
 
     def draft(self, message: Any) -> Draft:
@@ -67,7 +69,7 @@ class CustomJobKind:
 
     def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """What comes next; pure."""
-        policy = spec.policy_of(self._spec(job), job.name.scope.location)
+        policy = spec.policy_of(self._spec(job), job.name.scope.location, self._grace_seconds)
         return decide.decide(job, policy, reading, room, now_us)
 
     def _spec(self, job: Job) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 DEFAULT_TIMEOUT_SECONDS = 7 * 24 * 3600.0  # Scheduling.timeout, proto comment
 DEFAULT_MAX_WAIT_SECONDS = 24 * 3600.0  # Scheduling.max_wait_duration, proto comment
+DEFAULT_GRACE_SECONDS = 30.0  # undocumented; what Kubernetes and Spot VMs give
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,6 @@ class RunPolicy:
     disable_retries: bool = False
     restart_job_on_worker_restart: bool = False
     max_wait_seconds: float | None = None  # FLEX_START only; None: waits for ever
-    grace_seconds: float = 30.0
+    grace_seconds: float = DEFAULT_GRACE_SECONDS
     preemptible: bool = False  # SPOT
     location: str = ""  # for the sentence about missing capacity

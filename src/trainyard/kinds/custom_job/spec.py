@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.core.errors import FieldViolation
-from trainyard.kinds.custom_job.policy import DEFAULT_MAX_WAIT_SECONDS, DEFAULT_TIMEOUT_SECONDS, RunPolicy
+from trainyard.kinds.custom_job.policy import (
+    DEFAULT_GRACE_SECONDS,
+    DEFAULT_MAX_WAIT_SECONDS,
+    DEFAULT_TIMEOUT_SECONDS,
+    RunPolicy,
+)
 from trainyard.kinds.faults import shortened
 from trainyard.kinds.pool_rules import is_skipped
 from trainyard.kinds.spec_rules import is_spot, seconds_of, strategy_name
@@ -18,7 +23,7 @@ LARGEST_PRIORITY = 100
 SPOT_PRIORITY = -1000  # below every priority that a label can give
 
 
-def policy_of(job_spec: Any, location: str = "") -> RunPolicy:
+def policy_of(job_spec: Any, location: str = "", grace_seconds: float = DEFAULT_GRACE_SECONDS) -> RunPolicy:
     """How long, how often and with what grace a CustomJobSpec is run. Durations in seconds."""
     scheduling = job_spec.scheduling
     strategy = strategy_name(scheduling)
@@ -30,6 +35,7 @@ def policy_of(job_spec: Any, location: str = "") -> RunPolicy:
         # Scheduling.disable_retries, proto comment: overrides restart_job_on_worker_restart to false.
         restart_job_on_worker_restart=scheduling.restart_job_on_worker_restart and not scheduling.disable_retries,
         max_wait_seconds=_max_wait(scheduling) if strategy == "FLEX_START" else None,
+        grace_seconds=grace_seconds,
         preemptible=is_spot(strategy),
         location=location,
     )
