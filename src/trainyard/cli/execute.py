@@ -36,7 +36,7 @@ def execute(flags: Namespace) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execvpe(command[0], command, environment)
+        os.execvpe(command[0], command, environment)  # noqa: S606 - to become the user's program is what this is for
     except FileNotFoundError:
         raise Problem(f"there is no program {command[0]!r}", (), NOT_FOUND) from None
     except OSError as error:
@@ -44,7 +44,7 @@ def execute(flags: Namespace) -> int:
 
 
 def environment_of(api: ServiceApi, flags: Namespace, environment: Mapping[str, str]) -> dict[str, str]:
-    """What is added to the program's environment: that of `trainyard env`, and what aims the hooks (redirect/aim.py)."""
+    """What the program's environment gets: that of `trainyard env`, and what aims the hooks (redirect/aim.py)."""
     target = api.target
     added = variables(target, environment)
     if target.token:

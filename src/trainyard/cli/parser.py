@@ -187,7 +187,9 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shar
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="the script's own arguments")
 
 
-def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+def _add_clients(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
+) -> None:
     execute = _command(
         commands,
         "exec",
@@ -204,7 +206,7 @@ def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
     )
     execute.add_argument("--quiet", "-q", action="store_true", help="don't say which hosts are redirected")
     execute.add_argument("program", nargs=argparse.REMAINDER, metavar="-- PROGRAM ARG…", help="what to run")
-    env = _command(commands, "env", "env:env", "print what clients must be told, for eval \"$(trainyard env)\"", shared)
+    env = _command(commands, "env", "env:env", 'print what clients must be told, for eval "$(trainyard env)"', shared)
     env.add_argument("--format", choices=("shell", "dotenv", "json"), default="shell", help="how to print")
     env.add_argument("--code", action="store_true", help="print the three lines of Python instead")
 

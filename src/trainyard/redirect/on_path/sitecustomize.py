@@ -1,4 +1,4 @@
-"""What Python runs by itself at its start when this folder is first on PYTHONPATH (docs.python.org/3/library/site.html).
+"""What Python runs by itself at its start when this folder is first on PYTHONPATH (docs.python.org: site).
 
 It installs the redirection, then runs the sitecustomize that it stands before. A program that can't be redirected does
 not start: the interpreter alone would print one line and run on, against the real cloud.
