@@ -1,0 +1,67 @@
+"""Regularised evolution (Real et al. 2019): the best of a sample of the youngest gets a child with one change."""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+from trainyard.core.points import Pick, alternatives, changed, drawn, evenly
+from trainyard.core.space import CLOSED, Point, Space
+from trainyard.searcher import Searcher
+from trainyard.searchers.notebook import Notebook
+
+POPULATION = 50
+SAMPLE = 10
+
+
+def open_searcher(space: Space, seed: int) -> Searcher:
+    """A regularised evolution in the space."""
+    return Evolution(space, seed)
+
+
+class Evolution:
+    """Random until a population was asked; then children of the best of SAMPLE drawn from the last POPULATION told.
+
+    An infeasible trial stays in the population as worse than any other: where it was, the search does not go on. No
+    point is asked twice.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._notebook = Notebook(space, seed)
+        self._population: deque[tuple[float, Point]] = deque(maxlen=POPULATION)
+
+    def propose(self) -> Point | None:
+        """A child never asked before, or a random point; None when every point was asked."""
+        notebook = self._notebook
+        random = notebook.chance()
+        if len(notebook.points) < POPULATION or not self._population:
+            return notebook.unseen(lambda: drawn(notebook.space, random), random)
+        pick = evenly(notebook.space, random)
+        return notebook.unseen(lambda: self._child(random, pick), random)
+
+    def asked(self, point: Point) -> None:
+        """See Searcher."""
+        self._notebook.asked(point)
+
+    def told(self, number: int, reward: float | None) -> None:
+        """See Searcher."""
+        known = self._notebook.told(number, reward)
+        self._population.append((float("-inf") if known is None else known, self._notebook.points[number - 1]))
+
+    def _child(self, random: Random, pick: Pick) -> Point:
+        population = self._population
+        sample = [population[int(random.random() * len(population))] for _ in range(SAMPLE)]
+        _, parent = max(sample, key=lambda each: each[0])
+        return mutated(self._notebook.space, parent, random, pick)
+
+
+def mutated(space: Space, parent: Point, random: Random, pick: Pick) -> Point:
+    """The point with one open decision, drawn evenly among those with alternatives, changed to another option."""
+    open_ones = [number for number, value in enumerate(parent) if value != CLOSED and space.options[number] > 1]
+    while open_ones:
+        number = open_ones[int(random.random() * len(open_ones))]
+        others = alternatives(space, parent, number)
+        if others:
+            return changed(space, parent, number, others[int(random.random() * len(others))], pick)
+        open_ones.remove(number)
+    return parent
