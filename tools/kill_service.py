@@ -32,7 +32,16 @@ class Service:
         began = time.monotonic()
         with self._errors.open("a") as errors:
             self._process = subprocess.Popen(
-                [Path(sys.executable).parent / "trainyard", "serve", "--port", "0", "--data-dir", str(self.data_dir)],
+                [
+                    Path(sys.executable).parent / "trainyard",
+                    "serve",
+                    "--port",
+                    "0",
+                    "--data-dir",
+                    str(self.data_dir),
+                    "--grace",
+                    "2",
+                ],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

@@ -148,7 +148,7 @@ def storm(service: Service, workload: Workload, tally: Tally, kills: int, dice: 
     """Keep the service busy and kill something at every turn, until `kills` were hits."""
     while tally.kills.total() < kills:
         workload.top_up()
-        time.sleep(dice.expovariate(1 / 0.06))
+        time.sleep(dice.expovariate(1 / 0.03))
         victim = dice.choices(list(VICTIMS), weights=list(VICTIMS.values()))[0]
         if strike(victim, service, dice):
             tally.kills[victim] += 1
