@@ -1,0 +1,169 @@
+"""The gs:// endpoint as a plain ASGI application; blocking work runs in threads of its own.
+
+Every request gets exactly one answer in Cloud Storage's own shape; what nobody foresaw is a 500 with an id that the
+server's log has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Final
+
+from trainyard.core.errors import ApiError
+from trainyard.edges.storage import downloads, routes, uploads
+from trainyard.edges.storage.batch import batch
+from trainyard.edges.storage.calls import Call, Reply
+from trainyard.edges.storage.exchange import Disconnected, Exchange, Receive, Send
+from trainyard.edges.storage.faults import HttpFault, disk_fault, error_body, fault_of
+from trainyard.edges.storage.partial import selected
+from trainyard.edges.storage.places import Places
+from trainyard.edges.storage.resumable import Sessions
+
+PREFIXES: Final = (
+    "/storage/v1/",
+    "/download/storage/v1/",
+    "/upload/storage/v1/",
+    "/resumable/upload/storage/v1/",
+    "/batch",
+)
+_THREADS: Final = 16
+_API: Final = ("storage", "v1")
+
+log = logging.getLogger("trainyard.storage")
+
+Guard = Callable[[Mapping[str, str], int | None], None]
+Identify = Callable[[str, str], object]
+
+
+class StorageApp:
+    """ASGI, http only."""
+
+    def __init__(self, places: Places, guard: Guard, identify: Identify) -> None:
+        """`guard` refuses pages of others in a browser, `identify` takes credentials; both raise ApiError."""
+        self._places = places
+        self._guard = guard
+        self._identify = identify
+        self._threads = ThreadPoolExecutor(_THREADS, "storage")
+        self._sessions = Sessions(places, self._aside)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._serve(exchange)
+        except Disconnected:
+            return
+        except Exception as error:
+            fault = self._fault(error, f"{exchange.method} {scope['raw_path'].decode('latin-1')}")
+            if not exchange.started:  # else the connection is cut, so that half is not taken for all
+                await exchange.answer(_told(fault, exchange))
+            elif fault.status >= 500:
+                raise
+
+    async def close(self) -> None:
+        """Let threads finish, then let go of the store."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self._places.store.close()
+
+    async def _serve(self, exchange: Exchange) -> None:
+        server = exchange.scope.get("server") or ("", None)
+        self._guard(exchange.headers, server[1])
+        call = exchange.call
+        bearer = exchange.headers.get("authorization", "")
+        if not bearer and call.text("access_token"):
+            bearer = f"Bearer {call.text('access_token')}"
+        self._identify(bearer, exchange.headers.get("x-goog-api-key") or call.text("key"))
+        head = call.path[0]
+        if head == "batch":
+            await exchange.answer(await batch(exchange, self._answer_in_batch))
+        elif head in ("upload", "resumable"):
+            await exchange.answer(await self._upload(exchange))
+        elif names := _media_names(call):
+            await downloads.media(self._places, exchange, names, self._aside)
+        else:
+            await exchange.answer(await self._answer(replace(call, raw_body=await exchange.body())))
+
+    async def _upload(self, exchange: Exchange) -> Reply:
+        call = exchange.call
+        start = 2 if call.path[0] == "resumable" else 1
+        shape = call.path[start:]
+        if len(shape) != 5 or shape[:3] != (*_API, "b") or shape[4] != "o":
+            raise HttpFault(404, "notFound", "Not Found")
+        if call.text("upload_id"):
+            if call.method == "DELETE":
+                return await self._sessions.cancel(exchange)
+            if call.method in ("PUT", "POST"):
+                return _cut(call, await self._sessions.go_on(exchange))
+        kind = call.text("uploadType") or ("resumable" if start == 2 else "")
+        if call.method != "POST":
+            raise HttpFault(405, "methodNotAllowed", f"{call.method} is no method of an upload.")
+        match kind:
+            case "media":
+                return _cut(call, await uploads.media(self._places, exchange, self._aside))
+            case "multipart":
+                return _cut(call, await uploads.multipart(self._places, exchange, self._aside))
+            case "resumable":
+                return await self._sessions.begin(exchange)
+        raise HttpFault(400, "invalid", f"Invalid value for uploadType: {kind!r}; it is media, multipart or resumable.")
+
+    async def _answer(self, call: Call) -> Reply:
+        api = call.path[1:] if call.path[0] == "download" else call.path
+        if api[:2] != _API:
+            raise HttpFault(404, "notFound", "Not Found")
+        verb = "GET" if call.method == "HEAD" else call.method
+        function, names = routes.find(verb, api[2:])
+        reply: Reply = await self._aside(function, self._places, replace(call, names=names, path=api))
+        return _cut(call, reply)
+
+    async def _answer_in_batch(self, call: Call) -> Reply:
+        try:
+            if _media_names(call) or call.path[0] != "storage":
+                raise HttpFault(400, "badRequest", "Uploads and downloads cannot be part of a batch.")
+            return await self._answer(call)
+        except Exception as error:
+            fault = self._fault(error, f"{call.method} {'/'.join(call.path)} (in a batch)")
+            return Reply(fault.status, error_body(fault), fault.headers)
+
+    async def _aside(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    def _fault(self, error: Exception, what: str) -> HttpFault:
+        if isinstance(error, ApiError | HttpFault):
+            return fault_of(error)
+        if isinstance(error, OSError) and (fault := disk_fault(error)) is not None:
+            return fault
+        mark = secrets.token_hex(6)
+        log.error("%s failed; the caller was told error id %s", what, mark, exc_info=error)
+        return HttpFault(500, "internalError", f"The service failed; its log has the reason under error id {mark}.")
+
+
+def _media_names(call: Call) -> tuple[str, str] | None:
+    """Bucket and object of a request for media; None for every other."""
+    path = call.path[1:] if call.path[0] == "download" else call.path
+    if call.method not in ("GET", "HEAD") or len(path) != 6 or path[:3] != (*_API, "b") or path[4] != "o":
+        return None
+    return (path[3], path[5]) if call.text("alt") == "media" or call.path[0] == "download" else None
+
+
+def _cut(call: Call, reply: Reply) -> Reply:
+    """What the caller's `fields` leave of an answer."""
+    return replace(reply, body=selected(reply.body, call.text("fields"))) if call.text("fields") else reply
+
+
+def _told(fault: HttpFault, exchange: Exchange) -> Reply:
+    """A fault in JSON; to who asked for media, in plain text, as the original does."""
+    if fault.status == 304:
+        return Reply(304)
+    try:
+        wants_media = bool(_media_names(exchange.call))
+    except ApiError:
+        wants_media = False
+    if wants_media:
+        plain = (b"content-type", b"text/plain; charset=UTF-8")
+        return Reply(fault.status, fault.message.encode(), (*fault.headers, plain))
+    return Reply(fault.status, error_body(fault), fault.headers)
