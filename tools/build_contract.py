@@ -3,7 +3,7 @@
     python tools/build_contract.py            writes both files
     python tools/build_contract.py --check    writes nothing; exit 1 and a sentence when they are out of date
 
-The API's .proto files come from the official Node.js client (one pinned version, checked by its digest), the common
+The APIs' .proto files come from the official Node.js clients (pinned versions, checked by their digests), the common
 ones from googleapis-common-protos and grpc-google-iam-v1, the compiler from grpcio-tools. Of the whole API only the
 methods named in contract_book.py and what they reach are kept. Comments go into the book, never into the binary.
 """
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import files as package_files
 from importlib.resources import files as resources
 from pathlib import Path
@@ -29,9 +29,10 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 import contract_book
 from contract_book import API_VERSIONS, Index
 
-PACKAGE = "@google-cloud/aiplatform"
-VERSION = "7.4.0"
-SHA256 = "709236f125769273aa41c13e1556b670fba548041a2f811ece829defd19fddac"
+PACKAGES = {  # with the digest of the tarball; of Cloud Logging, later versions carry no .proto files
+    "@google-cloud/aiplatform@7.4.0": "709236f125769273aa41c13e1556b670fba548041a2f811ece829defd19fddac",
+    "@google-cloud/logging@11.2.1": "077f025ede64547a60bb2e9997aa4b66c06bee9857d43e627f7daa8264349cd9",
+}
 
 CONTRACT = Path(__file__).resolve().parent.parent / "src" / "trainyard" / "contract"
 
@@ -42,6 +43,7 @@ SOURCES = (
     "google/cloud/location/locations.proto",
     "google/iam/v1/iam_policy.proto",
     "google/rpc/error_details.proto",
+    "google/logging/v2/logging.proto",
 )
 
 # Reached by no field of a kept method, but carried in Any or in options.
@@ -56,14 +58,16 @@ KEPT_OPTIONS = ("google.api.http", "google.api.field_behavior", "google.api.reso
 WELL_KNOWN = "google/protobuf/"              # these files are kept whole: runtimes know them by heart
 
 
-def fetch(folder: Path, tarball: Path | None) -> Path:
-    """The .proto folder of the official client, from `tarball` or by npm's ordinary `pack`; the digest must match."""
+def fetch(folder: Path, package: str, tarball: Path | None) -> Path:
+    """The .proto folder of an official client, from `tarball` or by npm's ordinary `pack`; the digest must match."""
+    folder = folder / package.rpartition("/")[2]
+    folder.mkdir()
     if tarball is None:
-        subprocess.run(["npm", "pack", "--silent", f"{PACKAGE}@{VERSION}"], cwd=folder, check=True, capture_output=True)
+        subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True, capture_output=True)
         (tarball,) = folder.glob("*.tgz")
     digest = hashlib.sha256(tarball.read_bytes()).hexdigest()
-    if digest != SHA256:
-        sys.exit(f"{tarball.name} has the SHA-256 {digest}, not {SHA256}: it is not {PACKAGE} {VERSION} as reviewed.")
+    if digest != PACKAGES[package]:
+        sys.exit(f"{tarball.name} has the SHA-256 {digest}, not {PACKAGES[package]}: it is not {package} as reviewed.")
     with tarfile.open(tarball) as archive:
         archive.extractall(folder / "client", filter="data")
     return folder / "client" / "package" / "build" / "protos"
@@ -80,10 +84,12 @@ def common_protos(folder: Path) -> Path:
     return folder / "common"
 
 
-def compile_protos(folder: Path, tarball: Path | None) -> FileDescriptorSet:
+def compile_protos(folder: Path, tarballs: Sequence[Path]) -> FileDescriptorSet:
     """Everything, unpruned, with comments; options know their extensions."""
-    client, common, out = fetch(folder, tarball), common_protos(folder), folder / "all.binpb"
-    includes = [client, common, Path(str(resources("grpc_tools") / "_proto"))]
+    given: Sequence[Path | None] = tarballs or [None] * len(PACKAGES)
+    clients = [fetch(folder, package, tarball) for package, tarball in zip(PACKAGES, given, strict=True)]
+    common, out = common_protos(folder), folder / "all.binpb"
+    includes = [*clients, common, Path(str(resources("grpc_tools") / "_proto"))]
     subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", "--include_imports", "--include_source_info",
          *(f"-I{path}" for path in includes), f"--descriptor_set_out={out}", *SOURCES],
@@ -198,13 +204,14 @@ def _dependencies(file: FileDescriptorProto, found: Index) -> set[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare only")
-    parser.add_argument("--tarball", type=Path, help=f"the packed {PACKAGE} {VERSION}, instead of asking npm for it")
+    packed = " and ".join(PACKAGES)
+    parser.add_argument("--tarball", type=Path, action="append", help=f"the packed {packed}, instead of asking npm")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        everything = compile_protos(Path(folder), arguments.tarball)
+        everything = compile_protos(Path(folder), arguments.tarball or ())
     found = contract_book.index(everything)
     kept = closure(found)
-    book = contract_book.write(found, kept, f"{PACKAGE} {VERSION}")      # before pruning: it reads what pruning drops
+    book = contract_book.write(found, kept, ", ".join(PACKAGES))      # before pruning: it reads what pruning drops
     built = {"book.json": book, "vertex.binpb": prune(everything, found, kept).SerializeToString(deterministic=True)}
     stale = [name for name, data in built.items() if not (CONTRACT / name).exists() or
              (CONTRACT / name).read_bytes() != data]  # fmt: skip

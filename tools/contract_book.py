@@ -66,6 +66,12 @@ PERMISSIONS = {
 }
 MIXIN_PREFIXES = ("ui", *API_VERSIONS)
 
+# Of Cloud Logging: what shows the output of jobs to its clients. HTTP bindings are in its .proto.
+CARRIED = ("google.api.MonitoredResource",)     # the only message of google.api that is no option
+LOGGING = "google.logging.v2.LoggingServiceV2"
+LOGGING_VERSION = "v2"
+LOGGING_METHODS = {"ListLogEntries": "logging.logEntries.list", "TailLogEntries": "logging.logEntries.list"}
+
 SCALARS = {number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()}
 Path = tuple[int, ...]                          # as in google.protobuf.SourceCodeInfo.Location
 _LINK = re.compile(r"\[([^\]]*)\](?:\[[^\]]*\]|\([^)]*\))")
@@ -131,6 +137,8 @@ def kept_methods(found: Index) -> Iterator[tuple[str, str, Any]]:
     for service, bindings in MIXINS.items():
         methods = {method.name: method for method in found.services[service].method}
         yield from ((service, "", methods[name]) for name in bindings)
+    methods = {method.name: method for method in found.services[LOGGING].method}
+    yield from ((LOGGING, "", methods[name]) for name in LOGGING_METHODS)
 
 
 def write(found: Index, kept: set[str], source: str) -> bytes:
@@ -151,6 +159,9 @@ def _operations(found: Index) -> Iterator[dict[str, Any]]:
         if version:
             verb, collection = KINDS[method.name]
             versions, rules, permission = API_VERSIONS, _rules(method), f"aiplatform.{collection}.{verb}"
+        elif service == LOGGING:
+            verb, collection, versions = _snake(method.name), "", (LOGGING_VERSION,)
+            rules, permission = _rules(method), LOGGING_METHODS[method.name]
         else:
             http, templates, body = MIXINS[service][method.name]
             verb, collection, versions = _snake(method.name), "", MIXIN_PREFIXES
@@ -168,6 +179,7 @@ def _operations(found: Index) -> Iterator[dict[str, Any]]:
             "permission": permission,
             "grpc_path": f"/{_versionless(service)}/{method.name}",
             "doc": _prose(found.comments.get(f"{service}.{method.name}", "")),
+            **({"stream": True} if method.server_streaming else {}),
         }
 
 
@@ -240,7 +252,8 @@ def _enums(found: Index, kept: set[str]) -> Iterator[dict[str, Any]]:
 
 
 def _names(symbols: dict[str, Any], kept: set[str]) -> list[str]:
-    return sorted({_versionless(name) for name in kept if name in symbols and not name.startswith("google.api.")})
+    shown = (name for name in kept if name in symbols and (name in CARRIED or not name.startswith("google.api.")))
+    return sorted({_versionless(name) for name in shown})
 
 
 def _versionless(name: str) -> str:

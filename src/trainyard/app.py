@@ -15,7 +15,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -191,7 +191,7 @@ async def running(settings: Settings) -> AsyncIterator[Inside]:
 async def listening(settings: Settings, inside: Inside, listener: socket.socket) -> AsyncIterator[Addresses]:
     """The edges over `inside`, on their ports; at the end requests under way get settings.drain seconds."""
     streams, connections = Streams(), Connections()
-    rpc = LazyRpc(_rpc_call(inside.service))
+    rpc = LazyRpc(_rpc_call(inside.service), _rpc_stream(inside.service))
     grpc_port = await _own_grpc_port(rpc, settings)
     follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
     own = OwnRoutes(inside.service.insight, follower, _health(inside), streams)
@@ -265,6 +265,20 @@ def _rpc_call(service: Service) -> Callable[[Operation, str, Any, Mapping[str, s
         return await service.call(operation, version, request, caller)
 
     return call
+
+
+def _rpc_stream(
+    service: Service,
+) -> Callable[[Operation, AsyncIterator[Any], Mapping[str, str]], AsyncGenerator[Any, None]]:
+    async def stream(
+        operation: Operation, requests: AsyncIterator[Any], metadata: Mapping[str, str]
+    ) -> AsyncGenerator[Any, None]:
+        caller = service.access.identify(metadata.get("authorization", ""), metadata.get("x-goog-api-key", ""))
+        async with contextlib.aclosing(service.stream(operation, requests, caller)) as answers:
+            async for answer in answers:
+                yield answer
+
+    return stream
 
 
 def _health(inside: Inside) -> Callable[[], dict[str, Any]]:

@@ -98,6 +98,12 @@ class Desk(Protocol):
         answered in parts. Only `next_after` None ends the list.
         """
 
+    def find(self, job_id: int) -> Job | None:
+        """The job by id; None where there is none."""
+
+    async def recent(self, project: str, size: int, after: int | None = None) -> tuple[Job, ...]:
+        """Up to `size` jobs of a project (its number), of every location and kind, newest first, with ids below `after`."""
+
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """Write the intent to cancel (no change on a final or already cancelled job); raises NotFound."""
 
@@ -180,6 +186,7 @@ class LogLine:
     severity: Severity
     text: str
     payload: Mapping[str, object] | None = None
+    mark: str = ""               # which line of the job's it is: the same for ever, larger for a later one of a stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Operation:
     `service` and `method` are the gRPC names without version (`JobService`, `CreateCustomJob`); `versions` are the
     prefixes it answers under (`v1`, `v1beta1`, and `ui` for the mixins). `verb` is what it means to the service
     (`create get list delete cancel` for a kind; `get_operation`, `test_iam_permissions` … for the rest);
-    `collection` is the kind (`customJobs`) or empty.
+    `collection` is the kind (`customJobs`) or empty. `stream`: gRPC only, messages go both ways as long as it lasts.
     """
 
     service: str
@@ -44,6 +44,7 @@ class Operation:
     permission: str = ""                  # IAM permission, such as aiplatform.customJobs.create
     grpc_path: str = ""                   # `/google.cloud.aiplatform.{v}.JobService/CreateCustomJob`
     doc: str = ""
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

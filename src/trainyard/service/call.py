@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainyard.core.ids import Ids
     from trainyard.kind import Kind
     from trainyard.service.access import Access, Caller
-    from trainyard.store import Desk
+    from trainyard.store import Desk, LogBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Keepers:
     kinds: Mapping[str, Kind]
     clock: Clock
     ids: Ids
+    logbook: LogBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Call:
 
 
 Handler = Callable[[Call, Any], Awaitable[Any]]
+StreamHandler = Callable[[Call, AsyncIterator[Any]], AsyncGenerator[Any, None]]
 
 
 def job_name(text: str, kind: Kind) -> JobName:

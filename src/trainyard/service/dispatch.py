@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainyard.contract import versions
 from trainyard.core.errors import Unimplemented
-from trainyard.service import iam, locations, lro, verbs
+from trainyard.service import cloud_logging, iam, locations, lro, verbs
 from trainyard.service.access import Access, Caller, require
-from trainyard.service.call import Call, Handler, Keepers
+from trainyard.service.call import Call, Handler, Keepers, StreamHandler
 from trainyard.service.following import Follower
 from trainyard.service.insight import Insight
 
@@ -38,7 +38,10 @@ OF_THE_REST: Mapping[str, Handler] = {
     "test_iam_permissions": iam.permissions,
     "get_iam_policy": iam.get_policy,
     "set_iam_policy": iam.set_policy,
+    "list_log_entries": cloud_logging.list_,
+    "tail_log_entries": cloud_logging.tail,
 }
+STREAMS: Mapping[str, StreamHandler] = {"tail_log_entries": cloud_logging.tailed}
 
 
 class Service:
@@ -51,7 +54,7 @@ class Service:
         self.access = access
         self.insight = Insight(desk, logbook, access)
         self.follower = Follower(self.insight, desk, logbook)
-        self._keepers = Keepers(desk, {kind.collection: kind for kind in kinds}, clock, ids)
+        self._keepers = Keepers(desk, {kind.collection: kind for kind in kinds}, clock, ids, logbook)
 
     async def call(self, operation: Operation, version: str, request: Any, caller: Caller) -> Any:
         """The answer to one call, as a message of `version`; raises ApiError.
@@ -70,10 +73,17 @@ class Service:
             raise _not_here(operation)
         return versions.narrow(await of_kind(call, kind, versions.widen(request)), version)
 
+    def stream(self, operation: Operation, requests: AsyncIterator[Any], caller: Caller) -> AsyncGenerator[Any, None]:
+        """The answers to one call that is a stream both ways; raises ApiError."""
+        call = Call(self._keepers, operation, "", caller, self.access)
+        return STREAMS[operation.verb](call, requests)
+
 
 def resource_of(request: Any) -> str:
     """The resource that a request is about, for the question whether the caller may."""
     fields = request.DESCRIPTOR.fields_by_name
+    if "resource_names" in fields:
+        return next(iter(request.resource_names), "")
     name = next((name for name in ("parent", "name", "resource") if name in fields), None)
     return getattr(request, name) if name else ""
 

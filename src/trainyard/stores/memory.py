@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,6 +106,12 @@ class MemoryStore:
                 if len(found) > size:
                     return Page(tuple(found[:size]), found[size - 1].id)
         return Page(tuple(found), None)
+
+    async def recent(self, project: str, size: int, after: int | None = None) -> tuple[Job, ...]:
+        """See Desk."""
+        below = len(self._ids) if after is None else bisect.bisect_left(self._ids, after)
+        jobs = (self._files[job_id].job for job_id in reversed(self._ids[:below]))
+        return tuple(itertools.islice((job for job in jobs if job.name.scope.project == project), size))
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """See Desk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import socket
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from trainyard.edges.rpc.server import Call, RpcServer
+    from trainyard.edges.rpc.server import Call, RpcServer, Stream
 
 FULL_QUEUE_PAUSE_SECONDS: Final = 0.01
 
@@ -21,34 +22,46 @@ class LazyRpc:
     The socket's name is in Linux's abstract namespace: nothing is left behind on disk, whatever kills us.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, stream: Stream) -> None:
         """Nothing is loaded yet."""
         self._call = call
+        self._stream = stream
         self._socket = f"trainyard-{secrets.token_hex(16)}"
         self._server: RpcServer | None = None
         self._starting = asyncio.Lock()
+        self._count = itertools.count()
 
-    async def connect(self, make: Callable[[], asyncio.Protocol]) -> object:
-        """Open a connection to the server, starting it where it does not run yet."""
+    async def connect(self, make: Callable[[], asyncio.Protocol], client: str = "") -> object:
+        """Open a connection to the server on behalf of `client`'s address, starting it where it does not run yet.
+
+        The server sees the address as the name of this end of the connection (server.address_of): it has no other way
+        to learn who calls.
+        """
         await self.start()
         sock = socket.socket(socket.AF_UNIX)
         try:
             sock.setblocking(False)
+            sock.bind(f"\0{self._socket}/{next(self._count)}/{client}")
             await _join(sock, f"\0{self._socket}")
             return await asyncio.get_running_loop().create_unix_connection(make, sock=sock)
         except BaseException:
             sock.close()
             raise
 
-    async def start(self, address: str | None = None) -> int | None:
-        """Have a server; `address` (`host:port`) counts at the first start only and gives its port. Raises OSError."""
+    async def start(
+        self, address: str | None = None, certificate: Callable[[], tuple[bytes, bytes]] | None = None
+    ) -> int | None:
+        """Have a server; `address` (`host:port`) counts at the first start only and gives its port. Raises OSError.
+
+        `certificate` makes that address speak TLS (server.RpcServer.add_address).
+        """
         async with self._starting:
             if self._server is not None:
                 return None
             loop = asyncio.get_running_loop()
             module = await loop.run_in_executor(None, import_module, "trainyard.edges.rpc.server")
-            server: RpcServer = module.RpcServer(self._call)
-            port = server.add_address(address) if address is not None else None
+            server: RpcServer = module.RpcServer(self._call, self._stream)
+            port = server.add_address(address, certificate) if address is not None else None
             server.add_address(f"unix-abstract:{self._socket}")
             await server.start()
             self._server = server

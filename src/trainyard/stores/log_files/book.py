@@ -103,12 +103,13 @@ class FileLogBook:
     def _line(self, source: _Source, piece: Piece) -> LogLine:
         text = piece.content.decode("utf-8", "replace")
         judged = severity_of_text(piece.stream, text, self._stderr)
-        attempt, replica, _ = source
+        attempt, replica, incarnation = source
+        mark = f"{attempt:04d}-{replica}-{incarnation:04d}-{piece.behind[1] + piece.behind[2]:015d}"
         found = structured(text)
         if found is None:
-            return LogLine(piece.time_us, replica, attempt, piece.stream, judged, text)
+            return LogLine(piece.time_us, replica, attempt, piece.stream, judged, text, None, mark)
         payload, severity = found
-        return LogLine(piece.time_us, replica, attempt, piece.stream, severity or judged, text, payload)
+        return LogLine(piece.time_us, replica, attempt, piece.stream, severity or judged, text, payload, mark)
 
     def _sources(self, job_id: int) -> list[_Source]:
         """Every incarnation that has written, in order of attempt, replica, incarnation.
@@ -166,7 +167,8 @@ class _Merge:
 
 def _narrated_lines(at: Cursor, narrated: Sequence[Narrated]) -> Iterator[LogLine]:
     for one in narrated:
-        yield LogLine(one.note.time_us, SERVICE, 0, SERVICE, one.note.severity, one.note.text)
+        mark = f"{SERVICE}-{one.seq:09d}"
+        yield LogLine(one.note.time_us, SERVICE, 0, SERVICE, one.note.severity, one.note.text, None, mark)
         at.narrated = one.seq
 
 

@@ -9,6 +9,12 @@ INSERT INTO place (project, location, collection) VALUES (?, ?, ?)
 -- name: place_of
 SELECT project, location, collection FROM place WHERE id = ?
 
+-- name: places_of_project
+SELECT id FROM place WHERE project = ?
+
+-- name: newest_of_place
+SELECT id FROM job INDEXED BY job_by_place WHERE place = ? AND id < ? ORDER BY id DESC LIMIT ?
+
 -- name: get_job
 SELECT job.place, job.state, job.display_name, job.create_time_us, job.update_time_us, job.start_time_us,
        job.end_time_us, job.revision, job.id,

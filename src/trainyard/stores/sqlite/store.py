@@ -105,6 +105,11 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._page, (scope, collection), filter, size, after)
 
+    async def recent(self, project: str, size: int, after: int | None = None) -> tuple[Job, ...]:
+        """See Desk."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._recent, project, size, _NO_BOUND if after is None else after)
+
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """See Desk."""
         return await self._writer.do(self._writes.ask_cancel(name, by, now_us, self._job))
@@ -235,6 +240,16 @@ class SqliteStore:
                 return Page(tuple(rows.job_from(row, scope, collection) for row in wanted), found.next_after)
             finally:
                 connection.execute("ROLLBACK")
+
+    def _recent(self, project: str, size: int, below: int) -> tuple[Job, ...]:
+        """On a search thread: the newest of each place of the project, and of these the newest."""
+        with told(self._path):
+            connection = self._searcher()
+            ids: list[int] = []
+            for (place,) in connection.execute(SQL["places_of_project"], (project,)).fetchall():
+                ids += (row[0] for row in connection.execute(SQL["newest_of_place"], (place, below, size)))
+            newest = json.dumps(sorted(ids, reverse=True)[:size])
+            return tuple(self._job(row, connection) for row in connection.execute(SQL["get_jobs"], (newest,)).fetchall())
 
     def _searcher(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._per_thread, "connection", None)
