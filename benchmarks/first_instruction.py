@@ -75,7 +75,7 @@ async def from_shell(one: Server, count: int) -> list[float]:
 
 
 def measure(quick: bool) -> list[Row]:
-    count, asked = (15, 0) if quick else (400, 20)
+    count, asked = (15, 0) if quick else (400, 10)
     with server() as one:
         first = run(starts(one, WARM_UP))[0]
         found = run(starts(one, count))

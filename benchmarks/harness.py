@@ -6,6 +6,7 @@ Nothing here judges: goals stand beside what was measured, and peers beside both
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import os
@@ -94,28 +95,34 @@ class Server:
 def server(*flags: str, data_dir: Path | None = None) -> Iterator[Server]:
     """A service of ours on a free port, ended with SIGTERM; on a fresh directory unless one is given.
 
-    Jobs outlive a server, by design; those of a benchmark are ended with it.
+    Jobs outlive a server, by design; those of a benchmark are ended with it. Scratch is removed only when all is
+    measured: file systems are slow for a while where thousands of files have just been deleted.
     """
-    with tempfile.TemporaryDirectory(prefix="trainyard-bench-", ignore_cleanup_errors=True) as scratch:
-        data = data_dir or Path(scratch)
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [BIN / "trainyard", "serve", "--port", "0", "--data-dir", data, *flags],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdout is not None
-        found = re.search(r"http://[0-9.]+:\d+", process.stdout.readline())
-        ready = time.perf_counter() - began
-        try:
-            if not found:
-                raise RuntimeError("the service did not come up")
-            yield Server(found.group(0), process, data, ready)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(STOP_SECONDS)
-            end_replicas(data)
+    data = data_dir or Path(tempfile.mkdtemp(dir=scratch().name))
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [BIN / "trainyard", "serve", "--port", "0", "--data-dir", data, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    found = re.search(r"http://[0-9.]+:\d+", process.stdout.readline())
+    ready = time.perf_counter() - began
+    try:
+        if not found:
+            raise RuntimeError("the service did not come up")
+        yield Server(found.group(0), process, data, ready)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS)
+        end_replicas(data)
+
+
+@functools.cache
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Where the data of all servers of this run lies; removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="trainyard-bench-", ignore_cleanup_errors=True)
 
 
 def end_replicas(data_dir: Path) -> None:
@@ -204,7 +211,19 @@ def machine() -> str:
     found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     processor = found.group(1) if found else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} × {processor}, {memory:.0f} GiB, {platform.system()} {platform.release()}"
+    system = f"{platform.system()} {platform.release()}"
+    return f"{os.cpu_count()} × {processor}, {memory:.0f} GiB, {system}, data on {file_system(tempfile.gettempdir())}"
+
+
+def file_system(path: str) -> str:
+    """The type of the file system that a path lies on; for ext4 also whether it has a journal, as that is felt."""
+    mounts = [line.split()[:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    under = [mount for mount in mounts if Path(path).resolve().is_relative_to(mount[1])]
+    device, _, kind = max(under, key=lambda mount: len(mount[1]))
+    journals = [entry.name for entry in Path("/proc/fs/jbd2").glob("*")]
+    if kind != "ext4" or any(name.startswith(Path(device).name + "-") for name in journals):
+        return kind
+    return "ext4 without a journal" if not journals else kind
 
 
 def versions() -> str:
