@@ -87,8 +87,8 @@ class Server:
         return resident_mb(self.process.pid)
 
     def memory_of_all_mb(self) -> float:
-        """Resident memory of the server and the spawner that it keeps, added up, in MB."""
-        return sum(resident_mb(pid) for pid in (self.process.pid, *children_of(self.process.pid)))
+        """Memory of the server, its spawner and idle agents in MB; pages that they share are counted once (PSS)."""
+        return sum(proportional_mb(pid) for pid in (self.process.pid, *children_of(self.process.pid)))
 
 
 @contextlib.contextmanager
@@ -160,6 +160,14 @@ def resident_mb(pid: int) -> float:
     """Resident memory of one process in MB; 0 when it is gone."""
     with contextlib.suppress(OSError):
         return status_of(pid, "VmRSS") / 1024
+    return 0.0
+
+
+def proportional_mb(pid: int) -> float:
+    """Memory of one process in MB, its share of what it shares with others (proc(5), smaps_rollup); 0 when gone."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        return int(found.group(1)) / 1024 if found else 0.0
     return 0.0
 
 

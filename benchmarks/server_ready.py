@@ -1,7 +1,8 @@
 """Server ready, and its memory when idle.
 
-From the start of the process to its ready line, on a fresh data directory; memory is resident, of the server and of the
-spawner that it keeps, added up, after some idle seconds and again after jobs have run.
+From the start of the process to its ready line, on a fresh data directory. Memory is that of the server and of the
+processes that it keeps, shared pages counted once, after some idle seconds and again after jobs have run; the peers'
+is resident memory, summed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def measure(quick: bool) -> list[Row]:
             "MB",
             "≤ 80",
             peers.each("server_memory", 1, quick=quick),
-            f"the server alone: {alone:.0f} MB",
+            f"resident memory of the server alone: {alone:.0f} MB",
         ),
         Row(f"memory after {jobs:,} jobs", after, "MB"),
     ]
