@@ -171,6 +171,16 @@ class Draft(Protocol):
     def want_md5(self) -> None:
         """Compute the MD5 also where the draft grows large; to be called before the first byte."""
 
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly `size` of the bytes that were written; raises OSError where there are fewer."""
+
+    @property
+    def crc32c(self) -> int:
+        """Of what was written so far."""
+
+    def verify(self, crc32c: int | None, md5: bytes | None) -> None:
+        """Raise HashMismatch where what was written is not what its sender computed; None is not looked at."""
+
     def discard(self) -> None:
         """Forget the bytes; may be repeated, and does nothing once the draft has become an object."""
 

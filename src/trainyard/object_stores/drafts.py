@@ -6,6 +6,7 @@ import base64
 import contextlib
 import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,10 +15,14 @@ from trainyard.core.errors import NotFound
 from trainyard.object_stores.bytes_kept import Bytes, Loose
 from trainyard.object_stores.catalogue import Catalogue
 from trainyard.object_stores.digests import Digests, digests_of
-from trainyard.objects import Draft, HashMismatch, Target
+from trainyard.objects import Draft, HashMismatch
 
 KEPT_US: Final = 7 * 24 * 3600 * MICROSECONDS
 """How long an upload may rest (https://cloud.google.com/storage/docs/resumable-uploads)."""
+
+
+MOST_AT_HAND: Final = 64
+"""How many kept drafts hold a descriptor; any number may rest on the disk."""
 
 
 class KeptDraft:
@@ -48,20 +53,32 @@ class KeptDraft:
         self._digests = digests
         self.size = digests.size
 
+    def read(self, offset: int, size: int) -> bytes:
+        """What was written."""
+        return self.loose.read(offset, size)
+
+    @property
+    def crc32c(self) -> int:
+        """Of what was written so far."""
+        return self.digests().crc32c
+
     def discard(self) -> None:
         """Forget the bytes."""
         self.loose.discard()
 
-    def verified(self, target: Target) -> Digests:
-        """The digests; raises HashMismatch where they are not those that the sender computed."""
-        digests = self._digests
-        if digests is None or (target.md5 is not None and digests.md5 is None):
-            digests = self._digests = digests_of(self.loose.read, self.size, md5=target.md5 is not None)
-        if target.crc32c is not None and target.crc32c != digests.crc32c:
-            raise _mismatch("CRC32C", target.crc32c.to_bytes(4, "big"), digests.crc32c.to_bytes(4, "big"))
-        if target.md5 is not None and target.md5 != digests.md5:
-            raise _mismatch("MD5", target.md5, digests.md5 or b"")
-        return digests
+    def digests(self, *, md5: bool = False) -> Digests:
+        """Those of all that was written; read again where they are not known. `md5`: also that of a large one."""
+        if self._digests is None or (md5 and self._digests.md5 is None):
+            self._digests = digests_of(self.loose.read, self.size, md5=md5)
+        return self._digests
+
+    def verify(self, crc32c: int | None, md5: bytes | None) -> None:
+        """Raises HashMismatch."""
+        digests = self.digests(md5=md5 is not None)
+        if crc32c is not None and crc32c != digests.crc32c:
+            raise _mismatch("CRC32C", crc32c.to_bytes(4, "big"), digests.crc32c.to_bytes(4, "big"))
+        if md5 is not None and md5 != digests.md5:
+            raise _mismatch("MD5", md5, digests.md5 or b"")
 
 
 class Drafts:
@@ -73,7 +90,7 @@ class Drafts:
         self._catalogue = catalogue
         self._clock = clock
         self._lock = threading.Lock()
-        self._at_hand: dict[str, KeptDraft] = {}
+        self._at_hand: OrderedDict[str, KeptDraft] = OrderedDict()
         self._sweep()
 
     def new(self) -> KeptDraft:
@@ -90,7 +107,7 @@ class Drafts:
         else:
             draft.loose.flush()
             with self._lock:
-                self._at_hand[draft.id] = draft
+                self._have(draft)
         self._catalogue.write_draft(draft.id, draft.size, state, self._clock.now_us())
 
     def kept(self, draft_id: str) -> tuple[KeptDraft | None, Mapping[str, Any]]:
@@ -101,8 +118,15 @@ class Drafts:
             if draft is None:
                 with contextlib.suppress(NotFound):
                     draft = KeptDraft(draft_id, self._bytes.loose(draft_id, size), size, None)
-                    self._at_hand[draft_id] = draft
+                    self._have(draft)
         return draft, state
+
+    def _have(self, draft: KeptDraft) -> None:
+        """Keep it open with its digests, and let go of the one that rested longest where there are many."""
+        self._at_hand[draft.id] = draft
+        self._at_hand.move_to_end(draft.id)
+        while len(self._at_hand) > MOST_AT_HAND:
+            self._at_hand.popitem(last=False)
 
     def forget(self, draft_id: str) -> None:
         """Note and bytes."""

@@ -140,7 +140,8 @@ class KeptObjects:
         """Everything is checked before anything is changed."""
         assert isinstance(draft, KeptDraft)
         bucket = self.bucket(target.bucket)
-        digests = draft.verified(target)
+        draft.verify(target.crc32c, target.md5)
+        digests = draft.digests()
         with self._lock(target.bucket, target.name):
             old = self._live(target.bucket, check_object(target.name))
             _check(old, target.conditions)

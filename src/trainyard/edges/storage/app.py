@@ -23,13 +23,14 @@ from trainyard.edges.storage.faults import HttpFault, disk_fault, error_body, fa
 from trainyard.edges.storage.partial import selected
 from trainyard.edges.storage.places import Places
 from trainyard.edges.storage.resumable import Sessions
+from trainyard.edges.storage.xml_uploads import XmlUploads, is_multipart, xml_fault
 
-PREFIXES: Final = (
-    "/storage/v1/",
-    "/download/storage/v1/",
-    "/upload/storage/v1/",
-    "/resumable/upload/storage/v1/",
-    "/batch",
+_PREFIXES: Final = (
+    b"/storage/v1/",
+    b"/download/storage/v1/",
+    b"/upload/storage/v1/",
+    b"/resumable/upload/storage/v1/",
+    b"/batch/storage/v1",
 )
 _THREADS: Final = 16
 _API: Final = ("storage", "v1")
@@ -50,6 +51,7 @@ class StorageApp:
         self._identify = identify
         self._threads = ThreadPoolExecutor(_THREADS, "storage")
         self._sessions = Sessions(places, self._aside)
+        self._xml = XmlUploads(places, self._sessions, self._aside)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -79,7 +81,9 @@ class StorageApp:
             bearer = f"Bearer {call.text('access_token')}"
         self._identify(bearer, exchange.headers.get("x-goog-api-key") or call.text("key"))
         head = call.path[0]
-        if head == "batch":
+        if _is_xml(exchange.scope):
+            await exchange.answer(await self._xml.answer(exchange))
+        elif head == "batch":
             await exchange.answer(await batch(exchange, self._answer_in_batch))
         elif head in ("upload", "resumable"):
             await exchange.answer(await self._upload(exchange))
@@ -142,6 +146,15 @@ class StorageApp:
         return HttpFault(500, "internalError", f"The service failed; its log has the reason under error id {mark}.")
 
 
+def claims(scope: Mapping[str, Any]) -> bool:
+    """Whether a request is for Cloud Storage."""
+    return scope["raw_path"].startswith(_PREFIXES) or _is_xml(scope)
+
+
+def _is_xml(scope: Mapping[str, Any]) -> bool:
+    return not scope["raw_path"].startswith(_PREFIXES) and is_multipart(scope["method"], scope["query_string"])
+
+
 def _media_names(call: Call) -> tuple[str, str] | None:
     """Bucket and object of a request for media; None for every other."""
     path = call.path[1:] if call.path[0] == "download" else call.path
@@ -159,6 +172,8 @@ def _told(fault: HttpFault, exchange: Exchange) -> Reply:
     """A fault in JSON; to who asked for media, in plain text, as the original does."""
     if fault.status == 304:
         return Reply(304)
+    if _is_xml(exchange.scope):
+        return xml_fault(fault)
     try:
         wants_media = bool(_media_names(exchange.call))
     except ApiError:

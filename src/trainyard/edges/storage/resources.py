@@ -30,9 +30,9 @@ _TEXTS: Final = (
 )
 _SWITCHES: Final = ("temporaryHold", "eventBasedHold")
 _OUTPUT: Final = frozenset({
-    "kind", "id", "selfLink", "mediaLink", "name", "bucket", "generation", "metageneration", "size", "md5Hash", "crc32c",
-    "etag", "timeCreated", "updated", "timeDeleted", "timeStorageClassUpdated", "timeFinalized", "componentCount",
-    "owner", "retentionExpirationTime", "softDeleteTime", "hardDeleteTime", "restoreToken",
+    "kind", "id", "selfLink", "mediaLink", "name", "bucket", "generation", "metageneration", "size", "md5Hash",
+    "etag", "timeCreated", "updated", "timeDeleted", "timeStorageClassUpdated", "timeFinalized", "owner",
+    "crc32c", "componentCount", "retentionExpirationTime", "softDeleteTime", "hardDeleteTime", "restoreToken",
 })  # fmt: skip
 _BUCKET_KEPT: Final = frozenset({
     "labels", "versioning", "storageClass", "location", "defaultEventBasedHold", "iamConfiguration", "acl",

@@ -82,7 +82,7 @@ class Sessions:
     async def go_on(self, exchange: Exchange) -> Reply:
         """PUT: more bytes, or a question how many there are."""
         upload_id = exchange.call.text("upload_id")
-        async with self._alone(upload_id):
+        async with self.alone(upload_id):
             draft, note = await self._aside(self._places.store.kept, upload_id)
             if draft is None or "done" in note:
                 await exchange.drain()
@@ -100,13 +100,14 @@ class Sessions:
     async def cancel(self, exchange: Exchange) -> Reply:
         """DELETE: forget the session; the original answers 499."""
         upload_id = exchange.call.text("upload_id")
-        async with self._alone(upload_id):
+        async with self.alone(upload_id):
             await self._aside(self._places.store.kept, upload_id)
             await self._aside(self._places.store.forget, upload_id)
         return Reply(499)
 
     @contextlib.asynccontextmanager
-    async def _alone(self, upload_id: str) -> AsyncIterator[None]:
+    async def alone(self, upload_id: str) -> AsyncIterator[None]:
+        """Within it, no other request works on the upload."""
         lock, waiting = self._busy.get(upload_id, (asyncio.Lock(), 0))
         self._busy[upload_id] = (lock, waiting + 1)
         try:

@@ -1,0 +1,28 @@
+"""Several ASGI applications on one port: the first one that claims a request answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+Claim = Callable[[Mapping[str, Any]], bool]
+
+
+class SideBySide:
+    """ASGI. What nobody claims goes to the last application."""
+
+    def __init__(self, claims: Sequence[tuple[Claim, App]], otherwise: App) -> None:
+        """Each of `claims` says whether a request is its application's."""
+        self._claims = claims
+        self._otherwise = otherwise
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        """Pass one request on."""
+        for claims, app in self._claims:
+            if claims(scope):
+                await app(scope, receive, send)
+                return
+        await self._otherwise(scope, receive, send)
