@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, executors, kinds, stores
+from trainyard import __version__, executors, kinds, object_stores, stores
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
 from trainyard.control.loop import Controller
@@ -31,13 +31,18 @@ from trainyard.core.errors import ApiError
 from trainyard.core.ids import TimeOrderedIds
 from trainyard.edges.port import Port
 from trainyard.edges.rest.app import RestApp
+from trainyard.edges.rest.browsers import refuse_foreign_page
 from trainyard.edges.rest.follow import Streams
 from trainyard.edges.rest.http1 import Connections, connection_factory
 from trainyard.edges.rest.own_routes import OwnRoutes
 from trainyard.edges.rpc.lazy import LazyRpc
+from trainyard.edges.side_by_side import SideBySide
+from trainyard.edges.storage.app import StorageApp, claims
+from trainyard.edges.storage.places import Places
 from trainyard.executor import Executor
 from trainyard.kind import Kind
 from trainyard.kinds.machines import Machines
+from trainyard.objects import ObjectStore
 from trainyard.service.access import Access, BadTokenFile, Caller, OpenAccess, new_token, read_tokens
 from trainyard.service.dispatch import Service
 from trainyard.service.following import Follower
@@ -195,7 +200,9 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
     grpc_port = await _own_grpc_port(rpc, settings)
     follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
     own = OwnRoutes(inside.service.insight, follower, _health(inside), streams)
-    app = RestApp(inside.service, own, Router())
+    objects = Places(await asyncio.to_thread(_objects, settings))
+    storage = StorageApp(objects, refuse_foreign_page, inside.service.access.identify)
+    app = SideBySide([(claims, storage)], RestApp(inside.service, own, Router()))
     port = Port(connection_factory(app, connections), rpc.connect)
     await port.listen(listener)
     try:
@@ -206,6 +213,7 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
         connections.shut_down()
         await asyncio.gather(rpc.stop(settings.drain), _quiet(connections, settings.drain))
         port.cut()
+        await storage.close()
 
 
 async def _quiet(connections: Connections, seconds: float) -> None:
@@ -217,6 +225,11 @@ async def _quiet(connections: Connections, seconds: float) -> None:
     for connection in list(connections.connections):
         connection.transport.close()
     await asyncio.sleep(0)
+
+
+def _objects(settings: Settings) -> ObjectStore:
+    store: ObjectStore = import_module(object_stores.BUILT_IN["directory"]).open_store(settings.data_dir, SystemClock())
+    return store
 
 
 async def _executor(settings: Settings, clock: SystemClock) -> Executor:
