@@ -20,6 +20,7 @@ from trainyard.edges.faults import error_body
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 REQUEST_SECONDS: Final = 60.0
+LEAST_PROGRESS_BYTES: Final = 1024 * 1024
 KEEP_ALIVE_SECONDS: Final = 180  # longer than any client's pool keeps a connection: we are never the first to hang up
 
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -54,11 +55,12 @@ class Connections(ServerState):
 
 
 class HttpConnection(HttpToolsProtocol):
-    """One client. `request_seconds` is for one whole request to arrive, head and body."""
+    """One client. `request_seconds` is for one whole request to arrive, head and body, or for a good piece of a long one."""
 
     request_seconds = REQUEST_SECONDS
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _body_bytes = 0
     _in_head = True
 
     def data_received(self, data: bytes) -> None:
@@ -76,6 +78,7 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = True
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.request_seconds, self._too_slow)
+            self._body_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -83,6 +86,11 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body is here."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request has arrived as a whole."""
@@ -121,6 +129,10 @@ class HttpConnection(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._deadline = None
         if self.transport.is_closing():
+            return
+        if self._body_bytes >= LEAST_PROGRESS_BYTES:  # an upload of many gigabytes is slow only where it stands still
+            self._body_bytes = 0
+            self._deadline = self.loop.call_later(self.request_seconds, self._too_slow)
             return
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.close()
