@@ -74,6 +74,8 @@ async def tailed(call: Call, requests: AsyncIterator[Any]) -> AsyncGenerator[Any
     try:
         start_ns = call.keepers.clock.now_us() * 1000
         sources: dict[int, Source] = {}
+        search, window = _search(call, first), _window(first.buffer_window)
+        yield message("google.logging.v2.TailLogEntriesResponse")  # Google's Python client waits for a first one
         while True:
             request = latest[-1]
             search, window = _search(call, request), _window(request.buffer_window)
