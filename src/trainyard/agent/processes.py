@@ -51,7 +51,7 @@ def read(pid: int) -> Process | None:
 
 def everyone() -> list[Process]:
     """Every process that /proc shows."""
-    seen = (read(int(name)) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 - no pathlib in the agent
+    seen = (read(int(name)) for name in os.listdir("/proc") if name.isdecimal())
     return [process for process in seen if process is not None]
 
 

@@ -64,19 +64,19 @@ def find(program: str, env: Mapping[str, str], directory: str) -> str:
         return program
     path = env.get("PATH") or _DEFAULT_PATH
     for folder in path.split(":"):
-        candidate = os.path.join(directory, folder, program)  # an empty entry means the working directory  # noqa: PTH118 - no pathlib in the agent
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):  # noqa: PTH113 - no pathlib in the agent
+        candidate = os.path.join(directory, folder, program)  # an empty entry means the working directory
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return candidate
     raise CannotStart(f"The program {program!r} was not found; the replica's PATH is {path}.")
 
 
 def _sentence(error: OSError, path: str) -> str:
     if error.errno == errno.ENOENT:
-        if os.path.exists(path):  # noqa: PTH110 - no pathlib in the agent
+        if os.path.exists(path):
             return f"{path} can't be executed: the interpreter named in its first line does not exist."
         return f"The program {path} does not exist on this machine."
     if error.errno == errno.EACCES:
-        reason = "it is a directory" if os.path.isdir(path) else "it is not executable (permission denied)"  # noqa: PTH112 - no pathlib in the agent
+        reason = "it is a directory" if os.path.isdir(path) else "it is not executable (permission denied)"
         return f"{path} can't be executed: {reason}."
     if error.errno == errno.ENOEXEC:
         return f"{path} can't be executed: it is neither a program for this machine nor a script with a #! line."

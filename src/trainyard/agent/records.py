@@ -93,7 +93,7 @@ def sync_upwards(path: str, root: str) -> None:
         sync_directory(path)
         if path == root:
             return
-        path = os.path.dirname(path)  # noqa: PTH120 - no pathlib in the agent
+        path = os.path.dirname(path)
 
 
 def mark_started(control: str, lock: int, runs: str) -> None:
@@ -101,7 +101,7 @@ def mark_started(control: str, lock: int, runs: str) -> None:
     try:
         append(lock, {"started": True})
         os.fsync(lock)
-        sync_upwards(os.path.dirname(control), runs)  # noqa: PTH120 - no pathlib in the agent
+        sync_upwards(os.path.dirname(control), runs)
     except OSError:
         os.ftruncate(lock, 0)
         raise
@@ -178,10 +178,10 @@ def _replace(path: str, record: dict[str, Any], *, durable: bool) -> None:
         if durable:
             os.fsync(descriptor)
     except OSError:
-        os.unlink(draft)  # noqa: PTH108 - no pathlib in the agent
+        os.unlink(draft)
         raise
     finally:
         os.close(descriptor)
-    os.rename(draft, path)  # noqa: PTH104 - no pathlib in the agent
+    os.rename(draft, path)
     if durable:
-        sync_directory(os.path.dirname(path))  # noqa: PTH120 - no pathlib in the agent
+        sync_directory(os.path.dirname(path))

@@ -7,6 +7,7 @@ is started again and what was not answered is asked again. When the server goes,
 from __future__ import annotations
 
 import gc
+import json
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ from functools import partial
 
 from trainyard.agent.guard import guard, leave
 from trainyard.agent.task import MOST_BYTES_OF_A_PACKET
+from trainyard.agent.view import show_buckets
 
 _MOST_IDLE = 32
 _IDLE_SECONDS = 3.0
@@ -90,8 +92,16 @@ class Spawner:
 
 
 def main() -> None:
-    """Serve the socket whose descriptor is the first argument, until its other end is closed."""
+    """Serve the socket whose descriptor is the first argument, until its other end is closed.
+
+    A second and third argument are the directories for view.show_buckets.
+    """
     channel = socket.socket(fileno=int(sys.argv[1]))
+    if sys.argv[2:]:
+        try:
+            show_buckets(*sys.argv[2:])
+        except OSError as error:
+            channel.send(json.dumps({"view": str(error.strerror or error)}).encode())
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guards are reaped by the kernel

@@ -41,14 +41,14 @@ class Task:
         """Arguments and environment; in a file of their own where they are too large for a packet. Raises OSError."""
         program = self._program
         if isinstance(program, str):
-            with open(program, "rb") as file:  # noqa: PTH123 - no pathlib in the agent
+            with open(program, "rb") as file:
                 program = json.load(file)
         assert isinstance(program, dict)
         return program["argv"], program["env"]
 
     def prepare(self) -> bool:
         """Whether the program is to be started now: not ended, not stopped. Raises OSError where there is no place."""
-        os.makedirs(self.logs, exist_ok=True)  # noqa: PTH103 - no pathlib in the agent
+        os.makedirs(self.logs, exist_ok=True)
         self.watch_for_stop()
         if records.read_exit(self.control) is not None:
             return False
@@ -57,7 +57,7 @@ class Task:
             records.write_exit(self.control, ending.unstarted(ending.STOPPED, ending.STOPPED_BEFORE_START))
             self.tell()
             return False
-        os.makedirs(self.work, exist_ok=True)  # noqa: PTH103 - no pathlib in the agent
+        os.makedirs(self.work, exist_ok=True)
         return True
 
     def watch_for_stop(self) -> None:

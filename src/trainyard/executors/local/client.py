@@ -26,7 +26,7 @@ from trainyard.executors.local.allotment import Room, gpus_of_this_machine
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
 from trainyard.executors.local.launcher import Launcher, this_python
 from trainyard.executors.local.packages import PreparationFailed
-from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, notes_on, plan
+from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, names_buckets, notes_on, plan
 from trainyard.executors.local.readings import Incarnation
 from trainyard.executors.local.sweep import bury
 
@@ -42,7 +42,8 @@ class LocalOptions:
     `replicas`: how many run at once; 0 means four per core, at least eight. `gpus`: device names, None to ask the
     driver. `ports`: from which every replica gets its own. `accelerators`: "optional" runs a job that asks for GPUs
     without them where the machine has none, "required" fails it. `python`: for the agents. `environment`: what the
-    server was started with, of which programs get an allowlisted part.
+    server was started with, of which programs get an allowlisted part. `gcs_mount`: whether programs see the
+    buckets at /gcs too, in a mount namespace of theirs.
     """
 
     replicas: int = 0
@@ -52,6 +53,7 @@ class LocalOptions:
     python: str = field(default_factory=this_python)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     prepared: environments.Options | None = None
+    gcs_mount: bool = True
 
 
 class LocalExecutor:
@@ -66,7 +68,8 @@ class LocalExecutor:
         self._options = options
         self._base = handed_on(options.environment)
         self._groups = Groups(self._places)
-        self._launcher = Launcher(options.python, data_dir / "agent.log", self._complain)
+        view = (self._places.buckets, data_dir / "view") if options.gcs_mount else ()
+        self._launcher = Launcher(options.python, data_dir / "agent.log", self._complain, view)
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[object]] = set()
         self._listeners: set[asyncio.Queue[str]] = set()
@@ -222,8 +225,14 @@ class LocalExecutor:
         if prepared:
             return partial(self._begin_preparing, held, group, spec, incarnation)
         planned = plan(group, spec, held.allotment, self._base, self._places)
-        self._groups.note(held, planned.notes)
+        self._groups.note(held, (*planned.notes, *self._notes_on_view(group, spec)))
         return partial(self._start, incarnation, planned)
+
+    def _notes_on_view(self, group: RunGroup, spec: ReplicaSpec) -> tuple[str, ...]:
+        why = "it is switched off" if not self._options.gcs_mount else self._launcher.why_no_view
+        if not why or not names_buckets(group, spec):
+            return ()
+        return (f"Programs do not see /gcs on this machine ({why}); the buckets lie in $TRAINYARD_GCS_ROOT.",)
 
     def _begin_preparing(self, held: Group, group: RunGroup, spec: ReplicaSpec, incarnation: Incarnation) -> None:
         task = asyncio.get_running_loop().create_task(self._prepare(held, group, spec, incarnation))
@@ -240,7 +249,7 @@ class LocalExecutor:
             prepared = await self._environments.prepare(spec, say)
             assert held.allotment is not None
             planned = plan(group, spec, held.allotment, prepared.over(self._base), self._places)
-            self._groups.note(held, (*prepared.notes, *planned.notes))
+            self._groups.note(held, (*prepared.notes, *planned.notes, *self._notes_on_view(group, spec)))
             self._groups.keep(held)
             self._start(incarnation, planned)
         except PreparationFailed as failure:

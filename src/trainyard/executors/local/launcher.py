@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,13 @@ _RESTART_SECONDS = 0.05
 class Launcher:
     """Sends requests to a spawner that it keeps alive. `complain(control, why)` hears what could not be started yet."""
 
-    def __init__(self, python: str, log: Path, complain: Callable[[str, str], None]) -> None:
-        """Nothing is started before `start`. `log` gets what the agents write to stderr: tracebacks of ours."""
+    def __init__(self, python: str, log: Path, complain: Callable[[str, str], None], view: Sequence[Path] = ()) -> None:
+        """Nothing is started before `start`. `log` gets what the agents write to stderr: tracebacks of ours.
+
+        `view`: the buckets that programs are to see at /gcs, and a scratch directory for it (agent/view.py).
+        """
+        self.why_no_view = ""
+        self._view = [str(path) for path in view]
         self._command = [python, "-I", "-S", "-c", _BOOT, str(_SOURCE)]
         self._log = log
         self._complain = complain
@@ -40,11 +45,13 @@ class Launcher:
 
     def start(self) -> None:
         """Start the spawner; it takes requests at once, even while it comes up. Raises OSError."""
+        for directory in self._view:
+            Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs, self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._command, str(theirs.fileno())],
+                [*self._command, str(theirs.fileno()), *self._view],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -127,6 +134,9 @@ class Launcher:
             packet = b""
         if packet:
             answer = json.loads(packet)
+            if "view" in answer:
+                self.why_no_view = answer["view"]
+                return
             self._complain(answer["control"], answer["error"])
             return
         self._drop()

@@ -141,6 +141,12 @@ def plan(
     )
 
 
+def names_buckets(group: RunGroup, spec: ReplicaSpec) -> bool:
+    """Whether the replica has to do with buckets, as far as its spec tells."""
+    said = (group.base_output_uri, *spec.command, *spec.args, *(value for _, value in spec.env))
+    return any("gs://" in text or "/gcs/" in text for text in said)
+
+
 def notes_on(spec: ReplicaSpec, allotment: Allotment, *, prepared: bool) -> tuple[str, ...]:
     """What people should know of one replica's place. `prepared`: its environment has told of the image already."""
     notes = []
