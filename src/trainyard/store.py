@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trainyard.core.errors import AlreadyExists, FailedPrecondition, NotFound
 from trainyard.core.filters import Filter
 from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord, Severity
 from trainyard.core.names import JobName, OperationName, Scope
+from trainyard.core.states import JobState
 
 
 class StoreError(Exception):
@@ -26,6 +27,15 @@ class Page:
 
     jobs: tuple[Job, ...]
     next_after: int | None
+
+
+class Standing(NamedTuple):
+    """One live job in a few words."""
+
+    id: int
+    revision: int
+    state: JobState
+    priority: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ def operation_missing(name: OperationName) -> NotFound:
 
 def first_change(job: Job) -> Change:
     """The first line of every job's history."""
-    return Change(job.create_time_us, None, job.status.state, job.status.attempt, "created")
+    return Change(job.create_time_us, None, job.status.state, job.status.attempt, "The job was accepted.")
 
 
 def _resource(name: JobName) -> str:
@@ -141,7 +151,13 @@ class Ledger(Protocol):
     """What the controller may do."""
 
     def live(self) -> tuple[Job, ...]:
-        """Every job that is not final, oldest first: what a fresh controller takes up."""
+        """Every job that is not final, oldest first; takes its time where many wait."""
+
+    def runs(self) -> tuple[Job, ...]:
+        """Every live job that is not QUEUED, oldest first: what may hold processes. Quick, however many wait."""
+
+    def census(self, after: int, most: int) -> Sequence[Standing]:
+        """Up to `most` live jobs with an id above `after`, oldest first, in a few words each."""
 
     def find(self, job_id: int) -> Job | None:
         """The job by id; None where it is gone."""
@@ -159,7 +175,10 @@ class Ledger(Protocol):
         """The files of a deleted job are gone."""
 
     def publish_queue(self, places: Mapping[int, QueuePlace]) -> None:
-        """Tell the Desk who waits where; replaces what was published before. Not durable: it is made anew."""
+        """Tell the Desk who waits where; replaces what was published before. Not durable: it is made anew.
+
+        The mapping is kept, not copied, and may change: the Desk looks up one job at a time, when somebody asks.
+        """
 
     def on_write(self, listener: Callable[[int], None]) -> None:
         """Call `listener(job_id)` on the event loop after each write of the Desk: a hint (law 3)."""

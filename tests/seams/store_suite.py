@@ -170,7 +170,7 @@ class StoreSuite:
             late = Decision(job.status).moved(Event.FAILED, 6, "late").noted("late", 6)
             assert await store.commit(job, replace(late, records=(a_record(),))) is None
             assert store.get(job.name) == won
-            assert [change.why for change in store.history(job.name)] == ["created", "room"]
+            assert [change.why for change in store.history(job.name)] == ["The job was accepted.", "room"]
             assert store.narration(job.name) == store.replica_records(job.name) == ()
 
         self.tell(tmp_path, story)
@@ -218,7 +218,7 @@ class StoreSuite:
             assert admitted is not None
             await store.commit(admitted, ended(admitted))
             assert store.history(job.name) == (
-                Change(job.create_time_us, None, JobState.QUEUED, 0, "created"),
+                Change(job.create_time_us, None, JobState.QUEUED, 0, "The job was accepted."),
                 Change(900, JobState.QUEUED, JobState.PENDING, 0, "room"),
                 Change(10, JobState.PENDING, JobState.CANCELLING, 0, "asked"),
                 Change(11, JobState.CANCELLING, JobState.CANCELLED, 0, "gone"),

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import bisect
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
+from typing import NamedTuple
 
 from trainyard.core.jobs import Job, QueuePlace
 from trainyard.core.outcomes import Wait
@@ -17,6 +20,7 @@ from trainyard.kind import Demand, Room
 
 _MOST_OVERTAKERS_TRIED = 100  # how far behind a job without room is searched for one that fits
 _GIB = 2**30
+_MEMORY = "GiB of memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Amount:
         """Whether there is room for this beside what is used."""
         return (
             self.replicas + used.replicas <= total.replicas
-            and self.gpus + used.gpus <= total.gpus
+            and (total.gpus is None or self.gpus + used.gpus <= total.gpus)
             and (total.cpus is None or self.cpus + used.cpus <= total.cpus + 1e-9)
             and (total.memory_bytes is None or self.memory_bytes + used.memory_bytes <= total.memory_bytes)
         )
@@ -72,7 +76,11 @@ class Ask:
 
 
 class Admission:
-    """Grants are idempotent; whoever was granted keeps the room until `drop`."""
+    """Grants are idempotent; whoever was granted keeps the room until `drop`.
+
+    A queue may be long: whatever is asked here often costs no more than the number of priorities and projects, never
+    the number of jobs that wait.
+    """
 
     def __init__(self, capacity: Callable[[], Capacity], backfill_seconds: float) -> None:
         self._capacity = capacity
@@ -82,7 +90,7 @@ class Admission:
         self._lanes: dict[tuple[int, str], list[int]] = {}  # sorted ids
         self._used = Amount()
         self._used_by: dict[str, int] = {}  # replicas by project
-        self.changed = True  # since the places were last told
+        self._settled: Capacity | None = None  # of so much nobody who waits could be given room; None: not known
 
     def knows(self, job_id: int) -> bool:
         """Whether the job waits or holds room already."""
@@ -101,7 +109,8 @@ class Admission:
         ask = _ask(job, demand, steady_us)
         self._waiting[job.id] = ask
         bisect.insort(self._lanes.setdefault(ask.lane, []), job.id)
-        self.changed = True
+        if self._settled is not None and ask.amount.fits(self._settled, self._used):
+            self._settled = None  # it may be the one that fits; one that does not changes nothing for the others
 
     def drop(self, job_id: int) -> bool:
         """The job is over, or gone: it neither waits nor holds anything. Says whether that made room for others."""
@@ -115,18 +124,18 @@ class Admission:
             self._used_by[ask.project] = left
         else:
             del self._used_by[ask.project]
-        self.changed = True
+        self._settled = None
         return True
 
     def admit(self, steady_us: int) -> list[int]:
         """Grant room to as many as the rules allow; the ids of those who got it just now."""
         total = self._capacity()
         granted: list[int] = []
-        cursors: dict[tuple[int, str], int] = {}
-        tried = 0
-        while self._waiting and self._used.replicas < total.replicas and tried < _MOST_OVERTAKERS_TRIED:
-            ask = self._next(cursors)
-            if ask is None:
+        if self._settled == total:
+            return granted
+        refused = 0
+        for ask in self._line(self._used_by):
+            if self._used.replicas >= total.replicas or refused == _MOST_OVERTAKERS_TRIED:
                 break
             if ask.amount.fits(total, self._used):
                 self._stop_waiting(ask.job_id)
@@ -136,8 +145,9 @@ class Admission:
             can_ever = ask.amount.fits(total, Amount())
             if can_ever and steady_us - ask.since_steady_us >= self._backfill_us:
                 break  # nobody overtakes it any longer, so that it cannot starve
-            cursors[ask.lane] = cursors.get(ask.lane, 0) + 1
-            tried += 1
+            refused += 1
+        if refused < _MOST_OVERTAKERS_TRIED or not granted:
+            self._settled = total  # else: those further behind have moved up
         return granted
 
     def room(self, job_id: int, steady_us: int) -> Room:
@@ -145,47 +155,83 @@ class Admission:
         if job_id in self._held:
             return Room(granted=True, steady_us=steady_us)
         ask = self._waiting[job_id]
-        total, asks = self._capacity(), _words(ask.amount)
-        if not ask.amount.fits(total, Amount()):
-            return Room(False, Wait.NEVER.format(asks=asks, total=_capacity_words(total)), True, steady_us)
-        return Room(False, Wait.NO_ROOM.format(asks=asks), False, steady_us)
+        total = self._capacity()
+        never = not ask.amount.fits(total, Amount())
+        return Room(False, _why_not(ask.amount, total, never), never, steady_us)
 
     def places(self) -> Mapping[int, QueuePlace]:
-        """Where everyone stands, in the order in which they would be served if nothing else changed."""
-        self.changed = False
-        used_by = dict(self._used_by)
-        lanes = [(lane[0], used_by.get(lane[1], 0), ids[0], lane, 0) for lane, ids in self._lanes.items()]
-        heapq.heapify(lanes)
-        free = _free_words(self._capacity(), self._used)
-        places: dict[int, QueuePlace] = {}
-        while lanes:
-            priority, used, job_id, lane, index = heapq.heappop(lanes)
-            if used != used_by.get(lane[1], 0):  # another priority's job of this project came in between
-                heapq.heappush(lanes, (priority, used_by[lane[1]], job_id, lane, index))
-                continue
-            ask = self._waiting[job_id]
-            why = Wait.PLACE.format(asks=_words(ask.amount), free=free)
-            places[job_id] = QueuePlace(len(places) + 1, len(self._waiting), why, ask.since_us)
-            used_by[lane[1]] = used + ask.amount.replicas
-            if index + 1 < len(self._lanes[lane]):
-                heapq.heappush(lanes, (priority, used_by[lane[1]], self._lanes[lane][index + 1], lane, index + 1))
-        return places
+        """Where everyone stands, in the order in which they would be served if nothing else changed.
 
-    def _next(self, cursors: Mapping[tuple[int, str], int]) -> Ask | None:
-        """The first in order, beyond those that were found not to fit."""
-        best = None
-        for lane, ids in self._lanes.items():
-            cursor = cursors.get(lane, 0)
-            if cursor < len(ids):
-                key = (lane[0], self._used_by.get(lane[1], 0), ids[cursor])
-                best = key if best is None else min(best, key)
-        return self._waiting[best[2]] if best else None
+        It is a window, not a picture: always as of now, and a place is worked out only when somebody asks for it.
+        """
+        return _Places(self)
+
+    def order(self) -> Iterator[int]:
+        """The ids of all who wait, the next one first."""
+        used_by = dict(self._used_by)
+        for ask in self._line(used_by):
+            used_by[ask.project] = used_by.get(ask.project, 0) + ask.amount.replicas
+            yield ask.job_id
+
+    def place(self, job_id: int) -> QueuePlace:
+        """Where one job stands; raises KeyError where it does not wait."""
+        ask = self._waiting[job_id]
+        why = _why_here(ask.amount, self._capacity(), self._used)
+        return QueuePlace(self._ahead(ask) + 1, len(self._waiting), why, ask.since_us)
+
+    def waiting(self) -> Collection[int]:
+        """The ids of all who wait, in no order."""
+        return self._waiting.keys()
+
+    def _ahead(self, ask: Ask) -> int:
+        """How many are served before: all of higher priority, and of each equal lane those with a smaller turn.
+
+        A lane's turns grow (each of its jobs adds to what its project has), so serving the smallest turn of all lanes
+        first is the same as sorting all turns.
+        """
+        above: dict[str, int] = {}  # replicas that higher priorities give to each project first
+        ahead = 0
+        for (priority, project), ids in self._lanes.items():
+            if priority < ask.lane[0]:
+                ahead += len(ids)
+                above[project] = above.get(project, 0) + sum(self._waiting[each].amount.replicas for each in ids)
+        turn = next(
+            turn
+            for turn in self._turns(ask.lane, self._used_by.get(ask.project, 0) + above.get(ask.project, 0))
+            if turn[1] == ask.job_id
+        )
+        for lane in self._lanes:
+            if lane[0] == ask.lane[0]:
+                base = self._used_by.get(lane[1], 0) + above.get(lane[1], 0)
+                ahead += sum(1 for _ in takewhile(lambda each: each < turn, self._turns(lane, base)))
+        return ahead
+
+    def _turns(self, lane: tuple[int, str], used: int) -> Iterator[tuple[int, int]]:
+        """Each job of a lane as (what its project will have by then, its id), in order."""
+        for job_id in self._lanes[lane]:
+            yield used, job_id
+            used += self._waiting[job_id].amount.replicas
+
+    def _line(self, used_by: Mapping[str, int]) -> Iterator[Ask]:
+        """All who wait, in order, where `used_by` may grow meanwhile, and the one just given may stop waiting."""
+        lanes = [(lane[0], used_by.get(lane[1], 0), ids[0], lane) for lane, ids in self._lanes.items()]
+        heapq.heapify(lanes)
+        while lanes:
+            priority, used, job_id, lane = heapq.heappop(lanes)
+            now_used = used_by.get(lane[1], 0)
+            if used != now_used:  # another job of this project came in between
+                heapq.heappush(lanes, (priority, now_used, job_id, lane))
+                continue
+            ids = self._lanes[lane]
+            yield self._waiting[job_id]
+            behind = bisect.bisect_right(ids, job_id)
+            if behind < len(ids):
+                heapq.heappush(lanes, (priority, used_by.get(lane[1], 0), ids[behind], lane))
 
     def _take(self, ask: Ask) -> None:
         self._held[ask.job_id] = ask
         self._used = self._used + ask.amount
         self._used_by[ask.project] = self._used_by.get(ask.project, 0) + ask.amount.replicas
-        self.changed = True
 
     def _stop_waiting(self, job_id: int) -> None:
         ask = self._waiting.pop(job_id, None)
@@ -195,7 +241,26 @@ class Admission:
         del ids[bisect.bisect_left(ids, job_id)]
         if not ids:
             del self._lanes[ask.lane]
-        self.changed = True
+        self._settled = None
+
+
+class _Places(Mapping[int, QueuePlace]):
+    """The queue as it is whenever it is looked at."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def __getitem__(self, job_id: int) -> QueuePlace:
+        return self._admission.place(job_id)
+
+    def __contains__(self, job_id: object) -> bool:
+        return job_id in self._admission.waiting()
+
+    def __iter__(self) -> Iterator[int]:
+        return self._admission.order()
+
+    def __len__(self) -> int:
+        return len(self._admission.waiting())
 
 
 def _ask(job: Job, demand: Demand, steady_us: int) -> Ask:
@@ -208,24 +273,57 @@ def _ask(job: Job, demand: Demand, steady_us: int) -> Ask:
     return Ask(job.id, job.name.scope.project, job.priority, amount, steady_us, job.create_time_us)
 
 
-def _words(amount: Amount) -> str:
-    """`2 replicas, 1 GPU and 8 CPUs`: what is asked for, without what is not."""
-    parts = [_count(amount.replicas, "replica")]
-    parts += [_count(amount.gpus, "GPU")] if amount.gpus else []
-    parts += [f"{amount.cpus:g} CPU" + ("" if amount.cpus == 1 else "s")] if amount.cpus else []
-    parts += [f"{amount.memory_bytes / _GIB:.1f} GiB of memory"] if amount.memory_bytes else []
+@lru_cache(maxsize=64)
+def _why_not(asked: Amount, total: Capacity, never: bool) -> str:
+    """Why there is no room; most who wait ask for the same."""
+    limits = _limits(asked, total, Amount())
+    asks = _listed([_count(limit.asked, limit.unit) for limit in limits])
+    if not never:
+        return Wait.NO_ROOM.format(asks=asks)
+    return Wait.NEVER.format(asks=asks, total=_listed([_count(limit.total, limit.unit) for limit in limits]))
+
+
+def _why_here(asked: Amount, total: Capacity, used: Amount) -> str:
+    """The same with the numbers of the moment."""
+    limits = _limits(asked, total, used)
+    asks = _listed([_count(limit.asked, limit.unit) for limit in limits])
+    free = _listed([f"{_number(limit.free, limit.unit)} of {_count(limit.total, limit.unit)}" for limit in limits])
+    return Wait.PLACE.format(asks=asks, free=free)
+
+
+class _Limit(NamedTuple):
+    """How much of one thing is asked for, how much there is, and how much of that is free."""
+
+    unit: str
+    asked: float
+    total: float
+    free: float
+
+
+def _limits(asked: Amount, total: Capacity, used: Amount) -> list[_Limit]:
+    """Everything that is asked for and is limited here: nobody waits for anything else."""
+    memory = None if total.memory_bytes is None else total.memory_bytes / _GIB
+    rows = (
+        ("replica", asked.replicas, total.replicas, used.replicas),
+        ("GPU", asked.gpus, total.gpus, used.gpus),
+        ("CPU", asked.cpus, total.cpus, used.cpus),
+        (_MEMORY, asked.memory_bytes / _GIB, memory, used.memory_bytes / _GIB),
+    )
+    return [
+        _Limit(unit, wanted, there, max(0, there - taken))
+        for unit, wanted, there, taken in rows
+        if wanted and there is not None
+    ]
+
+
+def _listed(parts: list[str]) -> str:
+    """`2 replicas, 1 GPU and 8 CPUs`."""
     return ", ".join(parts[:-1]) + " and " + parts[-1] if parts[1:] else parts[0]
 
 
-def _capacity_words(total: Capacity) -> str:
-    return _words(Amount(total.replicas, total.gpus, total.cpus or 0.0, total.memory_bytes or 0))
+def _count(number: float, unit: str) -> str:
+    return f"{_number(number, unit)} {unit}" + ("" if number == 1 or unit == _MEMORY else "s")
 
 
-def _free_words(total: Capacity, used: Amount) -> str:
-    free = total.replicas - used.replicas
-    gpus = f" and {max(0, total.gpus - used.gpus)} of {_count(total.gpus, 'GPU')}" if total.gpus else ""
-    return f"{max(0, free)} of {_count(total.replicas, 'replica')}{gpus}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _number(number: float, unit: str) -> str:
+    return f"{number:.1f}" if unit == _MEMORY else f"{number:g}" if isinstance(number, float) else str(number)

@@ -8,8 +8,8 @@ time, and `problems` says so meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
@@ -22,10 +22,14 @@ from trainyard.control.watcher import Watcher
 from trainyard.core.backoff import delay_seconds
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import ResourceExhausted, Unavailable
+from trainyard.core.jobs import Job
 from trainyard.core.states import JobState
 from trainyard.executor import Executor, Sweeps
 from trainyard.kind import Kind
-from trainyard.store import Ledger
+from trainyard.store import Ledger, Standing
+
+_PAGE: Final = 1000  # live jobs read at once
+_BATCH: Final = 250  # waiting jobs taken up at once
 
 
 class Controller:
@@ -44,6 +48,8 @@ class Controller:
         self._problems = Problems()
         self._failures: dict[int, int] = {}
         self._running = False
+        self._early: dict[int, None] = {}  # hints of before it ran, in order
+        self._behind: list[int] = []  # queued jobs not taken up yet, the next one last
         self._wakeups = Wakeups(self._step, pace.most_steps)
         self._watcher = Watcher(executor, clock, pace, self._problems, self._wakeups.now)
         self._acts = Acts(executor, kinds, self._watcher, clock, pace)
@@ -62,7 +68,7 @@ class Controller:
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._persist(self._take_up)
-            parts = (self._watcher.run, self._removals.run, self._scan, self._publish)
+            parts = (self._watcher.run, self._removals.run, self._scan)
             tasks += [asyncio.create_task(self._persist(part)) for part in parts]
             await asyncio.gather(*tasks)
         finally:
@@ -76,6 +82,8 @@ class Controller:
         """The Desk has written: look at the job, or at what is left of it."""
         if self._running:
             self._wakeups.now(job_id)
+        else:
+            self._early[job_id] = None
 
     async def _persist(self, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a part of the controller to its end, starting it again after each failure."""
@@ -95,23 +103,50 @@ class Controller:
             await asyncio.sleep(delay_seconds(failures, self._pace.retry_first, self._pace.retry_cap))
 
     async def _take_up(self) -> None:
-        """What a fresh controller does first: hold the room of what runs, end what nobody owns, look at everything."""
-        if isinstance(self._executor, Sweeps):
-            held = {job.status.run_id for job in self._store.live()}
-            await self._executor.sweep({run_id for run_id in held if run_id is not None})
-        live = self._store.live()  # again, and nothing is awaited from here on: no job can slip in between
-        for job in live:
-            self._guarded_adopt(job.id, lambda job=job: self._reconciler.adopt(job))  # type: ignore[misc]  # binds it
-        self._running = True  # no step, not even a hinted one, before all room that is held is known
-        for job in live:
-            self._wakeups.now(job.id)
+        """What a fresh controller does first: end what nobody owns, hold the room of what runs, look at all of that.
 
-    def _guarded_adopt(self, job_id: int, adopt: Callable[[], None]) -> None:
+        Of those who wait only the first in line are taken up here, however many there are; the others follow in
+        batches, so that a long queue delays neither what runs nor who asks.
+        """
+        if isinstance(self._executor, Sweeps):
+            held = {job.status.run_id for job in self._store.runs()}
+            await self._executor.sweep({run_id for run_id in held if run_id is not None})
+        line: list[tuple[int, int]] = []
+        async for page in self._census():
+            line += [(one.priority, -one.id) for one in page if one.state is JobState.QUEUED]
+        self._behind = [-minus_id for _, minus_id in sorted(line)]
+        due = [job.id for job in self._store.runs() if self._adopt(job)]  # nothing is awaited from here on
+        due += self._line_up()
+        self._running = True  # no step, not even a hinted one, before all room that is held is known
+        for job_id in (*due, *self._early):
+            self._wakeups.now(job_id)
+        self._early.clear()
+        self._reconciler.make_room(self._clock.steady_us())
+        self._store.publish_queue(self._admission.places())
+
+    def _line_up(self) -> list[int]:
+        """Take up the next batch of those who wait; the ids of those whom a step is due."""
+        batch = [self._behind.pop() for _ in range(min(_BATCH, len(self._behind)))]
+        jobs = (self._store.find(job_id) for job_id in batch)
+        return [job.id for job in jobs if job is not None and job.status.state is JobState.QUEUED and self._adopt(job)]
+
+    def _adopt(self, job: Job) -> bool:
         """One job whose spec cannot be read any more must not keep the others from being taken up."""
         try:
-            adopt()
+            return self._reconciler.adopt(job)
         except Exception as error:  # reported with traceback; its step reports it again
-            self._problems.report(f"job {job_id}", f"Job {job_id} cannot be taken up: {error!r}", error)
+            self._problems.report(f"job {job.id}", f"Job {job.id} cannot be taken up: {error!r}", error)
+            return True
+
+    async def _census(self) -> AsyncIterator[Sequence[Standing]]:
+        """All live jobs, a page at a time; nothing else waits for longer than a page takes."""
+        after = 0
+        while page := self._store.census(after, _PAGE):
+            yield page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].id
+            await asyncio.sleep(0)
 
     async def _step(self, job_id: int) -> None:
         """One step of one job, with whatever may go wrong turned into a later try."""
@@ -137,27 +172,27 @@ class Controller:
         self._wakeups.later(job_id, delay_seconds(failures, self._pace.retry_first, self._pace.retry_cap))
 
     async def _scan(self) -> None:
-        """Find what a lost hint left lying: jobs whose revision no step has seen, and room that appeared."""
-        rest = self._pace.scan
-        while True:
-            await asyncio.sleep(rest)
+        """Take up who still waits; then find, ever again, what a lost hint left lying.
+
+        That is jobs whose revision no step has seen, and room that appeared.
+        """
+        while self._behind:
             began_us = self._clock.steady_us()
-            for job in self._store.live():
-                if self._reconciler.revisions.get(job.id) != job.revision or job.status.state is not JobState.QUEUED:
-                    self._wakeups.now(job.id)
+            for job_id in self._line_up():
+                self._wakeups.now(job_id)
             self._reconciler.make_room(self._clock.steady_us())
-            rest = max(self._pace.scan, self._rest_after(began_us))
-
-    async def _publish(self) -> None:
-        """Tell the Desk who waits where, whenever that changed, but not more often than people can read."""
-        rest = self._pace.publish
+            await asyncio.sleep(self._taken(began_us))
         while True:
-            await asyncio.sleep(rest)
+            await asyncio.sleep(self._pace.scan)
             began_us = self._clock.steady_us()
-            if self._admission.changed:
-                self._store.publish_queue(self._admission.places())
-            rest = max(self._pace.publish, self._rest_after(began_us))
+            async for page in self._census():
+                for one in page:
+                    if self._reconciler.revisions.get(one.id) != one.revision or one.state is not JobState.QUEUED:
+                        self._wakeups.now(one.id)
+                await asyncio.sleep(self._taken(began_us) / self._pace.most_load)
+                began_us = self._clock.steady_us()
+            self._reconciler.make_room(self._clock.steady_us())
 
-    def _rest_after(self, began_us: int) -> float:
-        """Seconds to rest after work that began then, so that it takes no more than its part of all time."""
-        return (self._clock.steady_us() - began_us) / MICROSECONDS / self._pace.most_load
+    def _taken(self, began_us: int) -> float:
+        """Seconds since work began."""
+        return (self._clock.steady_us() - began_us) / MICROSECONDS

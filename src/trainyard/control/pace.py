@@ -11,7 +11,6 @@ class Pace:
 
     poll: float = 1.0  # between two looks at all live runs
     scan: float = 10.0  # between two readings of the whole ledger: finds what a lost hint left lying
-    publish: float = 0.25  # between two publications of the queue
     backfill: float = 60.0  # how long a job that finds no room lets later ones overtake it
     act: float = 30.0  # the longest an executor may take to accept a request
     stop_again: float = 5.0  # between two repetitions of a stop that has not ended everything yet
@@ -19,4 +18,4 @@ class Pace:
     retry_first: float = 0.1  # after the first failure of a step; doubles
     retry_cap: float = 5.0
     most_steps: int = 256  # steps under way at once
-    most_load: float = 0.05  # the part of all time that scanning and publishing may take, however much there is
+    most_load: float = 0.05  # the part of all time that scanning may take, however much there is

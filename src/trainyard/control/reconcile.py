@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
 from trainyard.core.clock import MICROSECONDS, Clock
-from trainyard.core.jobs import Decision, Job, Release
+from trainyard.core.jobs import NOTHING_NOTED, Decision, Intent, Job, Release
 from trainyard.core.states import JobState
 from trainyard.kind import Kind, Room
 from trainyard.store import Ledger
@@ -37,16 +37,25 @@ class Reconciler:
         self.on_deleted: Callable[[], None] = lambda: None
         self.revisions: dict[int, int] = {}  # job id -> the revision that the last step ended at
 
-    def adopt(self, job: Job) -> None:
-        """Take up a live job after a start: what it holds is held again, before anybody else may ask."""
+    def adopt(self, job: Job) -> bool:
+        """Take up a live job after a start: what it holds is held again, before anybody else may ask.
+
+        Says whether a step is due. Who waits for nothing but room, and has been told so, needs none until there is.
+        """
         demand = self._kinds[job.name.collection].demand(job)
-        if job.status.state is JobState.QUEUED:
-            self._admission.wait(job, demand, self._clock.steady_us())
-        else:
-            self._admission.hold(job, demand)
-        if job.status.run_id is not None:
-            self._runs[job.id] = job.status.run_id
-            self._watcher.watch(job.status.run_id, job.id)
+        status, steady_us = job.status, self._clock.steady_us()
+        if status.state is JobState.QUEUED:
+            self._admission.wait(job, demand, steady_us)
+            never = self._admission.room(job.id, steady_us).never
+            due = never or job.intent is Intent.CANCEL or not status.waits_for or status.memo != NOTHING_NOTED
+            if not due:
+                self.revisions[job.id] = job.revision
+            return due
+        self._admission.hold(job, demand)
+        if status.run_id is not None:
+            self._runs[job.id] = status.run_id
+            self._watcher.watch(status.run_id, job.id)
+        return True
 
     async def step(self, job_id: int) -> float | None:
         """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""

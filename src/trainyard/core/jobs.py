@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from trainyard.core.names import JobName
 from trainyard.core.runs import Exit
@@ -49,6 +50,10 @@ class Problem:
         return self.sentence or self.message
 
 
+NOTHING_NOTED: Final = "{}"
+"""The memo of a job whose kind has nothing to remember: it waits for no moment, only for something to happen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What the controller knows of a job. Times are microseconds since the epoch.
@@ -65,7 +70,7 @@ class Status:
     attempt: int = 0  # number of run groups admitted so far; the present one's number
     run_id: str | None = None  # the run group that may hold processes; None: nothing of this job runs
     waits_for: str = ""  # while QUEUED: one sentence saying why
-    memo: str = "{}"
+    memo: str = NOTHING_NOTED
 
 
 @dataclass(frozen=True, slots=True)

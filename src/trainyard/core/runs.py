@@ -26,7 +26,7 @@ class Capacity:
     """What an executor has in all, or what is still free. None means: not limited here."""
 
     replicas: int
-    gpus: int = 0
+    gpus: int | None = 0
     cpus: float | None = None
     memory_bytes: int | None = None
 

@@ -14,10 +14,11 @@ from trainyard.core.errors import AlreadyExists
 from trainyard.core.filters import Filter, matches
 from trainyard.core.jobs import Change, Decision, Intent, Job, Note, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
-from trainyard.core.states import FINAL
+from trainyard.core.states import FINAL, JobState
 from trainyard.store import (
     Narrated,
     Page,
+    Standing,
     StoredOperation,
     first_change,
     id_taken,
@@ -185,6 +186,15 @@ class MemoryStore:
         """See Ledger."""
         return tuple(job for id_ in self._ids if (job := self._files[id_].job).status.state not in FINAL)
 
+    def runs(self) -> tuple[Job, ...]:
+        """See Ledger."""
+        return tuple(job for job in MemoryStore.live(self) if job.status.state is not JobState.QUEUED)
+
+    def census(self, after: int, most: int) -> list[Standing]:
+        """See Ledger."""
+        live = (job for job in MemoryStore.live(self) if job.id > after)
+        return [Standing(job.id, job.revision, job.status.state, job.priority) for job in itertools.islice(live, most)]
+
     def find(self, job_id: int) -> Job | None:
         """See Ledger."""
         file = self._files.get(job_id)
@@ -217,7 +227,7 @@ class MemoryStore:
 
     def publish_queue(self, places: Mapping[int, QueuePlace]) -> None:
         """See Ledger."""
-        self._places = dict(places)
+        self._places = places
 
     def on_write(self, listener: Callable[[int], None]) -> None:
         """See Ledger."""

@@ -14,7 +14,7 @@ from trainyard.core.names import JobName
 from trainyard.core.runs import Cause, RunGroup
 from trainyard.core.states import FINAL, JobState
 from trainyard.kinds.custom_job.memo import incarnations
-from trainyard.store import StoredOperation
+from trainyard.store import Standing, StoredOperation
 from trainyard.stores.memory import MemoryStore, Snapshot
 from trainyard.testing.builders import PlainSpec
 from trainyard.testing.fake_executor import FakeExecutor, Process, Weather
@@ -120,7 +120,8 @@ class Laws:
         held = [self._world.groups[run_id] for run_id in self._world.unreleased()]
         replicas = sum(len(group.replicas) for group in held)
         gpus = sum(self._specs[group.job_id].gpus * len(group.replicas) for group in held)
-        if replicas > self._world.total.replicas or gpus > self._world.total.gpus:
+        total = self._world.total
+        if replicas > total.replicas or (total.gpus is not None and gpus > total.gpus):
             self.broken.append(f"{replicas} replicas and {gpus} GPUs are held, more than {self._world.total}")
         for process in self._world.alive():
             job = jobs.get(int(process.run_id.partition("-")[0]))
@@ -180,9 +181,22 @@ class WatchedStore(MemoryStore):
 
     def live(self) -> tuple[Job, ...]:
         """See Ledger; may refuse."""
+        self._read()
+        return super().live()
+
+    def runs(self) -> tuple[Job, ...]:
+        """See Ledger; may refuse."""
+        self._read()
+        return super().runs()
+
+    def census(self, after: int, most: int) -> list[Standing]:
+        """See Ledger; may refuse."""
+        self._read()
+        return super().census(after, most)
+
+    def _read(self) -> None:
         if self._weather.hints() == 0:
             raise Unavailable("The fake store cannot be read just now.")
-        return super().live()
 
     def _hint(self, job_id: int) -> None:
         for _ in range(self._weather.hints()):

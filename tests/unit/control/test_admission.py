@@ -6,13 +6,14 @@ import random
 
 import pytest
 
-from trainyard.control.admission import Admission
+from trainyard.control.admission import Admission, Amount
 from trainyard.core.jobs import Job
 from trainyard.core.runs import Capacity, Resources
 from trainyard.kind import Demand
 from trainyard.testing.builders import plain_job
 
 MINUTE = 60_000_000
+FITS = Amount.fits
 
 
 def admission(**total) -> Admission:
@@ -134,11 +135,11 @@ def test_places_say_why_in_numbers() -> None:
     places = desk.places()
     assert (
         places[2].why == "It asks for 2 replicas, 2 GPUs, 1 CPU and 2.0 GiB of memory; "
-        "free now: 1 of 4 replicas and 2 of 2 GPUs."
+        "free now: 1 of 4 replicas, 2 of 2 GPUs, 8 of 8 CPUs and 8.0 of 8.0 GiB of memory."
     )
     assert (places[2].position, places[2].length, places[3].position) == (1, 2, 2)
     assert places[2].since_us == job(2).create_time_us
-    assert not desk.changed
+    assert places[3].why == "It asks for 1 replica; free now: 1 of 4 replicas."
 
 
 def test_a_small_hunt_for_overtakers_is_bounded() -> None:
@@ -149,6 +150,70 @@ def test_a_small_hunt_for_overtakers_is_bounded() -> None:
         desk.wait(job(number), demand(2), 0)
     desk.wait(job(1000), demand(1), 0)
     assert desk.admit(0) == []
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_places_are_the_order_of_serving(seed) -> None:
+    """However projects, priorities and sizes are mixed, place n is who is served as the nth."""
+    rng = random.Random(seed)
+    desk = admission(replicas=12)
+    for number in rng.sample(range(1, 100), 4):
+        desk.hold(job(number, rng.choice("abc")), demand(rng.randint(1, 3)))
+    for number in rng.sample(range(100, 1000), 40):
+        desk.wait(job(number, rng.choice("abcd"), rng.choice((0, 0, 5, -5))), demand(rng.randint(1, 4)), 0)
+    places = desk.places()
+    assert [place.position for place in places.values()] == list(range(1, 41))
+    assert len(places) == 40
+    assert all(place.length == 40 for place in places.values())
+    assert next(iter(places)) in places
+    assert 1 not in places
+    assert places.get(1) is None
+
+
+def test_nobody_is_tried_again_before_something_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred gangs that find no room are compared with it once; a new one that does not fit only itself."""
+    compared = []
+    monkeypatch.setattr(Amount, "fits", lambda self, total, used: compared.append(self) or FITS(self, total, used))
+    desk = admission(replicas=4)
+    desk.hold(job(1), demand(1))
+    for number in range(2, 102):
+        desk.wait(job(number), demand(4), 0)
+    assert desk.admit(0) == []
+    compared.clear()
+    assert desk.admit(0) == []
+    desk.wait(job(102), demand(4), 0)
+    assert desk.admit(0) == []
+    assert len(compared) == 1
+    desk.wait(job(103, priority=1), demand(3), 0)
+    assert desk.admit(0) == [103]
+    desk.drop(2)
+    desk.drop(103)
+    assert desk.admit(0) == []
+    desk.drop(1)
+    assert desk.admit(0) == [3]
+
+
+def test_room_that_grows_is_noticed() -> None:
+    """More capacity than at the last look is handed out at the next."""
+    total = [Capacity(replicas=1)]
+    desk = Admission(lambda: total[0], backfill_seconds=60.0)
+    desk.wait(job(1), demand(2), 0)
+    assert desk.admit(0) == []
+    total[0] = Capacity(replicas=2)
+    assert desk.admit(0) == [1]
+
+
+def test_what_is_not_limited_is_not_talked_about() -> None:
+    """Without GPUs to count, and with CPUs and memory that are not set aside, only replicas are told."""
+    desk = admission(replicas=2, gpus=None)
+    desk.hold(job(1), demand(2))
+    desk.wait(job(2), demand(1, gpus=8, cpus=4.0, memory_bytes=2**34), 0)
+    assert desk.admit(0) == []
+    assert desk.places()[2].why == "It asks for 1 replica; free now: 0 of 2 replicas."
+    desk.drop(1)
+    assert desk.admit(0) == [2]
+    desk.wait(job(3), demand(3, gpus=8), 0)
+    assert "all there is here is 2 replicas, so" in desk.room(3, 0).why_not
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -224,14 +224,14 @@ def test_a_store_that_cannot_be_read_at_the_start_is_asked_again() -> None:
 
     async def body(world: World) -> None:
         await world.create(1)
-        working, world.store.live = world.store.live, _unavailable
+        working, world.store.runs = world.store.runs, _unavailable
         world.start()
         await asyncio.sleep(1)
         await world.create(2)
         await asyncio.sleep(1)
         assert (world.state(1), world.state(2)) == (JobState.QUEUED, JobState.QUEUED)
         assert world.controller.problems() == ("The store cannot be read.",)
-        world.store.live = working
+        world.store.runs = working
         await asyncio.sleep(8)
         assert (world.state(1), world.state(2)) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
         assert world.controller.problems() == ()
@@ -283,11 +283,11 @@ def test_defects_in_the_controllers_own_parts_are_named_and_outlived() -> None:
                 raise ValueError("a defect")
 
     async def body(world: World) -> None:
-        working, world.store.live = world.store.live, broken
+        working, world.store.runs = world.store.runs, broken
         world.start()
         await asyncio.sleep(1)
         assert "failed and is tried again: ValueError" in world.controller.problems()[0]
-        world.store.live = working
+        world.store.runs = working
         world.executor.weather = Defective()
         job = await world.create(1)
         await asyncio.sleep(5)

@@ -31,7 +31,6 @@ from trainyard.executors.local.readings import Incarnation
 from trainyard.executors.local.sweep import bury
 
 _HOUSEKEEPING_SECONDS = 0.5
-_NO_LIMIT = 1_000_000
 _log = logging.getLogger(__name__)
 
 
@@ -119,8 +118,8 @@ class LocalExecutor:
     def capacity(self) -> Capacity:
         """Slots for replicas, and GPUs. With none of these and accelerators optional, GPUs do not limit anything."""
         replicas = self._options.replicas or max(8, 4 * (os.cpu_count() or 1))
-        imaginary = _NO_LIMIT if self._options.accelerators == "optional" else 0
-        return Capacity(replicas=replicas, gpus=len(self._gpus) or imaginary)
+        unlimited = not self._gpus and self._options.accelerators == "optional"
+        return Capacity(replicas=replicas, gpus=None if unlimited else len(self._gpus))
 
     @property
     def spawner_pid(self) -> int | None:

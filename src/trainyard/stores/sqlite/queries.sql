@@ -40,6 +40,20 @@ SELECT job.place, job.state, job.display_name, job.create_time_us, job.update_ti
 FROM job INDEXED BY job_live CROSS JOIN job_detail AS d ON d.id = job.id CROSS JOIN job_body AS b ON b.id = job.id
 WHERE job.state IN (1, 2, 3, 6) ORDER BY job.id
 
+-- name: live_runs
+SELECT job.place, job.state, job.display_name, job.create_time_us, job.update_time_us, job.start_time_us,
+       job.end_time_us, job.revision, job.id,
+       d.priority, d.intent, d.intent_by, d.intent_time_us, d.attempt, d.run_id, d.waits_for, d.memo,
+       d.error_code, d.error_message, b.spec, b.labels
+FROM place CROSS JOIN job INDEXED BY job_by_state ON job.place = place.id AND job.state IN (2, 3, 6)
+CROSS JOIN job_detail AS d ON d.id = job.id CROSS JOIN job_body AS b ON b.id = job.id
+ORDER BY job.id
+
+-- name: census
+SELECT job.id, job.revision, job.state, d.priority
+FROM job INDEXED BY job_live CROSS JOIN job_detail AS d ON d.id = job.id
+WHERE job.state IN (1, 2, 3, 6) AND job.id > ? ORDER BY job.id LIMIT ?
+
 -- name: place_of_job
 SELECT place FROM job WHERE id = ?
 

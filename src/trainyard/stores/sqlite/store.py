@@ -20,7 +20,8 @@ from trainyard.core.clock import Clock
 from trainyard.core.filter_tree import Filter, name_like
 from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
-from trainyard.store import Narrated, Page, StoredOperation, job_missing, operation_missing
+from trainyard.core.states import JobState
+from trainyard.store import Narrated, Page, Standing, StoredOperation, job_missing, operation_missing
 from trainyard.stores.sqlite import grams, rows
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.faults import DATABASE, told
@@ -167,6 +168,15 @@ class SqliteStore:
         """See Ledger."""
         return tuple(self._job(row, self._reader) for row in self._rows("live_jobs"))
 
+    def runs(self) -> tuple[Job, ...]:
+        """See Ledger."""
+        return tuple(self._job(row, self._reader) for row in self._rows("live_runs"))
+
+    def census(self, after: int, most: int) -> list[Standing]:
+        """See Ledger."""
+        found = self._rows("census", after, most)
+        return [Standing(id_, revision, JobState(state), priority) for id_, revision, state, priority in found]
+
     def find(self, job_id: int) -> Job | None:
         """See Ledger."""
         found = self._rows("get_job", job_id)
@@ -186,7 +196,7 @@ class SqliteStore:
 
     def publish_queue(self, places: Mapping[int, QueuePlace]) -> None:
         """See Ledger."""
-        self._queue = dict(places)
+        self._queue = places
 
     def on_write(self, listener: Callable[[int], None]) -> None:
         """See Ledger."""
