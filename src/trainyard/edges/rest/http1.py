@@ -55,7 +55,7 @@ class Connections(ServerState):
 
 
 class HttpConnection(HttpToolsProtocol):
-    """One client. `request_seconds` is for one whole request to arrive, head and body, or for a good piece of a long one."""
+    """One client. `request_seconds` is for one whole request to arrive, or for a good piece of a long one."""
 
     request_seconds = REQUEST_SECONDS
     _deadline: asyncio.TimerHandle | None = None

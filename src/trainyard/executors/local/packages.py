@@ -8,8 +8,11 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
+
+from trainyard.core.errors import InvalidArgument
+from trainyard.core.object_paths import object_files
 
 _CHUNK = 1 << 20
 # What reading a file that is no archive, or a damaged one, may raise. A file that can't be read at all raises again.
@@ -34,16 +37,21 @@ def locate(uri: str, buckets: Path) -> Path:
 
     Only gs:// is read (the contract's rule): anything else would let a job name any file of this machine.
     """
-    scheme, _, rest = uri.partition("gs://")
-    parts = PurePosixPath(rest).parts
-    if scheme or len(parts) < 2 or ".." in parts or parts[0].startswith("/"):
-        raise PreparationFailed(f"The package {uri!r} is not of the form gs://bucket/object.")
-    path = buckets.joinpath(*parts)
-    if not path.is_file():
-        raise PreparationFailed(
-            f"The package {uri} does not exist; it was looked for at {path}. Upload it to the bucket and submit again."
-        )
-    return path
+    scheme, found, rest = uri.partition("gs://")
+    bucket, slash, name = rest.partition("/")
+    try:
+        if scheme or not found or not slash:
+            raise InvalidArgument("no bucket and object")
+        places = object_files(buckets, bucket, name)
+    except InvalidArgument as error:
+        raise PreparationFailed(f"The package {uri!r} is not of the form gs://bucket/object: {error.message}") from None
+    inside = buckets.resolve()
+    for path in places:
+        if path.is_file() and path.resolve() == inside / path.relative_to(buckets):  # no link leads it elsewhere
+            return path
+    raise PreparationFailed(
+        f"The package {uri} does not exist; it was looked for at {places[0]}. Upload it to the bucket and submit again."
+    )
 
 
 def fingerprint(path: Path) -> str:
