@@ -16,37 +16,40 @@ import signal
 import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, executors, kinds, object_stores, stores
+from trainyard import __version__, app_access, executors, kinds, object_stores, stores
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
 from trainyard.control.loop import Controller
 from trainyard.core.clock import rfc3339
 from trainyard.core.errors import ApiError
 from trainyard.core.ids import TimeOrderedIds
+from trainyard.edges.clear_text import NoClearText
 from trainyard.edges.port import Port
+from trainyard.edges.rest import metadata, token_endpoint
 from trainyard.edges.rest.app import RestApp
 from trainyard.edges.rest.browsers import refuse_foreign_page
 from trainyard.edges.rest.follow import Streams
 from trainyard.edges.rest.http1 import Connections, connection_factory
 from trainyard.edges.rest.own_routes import OwnRoutes
 from trainyard.edges.rpc.lazy import LazyRpc
-from trainyard.edges.side_by_side import SideBySide
+from trainyard.edges.secure import Certificate
+from trainyard.edges.side_by_side import Mount, SideBySide
 from trainyard.edges.storage.app import StorageApp, claims
 from trainyard.edges.storage.places import Places
 from trainyard.executor import Executor
 from trainyard.kind import Kind
 from trainyard.kinds.machines import Machines
 from trainyard.objects import ObjectStore
-from trainyard.service.access import Access, BadTokenFile, Caller, OpenAccess, new_token, read_tokens
+from trainyard.service.access import Caller
 from trainyard.service.dispatch import Service
 from trainyard.service.following import Follower
-from trainyard.settings import TOKENS_NAME, Settings
+from trainyard.settings import Settings
 from trainyard.store import LogBook, Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
 
@@ -57,7 +60,7 @@ class CannotServe(Exception):
     """The service cannot come up; the message says what is in the way and what to do."""
 
 
-IN_THE_WAY: Final = (CannotServe, StoreError, BadTokenFile, ApiError)
+IN_THE_WAY: Final = (CannotServe, StoreError, ApiError, *app_access.IN_THE_WAY)
 """What keeps the service from coming up, each with a sentence of its own."""
 
 
@@ -80,12 +83,14 @@ class Addresses:
     host: str
     port: int
     grpc_port: int | None
+    secure: bool = False
 
     def __str__(self) -> str:
         """`http://127.0.0.1:8470 (REST and gRPC)`: what the ready line says, and what a program can read out of it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         own = f", gRPC also on {host}:{self.grpc_port}" if self.grpc_port else ""
-        return f"http://{host}:{self.port} (REST and gRPC{own})"
+        scheme = "https" if self.secure else "http"
+        return f"{scheme}://{host}:{self.port} (REST and gRPC{own})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class Inside:
     controller: Controller
     control: asyncio.Task[None]
     service: Service
+    doors: app_access.Doors
+    certificate: Certificate | None
 
     def problems(self) -> list[str]:
         """What does not work just now, one sentence each."""
@@ -137,7 +144,8 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addres
     """Come up, call `ready`, stay until `stop` is set, go down. Raises as `run` does."""
     listener = bind(settings.host, settings.port)
     with contextlib.closing(listener):
-        async with running(settings) as inside, listening(settings, inside, listener) as addresses:
+        port = listener.getsockname()[1]
+        async with running(settings, port) as inside, listening(settings, inside, listener) as addresses:
             ready(addresses)
             gc.collect()
             gc.freeze()  # what is here now stays to the end; no collection need look at it again
@@ -162,15 +170,17 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Inside]:
-    """Everything but the edges, brought up and down in order."""
+async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
+    """Everything but the edges, brought up and down in order; `port` is what replicas reach the service by."""
     clock = SystemClock()
-    access = await asyncio.to_thread(_access, settings) if settings.auth else OpenAccess()
     store: Store = await import_module(stores.BUILT_IN["sqlite"]).open_store(settings.data_dir, clock)
     try:
+        doors = await asyncio.to_thread(app_access.open_doors, settings, clock, store)
+        certificate = await asyncio.to_thread(app_access.certificate, settings)
         executor = await _executor(settings, clock)
         known = _kinds(settings)
-        controller = Controller(store, known, executor, clock)
+        equip = app_access.equipment(settings, port, doors.grants)
+        controller = Controller(store, known, executor, clock, equip=equip)
         control = asyncio.create_task(controller.run(), name="controller")
         control.add_done_callback(_controller_ended)
         try:
@@ -181,9 +191,10 @@ async def running(settings: Settings) -> AsyncIterator[Inside]:
                 kinds=known.values(),
                 clock=clock,
                 ids=TimeOrderedIds(clock, store.largest_id),
-                access=access,
+                access=doors.access,
             )
-            yield Inside(store, logbook, controller, control, service)
+            service.audit = doors.audit
+            yield Inside(store, logbook, controller, control, service, doors, certificate)
         finally:
             control.cancel()
             await asyncio.gather(control, return_exceptions=True)
@@ -197,17 +208,27 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
     """The edges over `inside`, on their ports; at the end requests under way get settings.drain seconds."""
     streams, connections = Streams(), Connections()
     rpc = LazyRpc(_rpc_call(inside.service), _rpc_stream(inside.service))
-    grpc_port = await _own_grpc_port(rpc, settings)
+    certificate, names = inside.certificate, settings.names()
+    grpc_port = await _own_grpc_port(rpc, settings, certificate)
     follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
     own = OwnRoutes(inside.service.insight, follower, _health(inside), streams)
     objects = Places(await asyncio.to_thread(_objects, settings))
     storage = StorageApp(objects, refuse_foreign_page, inside.service.access.identify)
-    app = SideBySide([(claims, storage)], RestApp(inside.service, own, Router()))
-    port = Port(connection_factory(app, connections), rpc.connect)
-    await port.listen(listener)
+    mounts: list[Mount] = [
+        (metadata.claims, metadata.MetadataApp(inside.doors.grants, names)),
+        (token_endpoint.claims, token_endpoint.TokenEndpoint(inside.doors.grants, names)),
+        (claims, storage),
+    ]
+    app = SideBySide(mounts, RestApp(inside.service, own, Router(), names))
+    front = app if certificate is None else NoClearText(app, metadata.claims)
+    port = Port(connection_factory(front, connections), rpc.connect)
+    await port.listen(listener, certificate.context if certificate else None)
+    keeping = asyncio.create_task(certificate.keep()) if certificate else None
     try:
-        yield Addresses(settings.host, listener.getsockname()[1], grpc_port)
+        yield Addresses(settings.host, listener.getsockname()[1], grpc_port, certificate is not None)
     finally:
+        if keeping is not None:
+            keeping.cancel()
         port.stop_listening()
         streams.stop()
         connections.shut_down()
@@ -252,18 +273,6 @@ def _kinds(settings: Settings) -> Mapping[str, Kind]:
     return {collection: module.CustomJobKind(machines, settings.grace) for collection, module in modules.items()}
 
 
-def _access(settings: Settings) -> Access:
-    """The holders of tokens. Where there are none yet, the first one is made and shown, this once."""
-    path = settings.data_dir / TOKENS_NAME
-    if not path.exists():
-        token, line = new_token("owner")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - by descriptor
-            file.write(line)
-        log.warning("made a first token; it is shown only now: %s (its hash is in %s)", token, path)
-    return read_tokens(path)
-
-
 def _narration(store: Store) -> Callable[[int, int], Sequence[Narrated]]:
     def narration(job_id: int, after_seq: int) -> Sequence[Narrated]:
         job = store.find(job_id)
@@ -274,10 +283,15 @@ def _narration(store: Store) -> Callable[[int, int], Sequence[Narrated]]:
 
 def _rpc_call(service: Service) -> Callable[[Operation, str, Any, Mapping[str, str]], Awaitable[Any]]:
     async def call(operation: Operation, version: str, request: Any, metadata: Mapping[str, str]) -> Any:
-        caller: Caller = service.access.identify(metadata.get("authorization", ""), metadata.get("x-goog-api-key", ""))
-        return await service.call(operation, version, request, caller)
+        return await service.call(operation, version, request, _caller(service, metadata))
 
     return call
+
+
+def _caller(service: Service, metadata: Mapping[str, str]) -> Caller:
+    """Who calls by gRPC; raises as Access.identify does."""
+    known = service.access.identify(metadata.get("authorization", ""), metadata.get("x-goog-api-key", ""))
+    return replace(known, address=metadata.get(":client", ""))
 
 
 def _rpc_stream(
@@ -286,8 +300,7 @@ def _rpc_stream(
     async def stream(
         operation: Operation, requests: AsyncIterator[Any], metadata: Mapping[str, str]
     ) -> AsyncGenerator[Any, None]:
-        caller = service.access.identify(metadata.get("authorization", ""), metadata.get("x-goog-api-key", ""))
-        async with contextlib.aclosing(service.stream(operation, requests, caller)) as answers:
+        async with contextlib.aclosing(service.stream(operation, requests, _caller(service, metadata))) as answers:
             async for answer in answers:
                 yield answer
 
@@ -312,12 +325,13 @@ def _health(inside: Inside) -> Callable[[], dict[str, Any]]:
     return health
 
 
-async def _own_grpc_port(rpc: LazyRpc, settings: Settings) -> int | None:
+async def _own_grpc_port(rpc: LazyRpc, settings: Settings, certificate: Certificate | None) -> int | None:
     if settings.grpc_port is None:
         return None
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        return await rpc.start(f"{host}:{settings.grpc_port}")
+        pair = (lambda: (certificate.key, certificate.chain)) if certificate else None
+        return await rpc.start(f"{host}:{settings.grpc_port}", pair)
     except OSError:
         raise CannotServe(_in_the_way(settings.host, settings.grpc_port, "--grpc-port", "it is taken")) from None
 

@@ -15,13 +15,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
+from socket import gethostname
 from typing import Any, Final
 
 FILE_NAME: Final = "settings.toml"
 NOWHERE: Final = Path()  # until somebody says where
 PREFIX: Final = "TRAINYARD_"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
-TOKENS_NAME: Final = "tokens"
+CREDENTIALS_NAME: Final = "credentials.json"
+TLS_NAME: Final = "tls"
+
+
+_HOST_NAME: Final = re.compile(
+    r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|[0-9a-fA-F:.]+"
+)
 
 
 class BadSetting(Exception):
@@ -37,14 +44,27 @@ def _port(value: int) -> str:
     return "" if 0 <= value <= 65535 else "a port is a number from 0 (any free one) to 65535"
 
 
-def _loopback(value: str) -> str:
+def _address(value: str) -> str:
     try:
-        loopback = value == "localhost" or ip_address(value).is_loopback
+        is_loopback(value)
     except ValueError:
         return "it is neither localhost nor an IP address"
-    if loopback:
-        return ""
-    return "Trainyard runs whatever it is sent and has no credentials yet, so it listens on loopback only"
+    return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address (localhost, or an IP address)."""
+    return host == "localhost" or ip_address(host).is_loopback
+
+
+def _host_names(value: str) -> str:
+    bad = [name for name in names_in(value) if not _HOST_NAME.fullmatch(name)]
+    return f"{bad[0]!r} is neither a host name (a first label of * stands for any) nor an IP address" if bad else ""
+
+
+def names_in(value: str) -> tuple[str, ...]:
+    """The names of a list separated by commas."""
+    return tuple(filter(None, (name.strip() for name in value.split(","))))
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -75,14 +95,28 @@ class Settings:
             "file": False,
         },
     )
-    host: str = _setting("127.0.0.1", "Address to listen on; loopback only.", _loopback)
+    host: str = _setting("127.0.0.1", "Address to listen on; other than loopback only with --auth and --tls.", _address)
     port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", _port)
     grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", _port)
     log_level: str = _setting("info", f"What is written to stderr: {', '.join(LOG_LEVELS)}.", _one_of(*LOG_LEVELS))
     auth: bool = _setting(
         False,
-        f"Serve only who presents a token of <data-dir>/{TOKENS_NAME}; where there is none yet, one is made and shown.",
+        f"Serve only who presents a credential of <data-dir>/{CREDENTIALS_NAME} (docs/security.md); where there is "
+        "none yet, a token is made and shown.",
     )
+    tls: bool = _setting(
+        False,
+        "Speak TLS, with a certificate of an authority made at first start; clients trust "
+        f"<data-dir>/{TLS_NAME}/ca.pem.",
+    )
+    tls_names: str = _setting(
+        "",
+        "More host names and addresses under which clients reach the service, separated by commas (*.example.com is "
+        "one): in the certificate of our own, and accepted in Host, Origin and audiences.",
+        _host_names,
+    )
+    tls_cert: str = _setting("", "Speak TLS with this certificate chain (PEM) instead; read again when it changes.")
+    tls_key: str = _setting("", "Key of --tls-cert (PEM, without a password).")
     replicas: int = _setting(
         0, "How many replicas run at the same time; 0 means four per core, at least eight.", _at_least(0)
     )
@@ -129,7 +163,32 @@ class Settings:
         merged = {**_from_file(data_dir / FILE_NAME, known), **from_environment, **given, "data_dir": data_dir}
         for name, value in given.items():
             _check(known[name], value, f"--{name.replace('_', '-')}")
-        return cls(**merged)
+        settings = cls(**merged)
+        settings.check_together()
+        return settings
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether the port is encrypted, with a certificate of ours or a given one."""
+        return self.tls or bool(self.tls_cert)
+
+    def names(self) -> frozenset[str]:
+        """The host names and addresses under which clients may reach the service."""
+        unspecified = self.host != "localhost" and ip_address(self.host).is_unspecified
+        own = {"localhost", "127.0.0.1", "::1", *names_in(self.tls_names.lower())}
+        return frozenset(own | ({gethostname().lower()} if unspecified else {self.host}))
+
+    def check_together(self) -> None:
+        """Raises BadSetting where values that are fine by themselves are not so together."""
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise BadSetting(
+                "tls_cert and tls_key go together: give both, or neither and --tls for a certificate of ours."
+            )
+        if not is_loopback(self.host) and not (self.auth and self.speaks_tls):
+            raise BadSetting(
+                f"host is {self.host!r}, which others can reach, and Trainyard runs whatever it is sent: give --auth "
+                "and --tls (or --tls-cert and --tls-key) as well, or listen on 127.0.0.1."
+            )
 
 
 def default_data_dir(environment: Mapping[str, str]) -> Path:

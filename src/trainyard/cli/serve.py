@@ -14,19 +14,23 @@ from trainyard import __version__
 
 STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
 NAMES = (
-    "host", "port", "grpc_port", "data_dir", "auth", "log_level", "replicas", "replica_ports", "accelerators",
-    "prebuilt", "machine_types", "stderr_severity", "grace", "drain",
+    "host", "port", "grpc_port", "data_dir", "auth", "tls", "tls_names", "tls_cert", "tls_key", "log_level", "replicas",
+    "replica_ports", "accelerators", "prebuilt", "machine_types", "stderr_severity", "grace", "drain",
 )  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `trainyard serve`; each is a field of settings.Settings, and None where it is not given."""
     flag = parser.add_argument
-    flag("--host", help="address to listen on, loopback only (127.0.0.1)")
+    flag("--host", help="address to listen on; others than loopback only with --auth and --tls (127.0.0.1)")
     flag("--port", type=int, metavar="N", help="port of REST and gRPC; 0 takes a free one (8470)")
     flag("--grpc-port", type=int, metavar="N", help="one more port, for gRPC alone")
     flag("--data-dir", metavar="DIR", help="where all state lies (~/.local/share/trainyard)")
-    flag("--auth", action="store_true", default=None, help="serve only holders of a token listed in DIR/tokens")
+    flag("--auth", action="store_true", default=None, help="serve only holders of a credential (trainyard tokens)")
+    flag("--tls", action="store_true", default=None, help="speak TLS, with a certificate of our own making")
+    flag("--tls-names", metavar="NAME,…", help="more host names and addresses for that certificate")
+    flag("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM) instead")
+    flag("--tls-key", metavar="FILE", help="its key (PEM, no password)")
     flag("--log-level", metavar="LEVEL", help="debug, info, warning or error")
     flag("--replicas", type=int, metavar="N", help="how many replicas run at once (four per core, at least eight)")
     flag("--replica-ports", metavar="A-B", help="ports that replicas get (20000-29999)")

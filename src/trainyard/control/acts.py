@@ -14,21 +14,32 @@ from trainyard.control.watcher import Watcher
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import Unavailable
 from trainyard.core.jobs import Job, Launch, Stop
+from trainyard.core.runs import RunGroup
 from trainyard.executor import Executor
 from trainyard.kind import Kind
+
+Equip = Callable[[RunGroup], RunGroup]
 
 
 class Acts:
     """Launch, stop and release. Raises Unavailable where the executor cannot be asked now."""
 
     def __init__(
-        self, executor: Executor, kinds: Mapping[str, Kind], watcher: Watcher, clock: Clock, pace: Pace
+        self,
+        executor: Executor,
+        kinds: Mapping[str, Kind],
+        watcher: Watcher,
+        clock: Clock,
+        pace: Pace,
+        equip: Equip | None = None,
     ) -> None:
+        """`equip` adds to a group what the service gives to every one, whatever its kind."""
         self._executor = executor
         self._kinds = kinds
         self.watcher = watcher
         self._clock = clock
         self._pace = pace
+        self._equip = equip or (lambda group: group)
         self._launched: dict[str, tuple[int, ...]] = {}  # run id -> incarnations accepted
         self._stopped_us: dict[str, int] = {}  # run id -> steady time of the last stop accepted
 
@@ -54,7 +65,7 @@ class Acts:
         if self._launched.get(run_id) == incarnations:
             self.watcher.accepted(run_id, anew=False)
             return
-        await self._ask(lambda: self._executor.launch(group))
+        await self._ask(lambda: self._executor.launch(self._equip(group)))
         self._launched[run_id] = incarnations
         self.watcher.accepted(run_id, anew=True)
 

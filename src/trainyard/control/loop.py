@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
-from trainyard.control.acts import Acts
+from trainyard.control.acts import Acts, Equip
 from trainyard.control.admission import Admission
 from trainyard.control.pace import Pace
 from trainyard.control.problems import Problems
@@ -35,11 +35,18 @@ _BATCH: Final = 250  # waiting jobs taken up at once
 class Controller:
     """`run` it as one task of the server's loop; cancel that task to end it. What runs goes on running (law 7).
 
-    `store` hints through `on_write`; `kinds` by collection; `executor` has been started already.
+    `store` hints through `on_write`; `kinds` by collection; `executor` has been started already;
+    `equip` adds to every run group what the service gives to all.
     """
 
     def __init__(
-        self, store: Ledger, kinds: Mapping[str, Kind], executor: Executor, clock: Clock, settings: Pace | None = None
+        self,
+        store: Ledger,
+        kinds: Mapping[str, Kind],
+        executor: Executor,
+        clock: Clock,
+        settings: Pace | None = None,
+        equip: Equip | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -52,7 +59,7 @@ class Controller:
         self._behind: list[int] = []  # queued jobs not taken up yet, the next one last
         self._wakeups = Wakeups(self._step, pace.most_steps)
         self._watcher = Watcher(executor, clock, pace, self._problems, self._wakeups.now)
-        self._acts = Acts(executor, kinds, self._watcher, clock, pace)
+        self._acts = Acts(executor, kinds, self._watcher, clock, pace, equip)
         self._admission = Admission(executor.capacity, pace.backfill)
         self._reconciler = Reconciler(store, kinds, self._acts, self._admission, clock, self._wakeups.now)
         self._removals = Removals(store, executor, pace, self._problems)

@@ -23,7 +23,7 @@ Edges translate an error, they never choose one. Errors are raised or logged, ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -85,12 +85,19 @@ class ApiError(Exception):
 
     code: ClassVar[Code] = Code.UNKNOWN
 
-    def __init__(self, message: str, violations: Iterable[FieldViolation] = (), reason: str = "") -> None:
-        """Keep the sentence for people, the fields for programs, and `reason` for google.rpc.ErrorInfo."""
+    def __init__(
+        self,
+        message: str,
+        violations: Iterable[FieldViolation] = (),
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep the sentence for people, the fields for programs; `reason` and `metadata` for google.rpc.ErrorInfo."""
         super().__init__(message)
         self.message = message
         self.violations = tuple(violations)
         self.reason = reason
+        self.metadata = dict(metadata or {})
 
 
 class InvalidArgument(ApiError):

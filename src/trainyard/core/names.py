@@ -29,6 +29,22 @@ def project_number(project: str) -> str:
     return str(lowest + digest % (9 * lowest))
 
 
+def project_of(resource: str) -> str:
+    """The number of the project that a resource's name begins with; empty where it begins with none (buckets: `_`)."""
+    match resource.split("/", 2):
+        case ["projects", project, *_] if _PROJECT.match(project):
+            return project_number(project)
+    return ""
+
+
+def collection_of(resource: str) -> str:
+    """`customJobs` for a job or anything below one; empty for a project, a location and what is straight below it."""
+    match resource.split("/"):
+        case ["projects", _, "locations", _, collection, _, *_] if collection != "operations":
+            return collection
+    return ""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
     """Where jobs live: a project (always its number) and a location."""

@@ -33,7 +33,8 @@ def http_answer(error: ApiError) -> tuple[int, bytes]:
         violations = [{"field": each.field, "description": each.description} for each in error.violations]
         details.append({"@type": f"{TYPE}BadRequest", "fieldViolations": violations})
     if error.reason:
-        details.append({"@type": f"{TYPE}ErrorInfo", "reason": error.reason, "domain": DOMAIN})
+        info = {"@type": f"{TYPE}ErrorInfo", "reason": error.reason, "domain": DOMAIN}
+        details.append({**info, "metadata": error.metadata} if error.metadata else info)
     status = HTTP_STATUS[error.code]
     return status, error_body(status, error.code, error.message, details)
 
@@ -47,7 +48,8 @@ def status_bytes(error: ApiError) -> bytes:
             bad.field_violations.add(field=each.field, description=each.description)
         status.details.add().Pack(bad)
     if error.reason:
-        status.details.add().Pack(message_class("google.rpc.ErrorInfo")(reason=error.reason, domain=DOMAIN))
+        info: Any = message_class("google.rpc.ErrorInfo")(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+        status.details.add().Pack(info)
     return bytes(status.SerializeToString())
 
 

@@ -2,7 +2,8 @@
 
 A client that opens with HTTP/2's preface (RFC 9113, 3.4) is joined to the gRPC server's private socket, byte by byte
 with pressure passed on both ways; everybody else gets the HTTP/1.1 protocol. Whatever arrives (nothing, half a
-preface, noise) ends with that connection and disturbs no other.
+preface, noise) ends with that connection and disturbs no other. Under TLS (secure.py) the client may have said by ALPN
+what it speaks; in clear text it then gets HTTP/1.1 or nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
+
+from trainyard.edges.secure import SecureListener
 
 HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FIRST_BYTES_SECONDS: Final = 10.0
@@ -19,8 +23,8 @@ BACKLOG: Final = 1024
 
 log = logging.getLogger("trainyard.port")
 
-Connector = Callable[[Callable[[], asyncio.Protocol]], Awaitable[object]]
-"""Opens a connection to the gRPC server for a protocol; starts that server where it does not run yet."""
+Connector = Callable[[Callable[[], asyncio.Protocol], str], Awaitable[object]]
+"""Opens a connection to the gRPC server for a protocol, on behalf of an address; starts that server where need be."""
 
 
 class Port:
@@ -33,10 +37,16 @@ class Port:
         self.first_bytes_seconds = FIRST_BYTES_SECONDS
         self.waiting: set[FirstBytes] = set()
         self.spliced: set[Splice] = set()
-        self._server: asyncio.Server | None = None
+        self.secure = False
+        self._server: asyncio.Server | SecureListener | None = None
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Accept connections from now on."""
+    async def listen(self, listener: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        """Accept connections from now on, over TLS where there is a context."""
+        if context is not None:
+            self.secure = True
+            self._server = SecureListener(listener, context, lambda: FirstBytes(self))
+            self._server.start()
+            return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: FirstBytes(self), sock=listener, backlog=BACKLOG)
 
@@ -67,6 +77,11 @@ class FirstBytes(asyncio.Protocol):
         self._port.waiting.add(self)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(self._port.first_bytes_seconds, self.close)
+        tls = transport.get_extra_info("ssl_object") if self._port.secure else None
+        self._joins_rpc = not self._port.secure or tls is not None
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._let_go()
+            Splice(self._port, transport, b"")
 
     def data_received(self, data: bytes) -> None:
         """Decide as soon as the bytes allow it; keep waiting while they could still become a preface."""
@@ -74,7 +89,7 @@ class FirstBytes(asyncio.Protocol):
         if len(self._seen) < len(HTTP2_PREFACE) and HTTP2_PREFACE.startswith(self._seen):
             return
         self._let_go()
-        if self._seen.startswith(HTTP2_PREFACE):
+        if self._seen.startswith(HTTP2_PREFACE) and self._joins_rpc:
             Splice(self._port, self._transport, self._seen)
             return
         protocol = self._port.http()
@@ -109,11 +124,11 @@ class Splice:
         transport.pause_reading()
         transport.set_protocol(self._near)
         port.spliced.add(self)
-        self._joining = asyncio.ensure_future(self._join(seen))
+        self._joining = asyncio.ensure_future(self._join(seen, address_of(transport)))
 
-    async def _join(self, seen: bytes) -> None:
+    async def _join(self, seen: bytes, client: str) -> None:
         try:
-            await self._port.connect_rpc(lambda: self._far)
+            await self._port.connect_rpc(lambda: self._far, client)
         except Exception:
             log.exception("gRPC cannot be served; the client's connection is closed")
             self.close()
@@ -131,6 +146,15 @@ class Splice:
         for end in (self._near, self._far):
             if end.transport is not None:
                 end.transport.close()
+
+
+def address_of(transport: asyncio.BaseTransport) -> str:
+    """`127.0.0.1:43512` or `[::1]:43512`: who is at the other end; empty where nobody is any more."""
+    peer = transport.get_extra_info("peername")
+    if not isinstance(peer, tuple):
+        return ""
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class End(asyncio.Protocol):

@@ -7,12 +7,13 @@ from typing import Any
 
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 Claim = Callable[[Mapping[str, Any]], bool]
+Mount = tuple[Claim, App]
 
 
 class SideBySide:
     """ASGI. What nobody claims goes to the last application."""
 
-    def __init__(self, claims: Sequence[tuple[Claim, App]], otherwise: App) -> None:
+    def __init__(self, claims: Sequence[Mount], otherwise: App) -> None:
         """Each of `claims` says whether a request is its application's."""
         self._claims = claims
         self._otherwise = otherwise

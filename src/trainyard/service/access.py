@@ -1,43 +1,52 @@
-"""Who calls and what they may do: open to everyone on this machine, or to the holders of bearer tokens.
+"""Who calls and what they may do: open to everyone on this machine, or to the holders of credentials.
 
-A token file holds no token, only `name sha256` lines, and is refused when others can read it. Wording of the errors:
-as the service's own front end says it.
+Three credentials are one to the caller: a bearer token, an API key, a JWT signed with a service account's key; replicas
+carry a token of their run. Wording of the errors: as the original's front end says it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import re
-import secrets
-import stat
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from trainyard.core.errors import PermissionDenied, Unauthenticated
+from trainyard.core.clock import MICROSECONDS, Clock
+from trainyard.core.errors import InvalidArgument, PermissionDenied, Unauthenticated, Unavailable
+from trainyard.core.names import JobName, project_number, project_of
+from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, digest_of
+from trainyard.service.access_jwt import BadJwt, NoScope, looks_like_jwt, verify
+from trainyard.service.access_roles import grants
+from trainyard.service.access_tickets import ACCESS, PREFIX, Tickets
 
 _EXPECTED = (
     "Expected OAuth 2 access token, login cookie or other valid authentication credential. "
     "See https://developers.google.com/identity/sign-in/web/devconsole-project."
 )
-_LINE = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9@._+-]{0,127})\s+(?P<digest>[0-9a-f]{64})")
-_TOKEN_BYTES = 32
+OF_RUN = "run/"
+OF_ACCOUNT = "account/"
+RUNS_ROLE = "user"
+"""What a replica may do in its job's project, as the original's service agent for custom code may."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls; `name` stands in the sentence that says who cancelled a job, empty where nobody asked who it is."""
+    """Who calls; `name` stands in the sentence that says who cancelled a job, empty where nobody asked who it is.
+
+    `projects`: the numbers of those that the role holds in; None for all. `address`: `127.0.0.1:43512`, for the audit.
+    """
 
     name: str = ""
+    role: str = ""
+    projects: frozenset[str] | None = None
+    address: str = ""
 
 
 class Access(Protocol):
     """Turns credentials into a caller, and answers what a caller may do."""
 
     def identify(self, authorization: str = "", api_key: str = "") -> Caller:
-        """The caller behind an Authorization header or an API key; raises Unauthenticated."""
+        """The caller behind an Authorization header or an API key; raises Unauthenticated or PermissionDenied."""
 
     def may(self, caller: Caller, permission: str, resource: str) -> bool:
         """Whether the caller has an IAM permission on a resource (its name, `projects/…`)."""
@@ -55,76 +64,117 @@ class OpenAccess:
         return True
 
 
-class TokenAccess:
-    """Holders of a known token may do everything; nobody else gets in."""
+LiveRuns = Callable[[str], JobName | None]
+"""The job of a run id, as long as that run is the job's present one and the job has not ended."""
 
-    def __init__(self, digests: Mapping[str, str]) -> None:
-        """Keep sha256 (hex) to name; the tokens themselves are never held."""
-        self._digests = dict(digests)
+
+class CredentialAccess:
+    """Holders of a credential may do what its role grants in its projects; nobody else gets in."""
+
+    def __init__(
+        self, file: CredentialFile, tickets: Tickets, clock: Clock, live: LiveRuns, audience: Callable[[str], bool]
+    ) -> None:
+        """Read the file now, and again whenever it changes. Raises BadCredentialFile.
+
+        `audience` knows the addresses, as JWTs name them, that are ours.
+        """
+        self._file = file
+        self._tickets = tickets
+        self._clock = clock
+        self._live = live
+        self._audience = audience
+        self._mark = file.mark()
+        self._known = file.read()
 
     def identify(self, authorization: str = "", api_key: str = "") -> Caller:
-        """The name that the token was made for; raises Unauthenticated."""
+        """The holder. Raises Unauthenticated, InvalidArgument on a bad API key, PermissionDenied on a useless scope."""
         scheme, _, bearer = authorization.partition(" ")
-        token = bearer.strip() if scheme.lower() == "bearer" else api_key.strip()
-        if not token:
+        token = bearer.strip() if scheme.lower() == "bearer" else ""
+        if token.startswith(PREFIX):
+            return self._of_ticket(token)
+        if looks_like_jwt(token):
+            return self._of_jwt(token)
+        if not token and not api_key.strip():
             raise Unauthenticated(
                 f"Request is missing required authentication credential. {_EXPECTED}", reason="CREDENTIALS_MISSING"
             )
-        name = self._holder(digest_of(token))
-        if not name:
-            raise Unauthenticated(
-                f"Request had invalid authentication credentials. {_EXPECTED}", reason="ACCESS_TOKEN_TYPE_UNSUPPORTED"
-            )
-        return Caller(name)
+        found = self._holder(digest_of(token or api_key.strip()))
+        if found is None or found.expired(self._clock.now_us()):
+            raise _invalid_key(found) if not token else _invalid(expired=found is not None)
+        return caller_of(found)
 
-    def _holder(self, digest: str) -> str:
+    def may(self, caller: Caller, permission: str, resource: str) -> bool:
+        """Whether the caller's role grants it, and holds in the resource's project."""
+        return grants(caller.role, permission) and (caller.projects is None or project_of(resource) in caller.projects)
+
+    def accounts(self) -> tuple[Credential, ...]:
+        """The service accounts that may call now."""
+        now_us = self._clock.now_us()
+        return tuple(each for each in self._credentials() if each.form is Form.ACCOUNT and not each.expired(now_us))
+
+    def _credentials(self) -> tuple[Credential, ...]:
+        """What the file says now: a revoked credential is of no use for one more call. Raises Unavailable."""
+        mark = self._file.mark()
+        if mark != self._mark:
+            try:
+                self._known = self._file.read()
+            except BadCredentialFile as error:
+                raise Unavailable(str(error)) from None
+            self._mark = mark
+        return self._known
+
+    def _holder(self, digest: str) -> Credential | None:
         """Compares with every known digest in the same time, so that the answer's delay tells nothing."""
-        holder = ""
-        for known, name in self._digests.items():
-            if hmac.compare_digest(known, digest):
-                holder = name
+        holder = None
+        for each in self._credentials():
+            if hmac.compare_digest(each.digest, digest):
+                holder = each
         return holder
 
-    def may(self, caller: Caller, permission: str, resource: str) -> bool:  # noqa: ARG002 - the promise's signature
-        """Whoever has been identified may do everything."""
-        return True
+    def _of_jwt(self, token: str) -> Caller:
+        try:
+            proof = verify(token, self.accounts(), self._clock.now_us(), self._audience)
+        except BadJwt as error:
+            raise _invalid(f" The token was refused because {error}.", expired=error.expired) from None
+        except NoScope:
+            raise PermissionDenied(
+                "Request had insufficient authentication scopes.", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"
+            ) from None
+        return caller_of(proof.credential, read_only=proof.read_only)
 
-
-class BadTokenFile(Exception):
-    """The token file cannot be used; the message says why and how to mend it. The server does not start."""
-
-
-def read_tokens(path: Path) -> TokenAccess:
-    """The access that a token file describes; raises BadTokenFile where it is missing, open to others or malformed."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadTokenFile(f"The token file {path} cannot be read: {error}.") from error
-    if mode & 0o077:
-        raise BadTokenFile(f"The token file {path} is open to others (mode {mode:04o}); run: chmod 600 {path}")
-    digests: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        found = _LINE.fullmatch(line.strip())
+    def _of_ticket(self, token: str) -> Caller:
+        ticket = self._tickets.read(token, ACCESS, self._clock.now_us() / MICROSECONDS)
+        if ticket is None:
+            raise _invalid()
+        if ticket.subject.startswith(OF_RUN):
+            job = self._live(ticket.subject.removeprefix(OF_RUN))
+            if job is None:
+                raise _invalid(" The run that the token was made for has ended.", expired=True)
+            return Caller(f"the replicas of {job}", RUNS_ROLE, frozenset({job.scope.project}))
+        key_id = ticket.subject.removeprefix(OF_ACCOUNT)
+        found = next((each for each in self.accounts() if each.key_id == key_id), None)
         if found is None:
-            raise BadTokenFile(f"Line {number} of the token file {path} is not of the form: name sha256-in-hex")
-        digests[found["digest"]] = found["name"]
-    if not digests:
-        raise BadTokenFile(f"The token file {path} holds no token, so nobody could get in.")
-    return TokenAccess(digests)
+            raise _invalid(" The service account has been revoked, or its time is over.", expired=True)
+        return caller_of(found, read_only=ticket.read_only)
 
 
-def new_token(name: str) -> tuple[str, str]:
-    """A fresh token for its holder, and the line that lets it in; the token itself is nowhere kept."""
-    token = f"ty_{secrets.token_urlsafe(_TOKEN_BYTES)}"
-    return token, f"{name} {digest_of(token)}\n"
+def caller_of(credential: Credential, *, read_only: bool = False) -> Caller:
+    """Who holds a credential. `read_only`: a token with scopes that only read does no more than a viewer may."""
+    projects = frozenset(map(project_number, credential.projects)) if credential.projects else None
+    return Caller(credential.email or credential.name, "viewer" if read_only else credential.role, projects)
 
 
-def digest_of(token: str) -> str:
-    """What is stored and compared. Tokens are random and long, so one round of sha256 is enough."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+def _invalid(why: str = "", *, expired: bool = False) -> Unauthenticated:
+    return Unauthenticated(
+        f"Request had invalid authentication credentials. {_EXPECTED}{why}",
+        reason="ACCESS_TOKEN_EXPIRED" if expired else "ACCESS_TOKEN_TYPE_UNSUPPORTED",
+    )
+
+
+def _invalid_key(found: Credential | None) -> InvalidArgument:
+    if found is None:
+        return InvalidArgument("API key not valid. Please pass a valid API key.", reason="API_KEY_INVALID")
+    return InvalidArgument("API key expired. Please renew the API key.", reason="API_KEY_INVALID")
 
 
 def require(access: Access, caller: Caller, permission: str, resource: str) -> None:
@@ -134,4 +184,5 @@ def require(access: Access, caller: Caller, permission: str, resource: str) -> N
             f"Permission '{permission}' denied on resource '//aiplatform.googleapis.com/{resource}' "
             "(or it may not exist).",
             reason="IAM_PERMISSION_DENIED",
+            metadata={"permission": permission, "resource": resource},
         )

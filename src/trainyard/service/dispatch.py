@@ -6,14 +6,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainyard.contract import versions
-from trainyard.core.errors import Unimplemented
+from trainyard.core.errors import ApiError, Unimplemented
+from trainyard.core.names import collection_of
 from trainyard.service import cloud_logging, iam, locations, lro, verbs
 from trainyard.service.access import Access, Caller, require
+from trainyard.service.access_roles import SEES_SECRETS
 from trainyard.service.call import Call, Handler, Keepers, StreamHandler
 from trainyard.service.following import Follower
+from trainyard.service.hiding import hide_env
 from trainyard.service.insight import Insight
 
 if TYPE_CHECKING:
+    from trainyard.audit import AuditLog
     from trainyard.contract.operations import Operation
     from trainyard.core.clock import Clock
     from trainyard.core.ids import Ids
@@ -41,11 +45,24 @@ OF_THE_REST: Mapping[str, Handler] = {
     "list_log_entries": cloud_logging.list_,
     "tail_log_entries": cloud_logging.tail,
 }
+OF_OPERATIONS: Mapping[str, str] = {
+    "get_operation": "get",
+    "list_operations": "get",
+    "wait_operation": "get",
+    "cancel_operation": "cancel",
+    "delete_operation": "delete",
+}
+ANYONE = "anyone"
+"""Who writes where nobody is asked who they are."""
+WRITES = frozenset({"create", "delete", "cancel", "cancel_operation", "delete_operation", "set_iam_policy"})
 STREAMS: Mapping[str, StreamHandler] = {"tail_log_entries": cloud_logging.tailed}
 
 
 class Service:
     """Answers every operation of the book, for every edge; `insight` and `follower` answer what the book has not."""
+
+    audit: AuditLog | None = None
+    """Takes a line for every write, where it is set."""
 
     def __init__(
         self, *, desk: Desk, logbook: LogBook, kinds: Iterable[Kind], clock: Clock, ids: Ids, access: Access
@@ -61,7 +78,24 @@ class Service:
 
         `request` is a message of `version` too (`v1`, `v1beta1`; `ui` for the mixins, which have no version).
         """
-        require(self.access, caller, operation.permission, resource_of(request))
+        resource = resource_of(request)
+        if operation.verb not in WRITES or self.audit is None:
+            return await self._answer(operation, version, request, caller, resource)
+        result = "INTERNAL"
+        try:
+            answer = await self._answer(operation, version, request, caller, resource)
+            result, resource = "OK", getattr(answer, "name", "") if operation.verb == "create" else resource
+        except ApiError as error:
+            result = error.code.name
+            raise
+        finally:
+            what = permission_of(operation, resource).removeprefix("aiplatform.") or operation.method
+            now_us = self._keepers.clock.now_us()
+            self.audit.write(now_us, caller.name or ANYONE, what, resource, result, caller.address)
+        return answer
+
+    async def _answer(self, operation: Operation, version: str, request: Any, caller: Caller, resource: str) -> Any:
+        require(self.access, caller, permission_of(operation, resource), resource)
         call = Call(self._keepers, operation, version, caller, self.access)
         if not operation.collection:
             handler = OF_THE_REST.get(operation.verb)
@@ -71,12 +105,23 @@ class Service:
         kind, of_kind = self._keepers.kinds.get(operation.collection), OF_A_KIND.get(operation.verb)
         if kind is None or of_kind is None:
             raise _not_here(operation)
-        return versions.narrow(await of_kind(call, kind, versions.widen(request)), version)
+        answer = await of_kind(call, kind, versions.widen(request))
+        if not self.access.may(caller, f"aiplatform.{operation.collection}.{SEES_SECRETS}", resource):
+            hide_env(answer)
+        return versions.narrow(answer, version)
 
     def stream(self, operation: Operation, requests: AsyncIterator[Any], caller: Caller) -> AsyncGenerator[Any, None]:
         """The answers to one call that is a stream both ways; raises ApiError."""
         call = Call(self._keepers, operation, "", caller, self.access)
         return STREAMS[operation.verb](call, requests)
+
+
+def permission_of(operation: Operation, resource: str) -> str:
+    """What a call needs. A long-running operation is as open as the job that it tells of."""
+    verb = OF_OPERATIONS.get(operation.verb)
+    if verb is None:
+        return operation.permission
+    return f"aiplatform.{collection_of(resource) or 'operations'}.{verb}"
 
 
 def resource_of(request: Any) -> str:

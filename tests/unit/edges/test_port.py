@@ -52,7 +52,8 @@ async def running(
     inner = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
     address = inner.sockets[0].getsockname()
 
-    async def reach(make: Callable[[], asyncio.Protocol]) -> object:
+    async def reach(make: Callable[[], asyncio.Protocol], client: str) -> object:
+        assert client.startswith("127.0.0.1:")
         return await asyncio.get_running_loop().create_connection(make, *address)
 
     port = Port(Shout, connect or reach)
@@ -165,7 +166,7 @@ def test_scanners_leave_nothing_behind() -> None:
 def test_a_grpc_server_that_cannot_start_costs_only_its_caller(caplog: pytest.LogCaptureFixture) -> None:
     """If the gRPC server is not to be had, HTTP/2 clients are disconnected, the log says why, and HTTP/1 goes on."""
 
-    async def fail(make: object) -> object:
+    async def fail(make: object, client: str) -> object:
         raise OSError("no grpc today")
 
     async def story() -> None:

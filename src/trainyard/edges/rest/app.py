@@ -7,6 +7,8 @@ server's log has.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from trainyard import __version__
@@ -14,7 +16,7 @@ from trainyard.contract.json_faults import JsonFaults
 from trainyard.contract.transcoding import NoRoute, Router, WrongMethod, request_of
 from trainyard.core.errors import ApiError, Code, FieldViolation, InvalidArgument
 from trainyard.edges.faults import error_body, http_answer, unforeseen
-from trainyard.edges.rest.browsers import refuse_foreign_page
+from trainyard.edges.rest.browsers import Names, refuse_foreign_page
 from trainyard.edges.rest.exchange import JSON, Disconnected, Exchange, Receive, Refusal, Send
 from trainyard.edges.rest.own_routes import OwnRoutes, send_json
 from trainyard.edges.rest.replies import ReplyStyle
@@ -29,8 +31,9 @@ log = logging.getLogger("trainyard.rest")
 class RestApp:
     """ASGI, http only."""
 
-    def __init__(self, service: Service, own: OwnRoutes, router: Router) -> None:
-        """Answer from these."""
+    def __init__(self, service: Service, own: OwnRoutes, router: Router, names: Names = frozenset()) -> None:
+        """Answer from these; `names` are the service's own besides loopback."""
+        self._names = names
         self._service = service
         self._own = own
         self._router = router
@@ -59,7 +62,7 @@ class RestApp:
 
     async def _serve(self, exchange: Exchange) -> None:
         server = exchange.scope.get("server") or ("", None)
-        refuse_foreign_page(exchange.headers, server[1])
+        refuse_foreign_page(exchange.headers, server[1], self._names)
         if exchange.path == "/" and exchange.method in ("GET", "HEAD"):
             await send_json(exchange, HELLO)
             return
@@ -74,7 +77,8 @@ class RestApp:
         bearer = exchange.headers.get("authorization", "")
         if not bearer and exchange.system.access_token:
             bearer = f"Bearer {exchange.system.access_token}"
-        return self._service.access.identify(bearer, exchange.headers.get("x-goog-api-key") or exchange.system.key)
+        key = exchange.headers.get("x-goog-api-key") or exchange.system.key
+        return replace(self._service.access.identify(bearer, key), address=client_of(exchange.scope))
 
     async def _call(self, exchange: Exchange, caller: Caller) -> None:
         verb = "GET" if exchange.method == "HEAD" else exchange.method
@@ -91,6 +95,12 @@ class RestApp:
         request = request_of(match, exchange.query, await exchange.body())
         answer = await self._service.call(match.operation, match.version, request, caller)
         await exchange.answer(200, *style.write(answer))
+
+
+def client_of(scope: Mapping[str, Any]) -> str:
+    """`127.0.0.1:43512` or `[::1]:43512`: where a request comes from."""
+    host, port = scope.get("client") or ("", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _answer_error(exchange: Exchange, error: ApiError) -> None:

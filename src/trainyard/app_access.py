@@ -1,0 +1,139 @@
+"""The composition root's part for who may come in: certificate, credentials, audit, and what replicas are given.
+
+Nothing here is imported or made that the settings do not ask for: without --tls and --auth, a start costs one small
+file.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from trainyard.audit import AuditLog
+from trainyard.core.clock import Clock
+from trainyard.core.names import JobName
+from trainyard.core.runs import RunGroup
+from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, new_secret
+from trainyard.edges.rest.browsers import is_ours
+from trainyard.edges.rest.metadata import variables
+from trainyard.edges.secure import BadCertificate, Certificate
+from trainyard.service.access import Access, CredentialAccess, OpenAccess
+from trainyard.service.access_grants import Grants
+from trainyard.service.access_tickets import Tickets, ticket_key
+from trainyard.settings import TLS_NAME, Settings, is_loopback
+from trainyard.store import Store
+
+IN_THE_WAY: Final = (BadCredentialFile, BadCertificate)
+_GOOGLES: Final = re.compile(
+    r"([a-z0-9-]+-)?(aiplatform|storage|logging|oauth2|www)(\.[a-z0-9-]+\.rep)?(\.mtls)?\.googleapis\.com"
+)
+_ACCOUNTS: Final = "accounts.google.com"
+
+log = logging.getLogger("trainyard.access")
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Who may come in, what they are given, and what is written down about it."""
+
+    access: Access
+    grants: Grants
+    audit: AuditLog
+
+
+def open_doors(settings: Settings, clock: Clock, store: Store) -> Doors:
+    """Raises BadCredentialFile, OSError."""
+
+    def live(run_id: str) -> JobName | None:
+        job_id = run_id.rpartition("-")[0]
+        job = store.find(int(job_id)) if job_id.isdecimal() else None
+        return job.name if job is not None and job.status.run_id == run_id and not job.is_final else None
+
+    audit = AuditLog(settings.data_dir)
+    tickets = Tickets(ticket_key(settings.data_dir))
+    audience = audiences(settings)
+    if not settings.auth:
+        return Doors(OpenAccess(), Grants(tickets, clock, live, audience, None), audit)
+    file = CredentialFile(settings.data_dir)
+    _prepare(file, clock, audit)
+    access = CredentialAccess(file, tickets, clock, live, audience)
+    return Doors(access, Grants(tickets, clock, live, audience, access), audit)
+
+
+def _prepare(file: CredentialFile, clock: Clock, audit: AuditLog) -> None:
+    """Take over an earlier release's tokens; where there are no credentials yet, make one and show it, this once."""
+    now_us = clock.now_us()
+    taken = file.migrate(now_us)
+    if taken:
+        log.warning("took over %d tokens of an earlier release into %s, as admins of all projects", taken, file.path)
+    if file.mark() is None:
+        token, credential = new_secret(Credential("owner", Form.TOKEN, "admin", (), now_us))
+        file.add(credential)
+        audit.write(now_us, "trainyard serve", "tokens.create", credential.name)
+        log.warning("made a first token; it is shown only now: %s (its hash is in %s)", token, file.path)
+
+
+def audiences(settings: Settings) -> Callable[[str], bool]:
+    """Whether an address, as a JWT's `aud` has it, is ours or the one that we stand in for."""
+    names = settings.names()
+
+    def ours(audience: str) -> bool:
+        try:
+            parts = urlsplit(audience)
+            host = parts.hostname or ""
+        except ValueError:
+            return False
+        if parts.scheme not in ("http", "https"):
+            return False
+        return is_ours(host, names) or _GOOGLES.fullmatch(host) is not None or host == _ACCOUNTS
+
+    return ours
+
+
+def certificate(settings: Settings) -> Certificate | None:
+    """What to serve with, under --tls or --tls-cert; made or renewed where need be. Raises BadCertificate, OSError."""
+    if settings.tls_cert:
+        given = Path(settings.tls_cert), Path(settings.tls_key)
+        return Certificate(lambda: given)
+    if not settings.tls:
+        return None
+    module = import_module("trainyard.edges.certificates")
+    authority = module.Authority(settings.data_dir / TLS_NAME, sorted(settings.names()), lambda: datetime.now(UTC))
+
+    def renewed() -> tuple[Path, Path]:
+        path: Path = authority.renewed()
+        return path, path
+
+    return Certificate(renewed)
+
+
+def equipment(settings: Settings, port: int, grants: Grants) -> Callable[[RunGroup], RunGroup]:
+    """What gives a run's replicas their way to default credentials, and to trust our certificate.
+
+    A variable that the job's own spec sets stays as it sets it.
+    """
+    host = settings.host if is_loopback(settings.host) or settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound
+    netloc = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    trust = _trust(settings)
+
+    def equip(group: RunGroup) -> RunGroup:
+        given = {**trust, **variables(netloc, grants.run_ticket(group.run_id))}
+        own = {name for replica in group.replicas for name, _ in replica.env}
+        kept = {name: value for name, value in given.items() if name not in own}
+        return replace(group, extra_env={**kept, **group.extra_env})
+
+    return equip
+
+
+def _trust(settings: Settings) -> Mapping[str, str]:
+    if not settings.tls or settings.tls_cert:
+        return {}
+    bundle = str(settings.data_dir / TLS_NAME / "bundle.pem")
+    return dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"), bundle)

@@ -1,0 +1,69 @@
+"""The audit log: one JSON line for every write, whoever asked for it, in <data>/audit.log; standard library only.
+
+A line is one write to a file opened for appending: no line is torn or lost when the process ends, and the service and
+the command line may write at the same time. It never holds a secret: names, never credentials; results, never bodies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from trainyard.core.clock import rfc3339
+
+FILE_NAME: Final = "audit.log"
+MOST_BYTES: Final = 16 * 1024 * 1024
+KEPT: Final = 8
+"""Old files: audit.log.1 is the newest of them."""
+MOST_TEXT: Final = 1024
+
+log = logging.getLogger("trainyard.audit")
+
+
+class AuditLog:
+    """Appends lines; rotated when the file has grown to `most_bytes`."""
+
+    def __init__(self, data_dir: Path, most_bytes: int = MOST_BYTES, kept: int = KEPT) -> None:
+        """Nothing is opened yet."""
+        self._path = str(data_dir / FILE_NAME)
+        self._most_bytes = most_bytes
+        self._kept = kept
+
+    def write(self, time_us: int, who: str, what: str, resource: str, result: str = "OK", address: str = "") -> None:
+        """One line: `what` is a permission-like verb (customJobs.create), `result` a canonical code's name.
+
+        A line that cannot be written (a full disk) is in the service's log instead: a write that was done stays done.
+        """
+        entry = {"time": rfc3339(time_us), "who": who, "what": what, "resource": resource[:MOST_TEXT], "result": result}
+        if address:
+            entry["address"] = address
+        line = json.dumps(entry, ensure_ascii=True, separators=(",", ":"))
+        try:
+            self._append(line.encode() + b"\n")
+        except OSError as error:
+            log.error("the audit log cannot be written (%s); the line is: %s", error.strerror, line)
+
+    def _append(self, line: bytes) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, line)
+            if os.fstat(descriptor).st_size >= self._most_bytes:
+                self._rotate(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _rotate(self, descriptor: int) -> None:
+        """Rename the files up by one; whoever else is at it, one of us does it and the other finds it done."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(self._path).st_ino != os.fstat(descriptor).st_ino:  # noqa: PTH116 - paths are text here
+                return
+            for number in range(self._kept - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")  # noqa: PTH104 - as above
+            os.rename(self._path, f"{self._path}.1")  # noqa: PTH104 - as above
