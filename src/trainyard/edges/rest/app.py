@@ -19,6 +19,7 @@ from trainyard.edges.faults import error_body, http_answer, unforeseen
 from trainyard.edges.rest.browsers import Names, refuse_foreign_page
 from trainyard.edges.rest.exchange import JSON, Disconnected, Exchange, Receive, Refusal, Send
 from trainyard.edges.rest.own_routes import OwnRoutes, send_json
+from trainyard.edges.rest.pages import answer_page
 from trainyard.edges.rest.replies import ReplyStyle
 from trainyard.service.access import Caller
 from trainyard.service.dispatch import Service
@@ -65,6 +66,8 @@ class RestApp:
         refuse_foreign_page(exchange.headers, server[1], self._names)
         if exchange.path == "/" and exchange.method in ("GET", "HEAD"):
             await send_json(exchange, HELLO)
+            return
+        if await answer_page(exchange):
             return
         caller = self._caller(exchange)
         if not await self._own.answer(exchange, caller):
@@ -120,5 +123,7 @@ HELLO: Final = {
     "version": __version__,
     "api": "aiplatform.googleapis.com, v1 and v1beta1: customJobs (REST and gRPC on this port)",
     "health": "/trainyard/v1/health",
+    "openapi": "/openapi.json",
+    "reference": "/docs/api",
     "docs": "https://github.com/trainyard/trainyard#readme",
 }
