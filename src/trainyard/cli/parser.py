@@ -43,6 +43,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_run(commands, shared)
     _add_clients(commands, shared)
     _add_service_commands(commands, shared)
+    _add_tokens(commands, environment)
     return parser
 
 
@@ -229,6 +230,48 @@ def _add_service_commands(
     completion = _command(commands, "completion", "completion:completion", "print the completion script of a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     _command(commands, "version", "version:version", "print the version")
+
+
+def _add_tokens(commands: argparse._SubParsersAction[argparse.ArgumentParser], environment: Mapping[str, str]) -> None:
+    tokens = commands.add_parser("tokens", help="who may call a service that runs with --auth", allow_abbrev=False)
+    verbs = tokens.add_subparsers(dest="verb", metavar="COMMAND", required=True, title="commands")
+    create = _command(verbs, "create", "tokens:create", "make a credential and print it, this once")
+    create.add_argument(
+        "--as",
+        dest="form",
+        choices=("token", "api-key", "service-account"),
+        default="token",
+        help="a bearer token (default), an API key, or a key file for Google's clients",
+    )
+    create.add_argument(
+        "--role", choices=("viewer", "user", "admin"), default="user", help="what it may do (default: user)"
+    )
+    create.add_argument(
+        "--project",
+        dest="projects",
+        action="append",
+        default=[],
+        metavar="P",
+        help="where it may; repeatable (all projects)",
+    )
+    create.add_argument(
+        "--expires", default="", metavar="TIME", help="how long it is good, such as 12h or 30d (for ever)"
+    )
+    create.add_argument("--out", default="", metavar="FILE", help="write it there, for its owner alone to read")
+    create.add_argument(
+        "--endpoint",
+        metavar="URL",
+        default=environment.get("TRAINYARD_ENDPOINT") or DEFAULT_ENDPOINT,
+        help="address that a key file names for clients which fetch tokens (TRAINYARD_ENDPOINT; now %(default)s)",
+    )
+    create.set_defaults(default_project=environment.get("GOOGLE_CLOUD_PROJECT") or DEFAULT_PROJECT)
+    listing = _command(verbs, "list", "tokens:list_", "list credentials, without their secrets")
+    _format_option(listing, "table")
+    revoke = _command(verbs, "revoke", "tokens:revoke", "let the holder of a credential in no more")
+    for parser in (create, revoke):
+        parser.add_argument("name", metavar="NAME", help="whose it is; stands in the audit log")
+    for parser in (create, listing, revoke):
+        parser.add_argument("--data-dir", metavar="DIR", default="", help="the service's directory of all state")
 
 
 def _positive(text: str) -> int:
