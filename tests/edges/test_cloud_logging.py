@@ -45,7 +45,7 @@ def pages(api: Api, project: str, **fields: Any) -> Iterator[list[dict[str, Any]
 
 def test_an_entry_has_the_original_shape(api: Api, project: str, job_id: str) -> None:
     """Resource ml_job with its three labels, log name, labels, severity, payload, times with nine digits, insert id."""
-    asked = f'resource.type="ml_job" AND resource.labels.job_id="{job_id}" AND severity>=WARNING AND log_id("workerpool0-0")'
+    asked = f'resource.type="ml_job" AND resource.labels.job_id="{job_id}" AND severity>=WARNING'
     entries = listed(api, project, filter=asked, orderBy="timestamp asc")["entries"]
     texts = {entry.get("textPayload"): entry for entry in entries}
     assert texts["oops"]["severity"] == "ERROR"
@@ -72,7 +72,8 @@ def test_the_requests_of_gcloud_stream_logs(api: Api, project: str, job_id: str)
         lower = 'timestamp>="1970-01-01T01:00:00.000000000Z"'
         if last[0]:
             lower = f'((timestamp="{last[0]}" AND insertId>"{last[1]}") OR timestamp>"{last[0]}")'
-        asked = f'resource.type="ml_job" AND resource.labels.job_id="{job_id}" AND {lower} AND timestamp<"2100-01-01T00:00:00Z"'
+        upper = 'timestamp<"2100-01-01T00:00:00Z"'
+        asked = f'resource.type="ml_job" AND resource.labels.job_id="{job_id}" AND {lower} AND {upper}'
         for page in pages(api, project, filter=asked, orderBy="timestamp asc", pageSize=3):
             for entry in page:
                 here = (entry["timestamp"], entry["insertId"])

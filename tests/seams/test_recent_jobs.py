@@ -12,7 +12,6 @@ from store_suite import HERE, StoreSuite, a_job
 from trainyard.core.names import Scope
 from trainyard.store import Store
 
-
 KEEPERS = {"memory": test_memory_store.TestMemoryStore(), "sqlite": test_sqlite_store.TestSqliteStore()}
 
 
