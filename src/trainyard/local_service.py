@@ -125,6 +125,11 @@ class LocalService:
             process.stdout.close()
 
     @property
+    def pid(self) -> int:
+        """The service's process; 0 while none runs."""
+        return self._process.pid if self._process else 0
+
+    @property
     def parent(self) -> str:
         """The collection's parent in resource names."""
         return f"projects/{self.project}/locations/{self.location}"
