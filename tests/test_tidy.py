@@ -23,7 +23,10 @@ def tracked(*patterns: str) -> list[Path]:
     """Files under version control (or about to be) that match; generated data is not code."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
-        cwd=ROOT, check=True, capture_output=True, text=True,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.split("\n")
     return [ROOT / line for line in listed if line and (ROOT / line).exists()]
 
@@ -90,7 +93,9 @@ def test_waivers_give_their_reason() -> None:
     bare = []
     for path in (*SOURCES, *TESTS):
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            waiver = re.search(r"# (?:noqa|type: ignore)(?:: ?[A-Z]+[0-9]+(?:, ?[A-Z]+[0-9]+)*|\[[a-z, -]+\])?(.*)$", line)
+            waiver = re.search(
+                r"# (?:noqa|type: ignore)(?:: ?[A-Z]+[0-9]+(?:, ?[A-Z]+[0-9]+)*|\[[a-z, -]+\])?(.*)$", line
+            )
             if waiver and "re.search" not in line and len(waiver.group(1).strip(" -—#:")) < 8:
                 bare.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
     assert not bare, "\n".join(bare)
