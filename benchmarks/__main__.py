@@ -40,7 +40,7 @@ Measured by `python -m benchmarks --write docs/benchmarks.md`; the tables are it
     .venv/bin/python -m benchmarks.peers --install    # get the peers: each apart from us; Slurm by apt-get, as root
 
 Every figure is what a client in another process saw; nothing is subtracted. A peer's figure is from the same run.
-The million jobs of the list are built once (minutes) and kept in `.venv/bench` (3 GB).
+The million jobs of the list are built once (minutes) and kept in `.venv/bench` (1.5 GB).
 """
 
 
@@ -67,7 +67,7 @@ def main() -> None:
 def measured(name: str, *, quick: bool) -> tuple[str, list[Row]]:
     """Run one benchmark and print its rows."""
     benchmark = importlib.import_module(f"benchmarks.{name}")
-    title = str(benchmark.__doc__).splitlines()[0]
+    title = str(benchmark.__doc__).splitlines()[0].rstrip(".")
     print(f"\n{title}", flush=True)
     began = time.perf_counter()
     rows: list[Row] = benchmark.measure(quick=quick)
