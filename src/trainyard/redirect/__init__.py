@@ -1,6 +1,6 @@
 """Turns Google's clients inside any Python program towards a Trainyard service, without an edit to the program.
 
-It lives in the interpreters of others: standard library only, Python 3.9 or newer, nothing of ours beyond this folder,
+It lives in the interpreters of others: standard library only, Python 3.7 or newer, nothing of ours beyond this folder,
 and almost nothing is imported before the program itself imports a networking library. What it does is told by the
 environment (aim.py), which children inherit.
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 TYPE_CHECKING = False
@@ -140,7 +140,7 @@ def _public_file(host: str) -> str:
     return "because this is no call of its JSON API" if host.lower().startswith("storage.") else ""
 
 
-@cache
+@lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is not in Python 3.8
 def _say_once(host: str, endpoint: str) -> None:
     try:
         print(f"trainyard: {host} is {endpoint} here", file=sys.stderr, flush=True)

@@ -29,7 +29,7 @@ def patch_default(module: Any) -> None:
         if aim.allowed:
             try:
                 return default(*positional, **options)
-            except import_module("google.auth.exceptions").DefaultCredentialsError:  # type: ignore[misc]  # it is one
+            except import_module("google.auth.exceptions").DefaultCredentialsError:
                 return _ours(aim), _project()
         return _ours(aim), _project()
 

@@ -1,17 +1,27 @@
 """What Python runs by itself at its start when this folder is first on PYTHONPATH (docs.python.org: site).
 
 It installs the redirection, then runs the sitecustomize that it stands before. A program that can't be redirected does
-not start: the interpreter alone would print one line and run on, against the real cloud.
+not start: the interpreter alone would print one line and run on, against the real cloud. For the same reason this file
+is written so that even Python 2 can read it.
 """
 
 import os
 import sys
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+
+NOT_REDIRECTED = 70  # EX_SOFTWARE of sysexits.h
+
+if sys.version_info < (3, 7):  # noqa: UP036 - the interpreter is the program's, not ours
+    sys.stderr.write("trainyard exec: Python " + sys.version.split()[0] + " can't be redirected, only 3.7 or newer\n")
+    sys.stderr.flush()
+    os._exit(NOT_REDIRECTED)
+
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader  # noqa: E402 - not there before 3.3
 
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib costs milliseconds at each start
 
 
-def _run(spec: ModuleSpec) -> None:
+def _run(spec):
+    # type: (ModuleSpec) -> None
     """Make a module of a spec; importlib.util has this too, and costs more than all the rest here."""
     assert spec.loader is not None
     module = type(sys)(spec.name)
@@ -23,8 +33,9 @@ def _run(spec: ModuleSpec) -> None:
     spec.loader.exec_module(module)
 
 
-def _install() -> None:
-    # Loaded by its place and under a name of its own: the program's Python need not have, or see, the rest of us.
+def _install():
+    # type: () -> None
+    """Load our package by its place, under a name of its own: the program's Python need not have the rest of us."""
     package = os.path.dirname(_HERE)  # noqa: PTH120 - as above
     loader = SourceFileLoader("trainyard_redirect", os.path.join(package, "__init__.py"))  # noqa: PTH118 - as above
     spec = ModuleSpec("trainyard_redirect", loader, origin=loader.path, is_package=True)
@@ -36,8 +47,8 @@ def _install() -> None:
 try:
     _install()
 except Exception as error:
-    sys.stderr.write(f"trainyard exec: this Python ({sys.version.split()[0]}) can't be redirected: {error!r}\n")
-    raise SystemExit(70) from error
+    sys.stderr.write("trainyard exec: this Python can't be redirected: " + repr(error) + "\n")
+    raise SystemExit(NOT_REDIRECTED)  # noqa: B904 - `from` would be a syntax error for those who must read the first lines
 
 _others = [each for each in sys.path if os.path.abspath(each or ".") != _HERE]  # noqa: PTH100 - as above
 _shadowed = PathFinder.find_spec("sitecustomize", _others)
