@@ -72,14 +72,20 @@ class Exchange:
         """The body in pieces worth a trip to the disk."""
         gathered: list[bytes] = []
         size = 0
-        async for piece in self.pieces():
-            gathered.append(piece)
-            size += len(piece)
-            if size >= CHUNK_BYTES:
-                yield b"".join(gathered)
-                gathered, size = [], 0
+        cut: Disconnected | None = None
+        try:
+            async for piece in self.pieces():
+                gathered.append(piece)
+                size += len(piece)
+                if size >= CHUNK_BYTES:
+                    yield b"".join(gathered)
+                    gathered, size = [], 0
+        except Disconnected as left:
+            cut = left
         if gathered:
             yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
+        if cut is not None:
+            raise cut  # after what came before it: a resumable upload keeps that
 
     async def body(self, most: int = MOST_METADATA_BYTES) -> bytes:
         """The whole body of a request that has no media. Raises HttpFault where it is larger than `most`."""

@@ -286,7 +286,7 @@ def test_a_disk_that_refuses_gives_a_sentence(tmp_path: Path) -> None:
     cache = EnvironmentCache(tmp_path / "e", tmp_path / "buckets")
     with pytest.raises(PreparationFailed, match="could not be made"):
         prepare(cache, packaged("gs://b/p.tar.gz"))
-    with pytest.raises(PreparationFailed, match="could not be made"):
+    with pytest.raises(PreparationFailed, match="does not exist"):
         prepare(cache, packaged("gs://b/" + "x" * 300))
 
 
