@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
 PYTEST := $(BIN)/python -m pytest
 SOURCES := $(shell git ls-files 'src/*.py' 2>/dev/null)
 
-.PHONY: setup demo test lint bench reliability contract docs lock clean
+.PHONY: setup demo test lint bench bench-peers reliability contract docs lock clean
 
 setup: .venv/.service          ## build .venv with the service in it
 
@@ -39,8 +39,11 @@ lint: .venv/.group-lint .venv/.group-test   ## format, style, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo >.venv/layers.txt || { cat .venv/layers.txt; exit 1; }
 
-bench: .venv/.group-demo .venv/.group-bench     ## measure, beside the peers that install here
+bench: .venv/.service            ## measure, beside the peers that are installed
 	@$(BIN)/python -m benchmarks $(BENCH_FLAGS)
+
+bench-peers: .venv/.service      ## install what we measure against: TorchX, submitit, Ray, dstack, Slurm
+	@$(BIN)/python -m benchmarks.peers --install
 
 reliability: .venv/.group-test   ## kill -9 at KILLS random points (default 300)
 	@$(BIN)/python tools/kill_test.py --kills $(or $(KILLS),300)
@@ -54,7 +57,7 @@ docs: .venv/.service             ## regenerate the generated pages of docs/
 
 lock: .venv/.python              ## resolve every dependency anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --no-emit-find-links --all-extras --group test --group lint --group contract --group clients --group demo --group bench \
+	  --no-emit-find-links --all-extras --group test --group lint --group contract --group clients --group demo \
 	  --upgrade --output-file requirements.lock pyproject.toml
 
 clean:                           ## remove what the targets made
