@@ -1,6 +1,6 @@
 """Kill -9 the server, the spawner, guards and supervisors at random moments under load, then check every promise.
 
-    python tools/kill_test.py [--kills 300] [--seed N] [--report docs/reliability.md]
+    python tools/kill_test.py [--kills 300] [--minutes 90] [--seed N] [--report docs/reliability.md]
 
 Checked: every acknowledged job exists and ends as its program says; no attempt or incarnation ran twice (each program
 signs a witness file when it starts); logs are complete to the byte; what had ended before a restart is final within
@@ -46,6 +46,14 @@ class Tally:
     restarts: list[float] = field(default_factory=list)
     consistency: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """When the storm is over: after that many kills, or at that time on the monotonic clock."""
+
+    kills: int
+    until: float
 
 
 def controls(service: Service, run_id: str = "*") -> list[str]:
@@ -144,19 +152,21 @@ def check_consistency(service: Service, workload: Workload, tally: Tally) -> Non
             tally.faults.append(f"{job.name} was acknowledged and cannot be read after a restart: {problem}")
 
 
-def storm(service: Service, workload: Workload, tally: Tally, kills: int, dice: random.Random) -> None:
-    """Keep the service busy and kill something at every turn, until `kills` were hits."""
-    while tally.kills.total() < kills:
+def storm(service: Service, workload: Workload, tally: Tally, limit: Limit, dice: random.Random) -> None:
+    """Keep the service busy and kill something at every turn, until enough were hits or time is up."""
+    while tally.kills.total() < limit.kills and time.monotonic() < limit.until:
         workload.top_up()
         time.sleep(dice.expovariate(1 / 0.03))
         victim = dice.choices(list(VICTIMS), weights=list(VICTIMS.values()))[0]
         if strike(victim, service, dice):
             tally.kills[victim] += 1
+            if tally.kills.total() % 500 == 0:
+                print(
+                    f"  {tally.kills.total()} kills, {len(workload.jobs)} jobs, {len(tally.faults)} faults", flush=True
+                )
         if not service.alive():
             tally.restarts.append(service.start())
             check_consistency(service, workload, tally)
-        if tally.kills.total() % 500 == 499:
-            print(f"  {tally.kills.total()} kills, {len(workload.jobs)} jobs, {len(tally.faults)} faults", flush=True)
 
 
 def check_everything(service: Service, workload: Workload, tally: Tally) -> None:
@@ -204,6 +214,7 @@ def main() -> int:
     """Run the storm; print the result; 0 only without a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--minutes", type=float, default=90.0, help="stop killing after this long, and check")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     parser.add_argument("--report", type=Path, help="write the result under the mark in this page")
     asked = parser.parse_args()
@@ -215,7 +226,7 @@ def main() -> int:
         service.start()
         workload = Workload(service, Path(scratch), dice)
         try:
-            storm(service, workload, tally, asked.kills, dice)
+            storm(service, workload, tally, Limit(asked.kills, began + asked.minutes * 60), dice)
             check_everything(service, workload, tally)
             text = report(tally, workload, asked.seed, time.monotonic() - began)
         finally:
