@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Final
 
+from trainyard.cli.exchange_options import add_exchange_commands
 from trainyard.cli.serve import add_arguments as add_serve_arguments
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:8470"
@@ -44,6 +45,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_clients(commands, shared)
     _add_service_commands(commands, shared)
     _add_tokens(commands, environment)
+    add_exchange_commands(commands, environment)
     return parser
 
 
