@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from base64 import b64encode
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from math import copysign, isfinite, isnan
 from typing import Any
 
@@ -22,6 +22,9 @@ from trainyard.contract.pool import message_class
 Convert = Callable[[Any], Any]
 _INT64 = frozenset({FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64})
 _FLOATS = frozenset({FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
+_OFTEN_THE_SAME = frozenset({"CustomJobSpec"})  # a page of jobs is mostly one spec, again and again
+_MOST_REMEMBERED = 512
+_LONGEST_REMEMBERED = 8 * 1024  # bytes on the wire
 
 
 @cache
@@ -74,7 +77,8 @@ def _one(field: FieldDescriptor, enums_as_ints: bool) -> Convert | None:
         name = field.message_type.full_name
         if _reaches(field.message_type, name):  # not compiled yet: look it up when it runs
             return partial(_write, name, enums_as_ints)
-        return writer(name, enums_as_ints)
+        by_heart = field.message_type.name in _OFTEN_THE_SAME
+        return partial(_remembering, name, enums_as_ints) if by_heart else writer(name, enums_as_ints)
     if field.enum_type is not None:
         return _enum(field.enum_type, enums_as_ints)
     if field.cpp_type in _INT64:
@@ -93,6 +97,21 @@ def _reaches(start: Any, full_name: str) -> bool:
         todo += [descriptor for descriptor in inner if descriptor.full_name not in seen]
         seen |= {descriptor.full_name for descriptor in inner}
     return full_name in seen
+
+
+def _remembering(name: str, enums_as_ints: bool, message: Any) -> Any:
+    wire = message.SerializeToString()
+    return (
+        _by_heart(name, enums_as_ints, wire)
+        if len(wire) <= _LONGEST_REMEMBERED
+        else writer(name, enums_as_ints)(message)
+    )
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _by_heart(name: str, enums_as_ints: bool, wire: bytes) -> Any:
+    """The JSON of a message in wire bytes. What this gives is only ever read, never changed."""
+    return writer(name, enums_as_ints)(message_class(name).FromString(wire))
 
 
 def _write(full_name: str, enums_as_ints: bool, message: Any) -> Any:

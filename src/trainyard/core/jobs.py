@@ -184,11 +184,13 @@ class Decision:
 
     def noted(self, text: str, now_us: int, severity: Severity = Severity.INFO) -> Decision:
         """This decision with one more line for the job's service log."""
-        return replace(self, notes=(*self.notes, Note(now_us, severity, text)))
+        notes = (*self.notes, Note(now_us, severity, text))
+        return Decision(self.status, self.changes, notes, self.records, self.actions, self.look_again_us)
 
     def doing(self, *actions: Action) -> Decision:
         """This decision with further actions after its commit."""
-        return replace(self, actions=(*self.actions, *actions))
+        actions = (*self.actions, *actions)
+        return Decision(self.status, self.changes, self.notes, self.records, actions, self.look_again_us)
 
 
 @dataclass(frozen=True, slots=True)

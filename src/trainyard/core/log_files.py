@@ -26,7 +26,7 @@ INDEX_RECORD: Final = struct.Struct("<QQ")  # time_us, end_offset << 1 | stream 
 
 def replica_directory(root: Path, job_id: int, attempt: int, replica: str, incarnation: int) -> Path:
     """The directory of one incarnation's output."""
-    return root / str(job_id) / str(attempt) / replica / str(incarnation)
+    return root.joinpath(str(job_id), str(attempt), replica, str(incarnation))
 
 
 def index_record(time_us: int, stream: int, end_offset: int) -> bytes:

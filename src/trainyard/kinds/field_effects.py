@@ -27,7 +27,8 @@ class Effect(StrEnum):
 class FieldEffect:
     """One field (`path` in snake_case, without indexes), its effect, and one sentence saying what or why.
 
-    `when` narrows it to some values of the field; `refusal` is the error of Effect.REFUSED.
+    `when` narrows it to some values of the field; `refusal` is the error of Effect.REFUSED. `always` marks what holds
+    for every job alike: the documentation says it once, and no job's service log again.
     """
 
     path: str
@@ -35,6 +36,7 @@ class FieldEffect:
     sentence: str
     when: Callable[[Any], bool] | None = None
     refusal: type[ApiError] = FailedPrecondition
+    always: bool = False
 
     def under(self, prefix: str) -> FieldEffect:
         """The same field where its message is a part of a larger one."""
@@ -61,7 +63,7 @@ class EffectTable:
         self.lines = tuple(lines)
         self._root = _Node()
         for line in self.lines:
-            if line.effect in (Effect.PART, Effect.NONE, Effect.REFUSED):
+            if line.effect in (Effect.PART, Effect.NONE, Effect.REFUSED) and not line.always:
                 self._plant(line)
 
     def _plant(self, line: FieldEffect) -> None:
@@ -71,7 +73,7 @@ class EffectTable:
         node.lines.append(line)
 
     def used(self, message: Any) -> tuple[FieldEffect, ...]:
-        """The lines about fields in use that have not all of their effect here, in the order of the table."""
+        """The lines about fields in use that have not all of their effect in this job, in the order of the table."""
         found: set[str] = set()
         _walk(message, self._root, found)
         return tuple(line for line in self.lines if line.path in found) if found else ()

@@ -49,9 +49,11 @@ _PROGRAM = (
 )
 
 _PLACE = (
-    _part(
+    FieldEffect(
         f"{_MACHINE}.machine_type",
+        Effect.PART,
         "it is checked, but no CPU or memory is set aside; every replica may use the whole machine that it runs on.",
+        always=True,
     ),
     _full(f"{_MACHINE}.accelerator_type", "The replica gets devices of its own where there are any."),
     _full(f"{_MACHINE}.accelerator_count", "The replica gets so many devices of its own where there are any."),

@@ -73,6 +73,7 @@ class LocalExecutor:
         self._chores: set[asyncio.Task[object]] = set()
         self._listeners: set[asyncio.Queue[str]] = set()
         self._hints = -1
+        self._replicas = options.replicas or max(8, 4 * (os.cpu_count() or 1))
         self._gpus: tuple[str, ...] = ()
         self._room = Room(options.ports, ())
         self._environments = environments.EnvironmentCache(data_dir / "environments", self._places.buckets)
@@ -117,7 +118,7 @@ class LocalExecutor:
 
     def capacity(self) -> Capacity:
         """Slots for replicas, and GPUs. With none of these and accelerators optional, GPUs do not limit anything."""
-        replicas = self._options.replicas or max(8, 4 * (os.cpu_count() or 1))
+        replicas = self._replicas
         unlimited = not self._gpus and self._options.accelerators == "optional"
         return Capacity(replicas=replicas, gpus=None if unlimited else len(self._gpus))
 

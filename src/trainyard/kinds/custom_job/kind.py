@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
@@ -10,7 +11,7 @@ from trainyard.core.runs import Reading, RunGroup
 from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.custom_job import decide, effects, rules, spec
 from trainyard.kinds.custom_job.memo import with_incarnations
-from trainyard.kinds.custom_job.policy import DEFAULT_GRACE_SECONDS
+from trainyard.kinds.custom_job.policy import DEFAULT_GRACE_SECONDS, RunPolicy
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.worker_pools import demand_of, run_group
 
@@ -28,6 +29,10 @@ class CustomJobKind:
         self._machines = machines or Machines.known()
         self._grace_seconds = grace_seconds
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
+        # A job is asked about several times in a row, and many jobs have the same spec. What these give is only read.
+        self._spec = lru_cache(maxsize=32)(self._read_spec)
+        self._demand = lru_cache(maxsize=256)(self._read_demand)
+        self._policy = lru_cache(maxsize=256)(self._read_policy)
 
     def draft(self, message: Any) -> Draft:
         """Check a CustomJob message; raises InvalidArgument with all faults, or says what cannot be kept here."""
@@ -61,19 +66,24 @@ class CustomJobKind:
 
     def demand(self, job: Job) -> Demand:
         """All replicas at once."""
-        return Demand(demand_of(self._spec(job), self._machines))
+        return self._demand(job.spec)
 
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt."""
-        return with_incarnations(run_group(self._spec(job), job, self._machines), job.status.memo)
+        return with_incarnations(run_group(self._spec(job.spec), job, self._machines), job.status.memo)
 
     def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """What comes next; pure."""
-        policy = spec.policy_of(self._spec(job), job.name.scope.location, self._grace_seconds)
-        return decide.decide(job, policy, reading, room, now_us)
+        return decide.decide(job, self._policy(job.spec, job.name.scope.location), reading, room, now_us)
 
-    def _spec(self, job: Job) -> Any:
-        return self._class.FromString(job.spec).job_spec
+    def _read_spec(self, text: bytes) -> Any:
+        return self._class.FromString(text).job_spec
+
+    def _read_demand(self, text: bytes) -> Demand:
+        return Demand(demand_of(self._spec(text), self._machines))
+
+    def _read_policy(self, text: bytes, location: str) -> RunPolicy:
+        return spec.policy_of(self._spec(text), location, self._grace_seconds)
 
 
 def _stamp(timestamp: Any, time_us: int) -> None:
