@@ -49,7 +49,7 @@ from trainyard.objects import ObjectStore
 from trainyard.service.access import Caller
 from trainyard.service.dispatch import Service
 from trainyard.service.following import Follower
-from trainyard.settings import Settings
+from trainyard.settings import Settings, is_loopback
 from trainyard.store import LogBook, Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
 
@@ -212,7 +212,7 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
     grpc_port = await _own_grpc_port(rpc, settings, certificate)
     follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
     own = OwnRoutes(inside.service.insight, follower, _health(inside), streams)
-    objects = Places(await asyncio.to_thread(_objects, settings))
+    objects = Places(await asyncio.to_thread(_objects, settings), _buckets_appear(settings))
     storage = StorageApp(objects, refuse_foreign_page, inside.service.access.identify)
     mounts: list[Mount] = [
         (metadata.claims, metadata.MetadataApp(inside.doors.grants, names)),
@@ -249,8 +249,17 @@ async def _quiet(connections: Connections, seconds: float) -> None:
 
 
 def _objects(settings: Settings) -> ObjectStore:
-    store: ObjectStore = import_module(object_stores.BUILT_IN["directory"]).open_store(settings.data_dir, SystemClock())
+    try:
+        keeper = import_module(object_stores.BUILT_IN["url" if settings.objects_url else "directory"])
+    except ModuleNotFoundError as error:
+        raise CannotServe(f"objects_url needs {error.name}: pip install 'trainyard[objects]', or unset it.") from error
+    where = (settings.objects_url,) if settings.objects_url else ()
+    store: ObjectStore = keeper.open_store(settings.data_dir, SystemClock(), *where)
     return store
+
+
+def _buckets_appear(settings: Settings) -> bool:
+    return settings.missing_buckets == "always" or (settings.missing_buckets == "auto" and is_loopback(settings.host))
 
 
 async def _executor(settings: Settings, clock: SystemClock) -> Executor:

@@ -147,6 +147,17 @@ class Settings:
     grace: float = _setting(
         30.0, "Seconds that programs are given between SIGTERM and SIGKILL when a job is stopped.", _at_least(0)
     )
+    missing_buckets: str = _setting(
+        "auto",
+        "Whether a gs:// bucket that a client asks for and that does not exist is made: on loopback only (auto), "
+        "always, never.",
+        _one_of("auto", "always", "never"),
+    )
+    objects_url: str = _setting(
+        "",
+        "Where the gs:// endpoint keeps objects instead of <data-dir>/buckets: s3://, gs://, az:// or file:// (needs "
+        "the extra `objects`); jobs then reach them through the endpoint only.",
+    )
     drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
 
     @classmethod
