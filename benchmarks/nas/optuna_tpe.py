@@ -18,6 +18,7 @@ class Tpe:
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
 
     def ask(self) -> tuple[optuna.Trial, Point]:
+        """See Contestant."""
         trial = self._study.ask()
         values = [CLOSED] * len(self._space.decisions)
 
@@ -29,6 +30,7 @@ class Tpe:
         return trial, tuple(values)
 
     def tell(self, handle: optuna.Trial, value: float | None) -> None:
+        """See Contestant."""
         if value is None:
             self._study.tell(handle, state=optuna.trial.TrialState.FAIL)
         else:

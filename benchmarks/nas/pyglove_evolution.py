@@ -24,10 +24,12 @@ class Evolution:
         self._algorithm.setup(_spec(space.root))
 
     def ask(self) -> tuple[pg.DNA, Point]:
+        """See Contestant."""
         dna = self._algorithm.propose()
         return dna, point_of_parameters(self._space, json.dumps(dna.parameters(use_literal_values=True)))
 
     def tell(self, handle: pg.DNA, value: float | None) -> None:
+        """See Contestant."""
         if value is not None:
             self._worst = min(self._worst, value)
         self._algorithm.feedback(handle, self._worst if value is None else value)

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, Protocol
 
 from benchmarks.nas.problems import Cells, Chain, Problem
+
 from trainyard.core.space import Point, Space
 
 PROBLEM_SEEDS = 5
@@ -66,12 +67,14 @@ class Ours:
         self._asked = 0
 
     def ask(self) -> tuple[int, Point]:
+        """See Contestant."""
         point = self._searcher.propose()
         self._searcher.asked(point)
         self._asked += 1
         return self._asked, point
 
     def tell(self, handle: int, value: float | None) -> None:
+        """See Contestant."""
         self._searcher.told(handle, value)
 
 

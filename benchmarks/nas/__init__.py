@@ -1,0 +1,1 @@
+"""Quality and speed of the searchers beside peers, on problems whose true values are known."""
