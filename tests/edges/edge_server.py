@@ -87,7 +87,7 @@ class Server:
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
         self.ready_seconds = time.monotonic() - self.started
-        found = re.search(r"http://[^ ]+:(\d+)", self.ready_line)
+        found = re.search(r"https?://[^ ]+:(\d+)", self.ready_line)
         assert found, f"not ready: {self.ready_line!r} {self.stderr()}"
         self.port = int(found[1])
         return self

@@ -228,7 +228,7 @@ def test_the_async_client(server: Server, project: str) -> None:
 
 
 def test_an_api_key_gets_in(tmp_path: Path) -> None:
-    """With auth on, the low-level client's `api_key` over REST is enough; without it the client hears Unauthorized."""
+    """With auth on, the low-level client's `api_key` over REST is enough; a wrong one is told as the original does."""
     from google.api_core import exceptions
     from google.cloud import aiplatform_v1
 
@@ -243,5 +243,5 @@ def test_an_api_key_gets_in(tmp_path: Path) -> None:
         stranger = aiplatform_v1.JobServiceClient(
             transport="rest", client_options={"api_endpoint": endpoint, "api_key": "wrong"}
         )
-        with pytest.raises(exceptions.Unauthorized):
+        with pytest.raises(exceptions.BadRequest, match="API key not valid"):
             stranger.list_custom_jobs(parent=parent)

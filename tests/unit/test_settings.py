@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -94,10 +95,37 @@ def test_a_bad_variable_is_named(tmp_path: Path, environment: dict[str, str], sa
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7"])
-def test_the_network_is_refused(tmp_path: Path, host: str) -> None:
-    """Until there are credentials, nobody but this machine is listened to."""
-    with pytest.raises(BadSetting, match="loopback only"):
-        Settings.load({"data_dir": tmp_path, "host": host}, {})
+def test_the_network_is_listened_to_only_behind_credentials_and_tls(tmp_path: Path, host: str) -> None:
+    """Whatever is missing, the sentence says what to give; with both, the host is taken."""
+    given: dict[str, object] = {"data_dir": tmp_path, "host": host}
+    for more in ({}, {"auth": True}, {"tls": True}, {"tls_cert": "c", "tls_key": "k"}):
+        with pytest.raises(BadSetting, match=r"give --auth and --tls .* or listen on 127\.0\.0\.1"):
+            Settings.load({**given, **more}, {})
+    for more in ({"tls": True}, {"tls_cert": "c", "tls_key": "k"}):
+        settings = Settings.load({**given, **more, "auth": True}, {})
+        assert settings.host == host
+        assert settings.speaks_tls
+
+
+def test_a_certificate_and_its_key_go_together(tmp_path: Path) -> None:
+    """One without the other is refused."""
+    for one in ({"tls_cert": "c"}, {"tls_key": "k"}):
+        with pytest.raises(BadSetting, match="go together"):
+            Settings.load({"data_dir": tmp_path, **one}, {})
+
+
+def test_the_names_of_the_service(tmp_path: Path) -> None:
+    """Loopback always, the address that is listened on, what is listed; the machine's name where all are listened on."""
+    loopback = {"localhost", "127.0.0.1", "::1"}
+    given: dict[str, object] = {"data_dir": tmp_path, "auth": True, "tls": True}
+    assert Settings.load(given, {}).names() == loopback
+    named = Settings.load({**given, "host": "192.168.1.7", "tls_names": "Train.example.com, *.googleapis.com"}, {})
+    assert named.names() == {*loopback, "192.168.1.7", "train.example.com", "*.googleapis.com"}
+    assert Settings.load({**given, "host": "0.0.0.0"}, {}).names() == {*loopback, gethostname().lower()}
+    assert Settings.load({**given, "host": "localhost"}, {}).names() == loopback
+    for bad in ("a b", "*", "x.*.com", "-x", "http://x"):
+        with pytest.raises(BadSetting, match="neither a host name"):
+            Settings.load({**given, "tls_names": f"ok,{bad}"}, {})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])

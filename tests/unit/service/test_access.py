@@ -1,28 +1,59 @@
-"""Who calls: open to all, or to the holders of tokens whose hashes a private file lists."""
+"""Who calls: open to all, or to the holders of credentials; what they may do, and where."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from trainyard.core.errors import PermissionDenied, Unauthenticated
-from trainyard.service.access import (
-    BadTokenFile,
-    Caller,
-    OpenAccess,
-    digest_of,
-    new_token,
-    read_tokens,
-    require,
-)
+from trainyard.core.errors import ApiError, InvalidArgument, PermissionDenied, Unauthenticated, Unavailable
+from trainyard.core.names import JobName, Scope, project_number
+from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, new_secret
+from trainyard.service.access import Caller, CredentialAccess, OpenAccess, caller_of, require
+from trainyard.service.access_tickets import ACCESS, METADATA, Ticket, Tickets
+
+NOW_US = 1_700_000_000_000_000
+JOB = JobName(Scope.of("p1", "us-central1"), "customJobs", 7)
+P1, P2 = "projects/p1/locations/us-central1", "projects/p2/locations/us-central1"
 
 
-def token_file(directory: Path, text: str | bytes, mode: int = 0o600) -> Path:
-    path = directory / "tokens"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    path.chmod(mode)
-    return path
+class StillClock:
+    """Stands still."""
+
+    def now_us(self) -> int:
+        return NOW_US
+
+    steady_us = now_us
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> CredentialFile:
+    return CredentialFile(tmp_path)
+
+
+@pytest.fixture
+def tickets() -> Tickets:
+    return Tickets(b"k" * 32)
+
+
+@pytest.fixture
+def opened(file: CredentialFile, tickets: Tickets) -> Callable[[], CredentialAccess]:
+    """Access over what the file holds by then; run 7-1 lives."""
+
+    def make() -> CredentialAccess:
+        return CredentialAccess(file, tickets, StillClock(), lambda run: JOB if run == "7-1" else None, lambda _: True)
+
+    return make
+
+
+def added(file: CredentialFile, name: str = "ann", form: Form = Form.TOKEN, role: str = "user", **more: object) -> str:
+    """The secret of a credential that the file now knows."""
+    secret, credential = new_secret(replace(Credential(name, form, role, (), NOW_US), **more))  # type: ignore[arg-type]  # fields by name
+    file.add(credential)
+    return secret
 
 
 def test_open_access_asks_nothing() -> None:
@@ -32,20 +63,14 @@ def test_open_access_asks_nothing() -> None:
     assert access.may(Caller(), "aiplatform.customJobs.create", "projects/p")
 
 
-def test_a_token_lets_its_holder_in(tmp_path: Path) -> None:
-    """A fresh token is known by its line; as bearer token or as API key; the line does not hold the token."""
-    token, line = new_token("ann")
-    assert token not in line
-    access = read_tokens(token_file(tmp_path, f"# who may\n\n{new_token('bob')[1]}{line}"))
-    assert access.identify(f"Bearer {token}") == Caller("ann")
-    assert access.identify(f"bearer  {token} ") == Caller("ann")
-    assert access.identify("", token) == Caller("ann")
-    assert access.may(Caller("ann"), "aiplatform.customJobs.create", "projects/p")
-
-
-def test_two_tokens_are_never_the_same() -> None:
-    """Tokens are random."""
-    assert new_token("ann")[0] != new_token("ann")[0]
+def test_a_token_lets_its_holder_in(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:
+    """As a bearer token, whatever the case of the word, and as an API key; the file does not hold it."""
+    token = added(file)
+    added(file, "bob")
+    assert token not in file.path.read_text()
+    access = opened()
+    for authorization, key in ((f"Bearer {token}", ""), (f"bearer  {token} ", ""), ("", token), ("Basic x", token)):
+        assert access.identify(authorization, key) == Caller("ann", "user")
 
 
 @pytest.mark.parametrize(
@@ -53,49 +78,125 @@ def test_two_tokens_are_never_the_same() -> None:
     [
         ("", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
         ("Basic abc", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
-        ("Bearer ", "", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
+        ("Bearer ", " ", "Request is missing required authentication credential.", "CREDENTIALS_MISSING"),
         ("Bearer wrong", "", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
-        ("", "wrong", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
         ("Bearer \udcff", "", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
+        ("Bearer tyt_AAAA", "", "Request had invalid authentication credentials.", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
+        ("Bearer eyJhbGciOiJub25lIn0.e30.", "", "Request had invalid", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
     ],
 )
-def test_others_stay_out(tmp_path: Path, authorization: str, api_key: str, words: str, reason: str) -> None:
+def test_others_stay_out(
+    file: CredentialFile, opened: Callable[[], CredentialAccess], authorization: str, api_key: str, words: str, reason: str
+) -> None:
     """Missing and wrong credentials are told apart, in the original's words."""
-    access = read_tokens(token_file(tmp_path, new_token("ann")[1]))
+    added(file)
     with pytest.raises(Unauthenticated) as caught:
-        access.identify(authorization, api_key)
+        opened().identify(authorization, api_key)
     assert caught.value.message.startswith(words)
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "holds no token"),
-        ("# nothing but a comment\n", "holds no token"),
-        ("ann not-a-hash\n", "Line 1 "),
-        (f"ann {digest_of('t')}\nbob\n", "Line 2 "),
-        (b"\xff\xfe", "cannot be read"),
-    ],
-)
-def test_a_token_file_that_is_none_is_refused(tmp_path: Path, text: str | bytes, words: str) -> None:
-    """A file that lets nobody in, or that holds something else, stops the server with the reason."""
-    with pytest.raises(BadTokenFile, match=words):
-        read_tokens(token_file(tmp_path, text))
+def test_a_wrong_api_key_is_told_as_the_original_tells_it(
+    file: CredentialFile, opened: Callable[[], CredentialAccess]
+) -> None:
+    """A key that nobody has is INVALID_ARGUMENT, with the reason that clients look for."""
+    added(file)
+    with pytest.raises(InvalidArgument, match="^API key not valid. Please pass a valid API key.$") as caught:
+        opened().identify("", "wrong")
+    assert caught.value.reason == "API_KEY_INVALID"
 
 
-def test_a_missing_token_file_is_told(tmp_path: Path) -> None:
-    """A file that is not there is named."""
-    with pytest.raises(BadTokenFile, match="no-such-file"):
-        read_tokens(tmp_path / "no-such-file")
+def test_what_has_expired_lets_nobody_in(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:
+    """The very microsecond at which a credential ends it is over."""
+    over = added(file, expires_us=NOW_US)
+    good = added(file, "bob", expires_us=NOW_US + 1)
+    access = opened()
+    assert access.identify(f"Bearer {good}").name == "bob"
+    with pytest.raises(Unauthenticated) as caught:
+        access.identify(f"Bearer {over}")
+    assert caught.value.reason == "ACCESS_TOKEN_EXPIRED"
+    with pytest.raises(InvalidArgument, match="API key expired"):
+        access.identify("", over)
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o777])
-def test_a_token_file_that_others_can_open_is_refused(tmp_path: Path, mode: int) -> None:
-    """Group and others must have no access at all, and the error says how to mend it."""
-    path = token_file(tmp_path, new_token("ann")[1], mode)
-    with pytest.raises(BadTokenFile, match=f"chmod 600 {path}"):
-        read_tokens(path)
+def test_revoking_and_adding_work_at_once(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:
+    """A running service sees what the command line did to the file at the next call."""
+    token = added(file)
+    access = opened()
+    assert access.identify(f"Bearer {token}").name == "ann"
+    later = added(file, "bob")
+    assert access.identify(f"Bearer {later}").name == "bob"
+    file.revoke("ann")
+    with pytest.raises(Unauthenticated):
+        access.identify(f"Bearer {token}")
+    file.path.unlink()
+    with pytest.raises(Unauthenticated):
+        access.identify(f"Bearer {later}")
+
+
+def test_a_file_spoilt_under_a_running_service_closes_it(
+    file: CredentialFile, opened: Callable[[], CredentialAccess]
+) -> None:
+    """Nobody gets in on the strength of what the file said before; the error says what is wrong with it."""
+    token = added(file)
+    access = opened()
+    file.path.write_text("{")
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="are not JSON"):
+            access.identify(f"Bearer {token}")
+    with pytest.raises(BadCredentialFile):
+        opened()
+
+
+def test_a_role_holds_in_its_projects_only(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:
+    """By id or by number, and nowhere else; without projects it holds in all; what belongs to no project is for these."""
+    access = opened()
+    bound, free = Credential("a", Form.TOKEN, "user", ("p1",)), Credential("b", Form.TOKEN, "user")
+    create = "aiplatform.customJobs.create"
+    number = f"projects/{project_number('p1')}/locations/us-central1"
+    assert [access.may(caller_of(bound), create, each) for each in (P1, number, P2, "projects/_/x", "")] == [
+        True, True, False, False, False,
+    ]  # fmt: skip
+    assert access.may(caller_of(free), create, P2)
+    assert not access.may(caller_of(replace(free, role="viewer")), create, P2)
+    assert not access.may(Caller(), "aiplatform.customJobs.get", P1)
+
+
+def test_replicas_are_users_of_their_project_while_their_run_lasts(
+    file: CredentialFile, tickets: Tickets, opened: Callable[[], CredentialAccess]
+) -> None:
+    """A run's token is worth nothing after the run, after its hour, or for another use."""
+    access = opened()
+    caller = access.identify(f"Bearer {tickets.write(Ticket(ACCESS, 'run/7-1', NOW_US // 1_000_000 + 1))}")
+    assert caller == Caller(f"the replicas of {JOB}", "user", frozenset({JOB.scope.project}))
+    assert access.may(caller, "aiplatform.customJobs.get", str(JOB))
+    for ticket in (
+        Ticket(ACCESS, "run/7-2", NOW_US // 1_000_000 + 1),
+        Ticket(ACCESS, "run/7-1", NOW_US // 1_000_000),
+        Ticket(METADATA, "run/7-1"),
+        Ticket(ACCESS, "account/unknown", NOW_US // 1_000_000 + 1),
+    ):
+        with pytest.raises(Unauthenticated):
+            access.identify(f"Bearer {tickets.write(ticket)}")
+
+
+def test_an_accounts_ticket_goes_with_the_account(
+    file: CredentialFile, tickets: Tickets, opened: Callable[[], CredentialAccess]
+) -> None:
+    """A token given for a signed JWT has the account's role, or a viewer's; revoking the account ends it."""
+    account = Credential(
+        "ci", Form.ACCOUNT, "admin", ("p1",), NOW_US, email="ci@p1.iam.gserviceaccount.com", key_id="k", public_key="pem"
+    )
+    file.add(account)
+    access = opened()
+    ticket = Ticket(ACCESS, "account/k", NOW_US // 1_000_000 + 60)
+    projects = frozenset({project_number("p1")})
+    assert access.identify(f"Bearer {tickets.write(ticket)}") == Caller(account.email, "admin", projects)
+    reading = tickets.write(replace(ticket, read_only=True))
+    assert access.identify(f"Bearer {reading}").role == "viewer"
+    file.revoke("ci")
+    with pytest.raises(Unauthenticated, match="has been revoked"):
+        access.identify(f"Bearer {reading}")
 
 
 class NobodyMay(OpenAccess):
@@ -106,7 +207,21 @@ class NobodyMay(OpenAccess):
 
 
 def test_a_permission_is_required_only_where_there_is_one() -> None:
-    """An operation without a permission needs none; any other is refused with its name."""
+    """An operation without a permission needs none; any other is refused in the original's words and with ErrorInfo."""
     require(NobodyMay(), Caller(), "", "projects/p")
-    with pytest.raises(PermissionDenied, match=r"^Permission 'x\.y\.z' denied on resource"):
-        require(NobodyMay(), Caller(), "x.y.z", "projects/p")
+    with pytest.raises(PermissionDenied) as caught:
+        require(NobodyMay(), Caller(), "aiplatform.customJobs.create", P1)
+    assert caught.value.message == (
+        f"Permission 'aiplatform.customJobs.create' denied on resource '//aiplatform.googleapis.com/{P1}' "
+        "(or it may not exist)."
+    )
+    assert caught.value.reason == "IAM_PERMISSION_DENIED"
+    assert caught.value.metadata == {"permission": "aiplatform.customJobs.create", "resource": P1}
+
+
+def test_every_refusal_is_an_error_of_the_api(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:
+    """Whatever bytes stand in the header, the answer is an ApiError."""
+    access = opened()
+    for raw in (os.urandom(40).decode("latin-1"), "ey.a.b", "ey..", "tyt_", "tyt_" + "A" * 5000, "ey" + "." * 9):
+        with pytest.raises(ApiError):
+            access.identify(f"Bearer {raw}x")

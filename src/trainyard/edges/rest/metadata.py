@@ -26,6 +26,8 @@ UNIVERSE: Final = "googleapis.com"
 _ROOT: Final = "computeMetadata/v1/"
 _ACCOUNT: Final = "instance/service-accounts/default"
 _FLAVOR: Final = (b"metadata-flavor", b"Google")
+_DOMAIN: Final = "trainyard.internal"
+"""Not Google's own: of accounts under gserviceaccount.com google-auth asks the real iamcredentials.googleapis.com."""
 _TEXT: Final = b"application/text"
 _JSON: Final = b"application/json"
 
@@ -83,7 +85,7 @@ class MetadataApp:
         )
 
     def _found(self, job: JobName, ticket: str, path: str, *, recursive: bool) -> tuple[int, bytes, bytes]:
-        email = f"job-{job.id}@{job.scope.project}.iam.gserviceaccount.com"
+        email = f"job-{job.id}@{job.scope.project}.{_DOMAIN}"
         account = path.replace(f"service-accounts/{email}", "service-accounts/default").rstrip("/")
         if account == _ACCOUNT and recursive:
             whole = {"aliases": ["default"], "email": email, "scopes": SCOPES}
