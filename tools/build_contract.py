@@ -55,7 +55,7 @@ ALSO = (
     "google.api.HttpRule", "google.api.FieldBehavior", "google.api.ResourceDescriptor",
 )  # fmt: skip
 KEPT_OPTIONS = ("google.api.http", "google.api.field_behavior", "google.api.resource")
-WELL_KNOWN = "google/protobuf/"              # these files are kept whole: runtimes know them by heart
+WELL_KNOWN = "google/protobuf/"  # these files are kept whole: runtimes know them by heart
 
 
 def fetch(folder: Path, package: str, tarball: Path | None) -> Path:
@@ -133,7 +133,7 @@ def prune(everything: FileDescriptorSet, found: Index, kept: set[str]) -> FileDe
             needed |= {file.name, *file.dependency} if file.dependency or kept & set(_defines(file)) else set()
     needed |= {name for file in everything.file if file.name in needed for name in file.dependency}
     pruned = FileDescriptorSet()
-    for file in everything.file:             # protoc lists what is imported before its importers
+    for file in everything.file:  # protoc lists what is imported before its importers
         if file.name in needed:
             del file.public_dependency[:]
             pruned.file.add().ParseFromString(file.SerializeToString(deterministic=True))
@@ -211,7 +211,7 @@ def main() -> int:
         everything = compile_protos(Path(folder), arguments.tarball or ())
     found = contract_book.index(everything)
     kept = closure(found)
-    book = contract_book.write(found, kept, ", ".join(PACKAGES))      # before pruning: it reads what pruning drops
+    book = contract_book.write(found, kept, ", ".join(PACKAGES))  # before pruning: it reads what pruning drops
     built = {"book.json": book, "vertex.binpb": prune(everything, found, kept).SerializeToString(deterministic=True)}
     stale = [name for name, data in built.items() if not (CONTRACT / name).exists() or
              (CONTRACT / name).read_bytes() != data]  # fmt: skip

@@ -67,13 +67,13 @@ PERMISSIONS = {
 MIXIN_PREFIXES = ("ui", *API_VERSIONS)
 
 # Of Cloud Logging: what shows the output of jobs to its clients. HTTP bindings are in its .proto.
-CARRIED = ("google.api.MonitoredResource",)     # the only message of google.api that is no option
+CARRIED = ("google.api.MonitoredResource",)  # the only message of google.api that is no option
 LOGGING = "google.logging.v2.LoggingServiceV2"
 LOGGING_VERSION = "v2"
 LOGGING_METHODS = {"ListLogEntries": "logging.logEntries.list", "TailLogEntries": "logging.logEntries.list"}
 
 SCALARS = {number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()}
-Path = tuple[int, ...]                          # as in google.protobuf.SourceCodeInfo.Location
+Path = tuple[int, ...]  # as in google.protobuf.SourceCodeInfo.Location
 _LINK = re.compile(r"\[([^\]]*)\](?:\[[^\]]*\]|\([^)]*\))")
 _BEHAVIOUR_WORDS = re.compile(r"^((Required|Optional|Immutable|Output only|Input only|Deprecated)[.:] )+")
 
@@ -155,7 +155,7 @@ def write(found: Index, kept: set[str], source: str) -> bytes:
 def _operations(found: Index) -> Iterator[dict[str, Any]]:
     for service, version, method in kept_methods(found):
         if version == API_VERSIONS[-1]:
-            continue                        # the versions differ by name only; tests hold them against each other
+            continue  # the versions differ by name only; tests hold them against each other
         if version:
             verb, collection = KINDS[method.name]
             versions, rules, permission = API_VERSIONS, _rules(method), f"aiplatform.{collection}.{verb}"

@@ -19,11 +19,11 @@ from trainyard.store import LogBatch, LogLine, Narrated
 from trainyard.stores.log_files.cursor import Cursor, unread
 from trainyard.stores.log_files.output import Output, Piece
 
-SERVICE = "service"                  # the task and stream of the service's own narration
-_MOST_BYTES = 4 << 20                # of text in one batch, whatever its number of lines
-_MOST_SETTLED = 1024                 # attempts whose directories are remembered
+SERVICE = "service"  # the task and stream of the service's own narration
+_MOST_BYTES = 4 << 20  # of text in one batch, whatever its number of lines
+_MOST_SETTLED = 1024  # attempts whose directories are remembered
 
-_Source = tuple[int, str, int]       # attempt, replica, incarnation
+_Source = tuple[int, str, int]  # attempt, replica, incarnation
 
 
 class FileLogBook:
@@ -75,7 +75,11 @@ class FileLogBook:
         return news
 
     def _batch(
-        self, at: Cursor, size: int, outputs: list[tuple[_Source, Output]], narrated: Sequence[Narrated],
+        self,
+        at: Cursor,
+        size: int,
+        outputs: list[tuple[_Source, Output]],
+        narrated: Sequence[Narrated],
     ) -> LogBatch:
         """Merge what is there by time until the batch is full; the cursor moves with each line that is taken."""
         merged = _Merge()
