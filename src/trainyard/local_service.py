@@ -26,7 +26,7 @@ from trainyard.local_ending import end_all
 
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 15.0
-_ADDRESS: Final = re.compile(rb"http://[^\s/]+:\d+")
+_ADDRESS: Final = re.compile(rb"https?://[^\s/]+:\d+")
 _LAST_LINES: Final = 20
 
 
@@ -69,7 +69,7 @@ class LocalService:
     def begin(self) -> None:
         """The first half of start(): it is coming up, nobody waits."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        port = self.endpoint.rpartition(":")[2] or "0"
+        port = self.endpoint.rpartition(":")[2] or "0"  # the one that it had
         command = [sys.executable, "-m", "trainyard", "serve", "--port", port, "--data-dir", str(self.data_dir)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from trainyard.local_service import LocalService
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
 # What `python -m google_cloud_pipeline_components.container.v1.custom_job.launcher` does, looking more often.
 KFP_LAUNCHER = """
-import sys
+import logging, sys
+logging.basicConfig(level=logging.INFO)
 from google_cloud_pipeline_components.container.v1.custom_job import launcher
 from google_cloud_pipeline_components.container.v1.gcp_launcher import job_remote_runner
 job_remote_runner._POLLING_INTERVAL_IN_SECONDS = 0.2
@@ -117,27 +118,23 @@ def test_kfps_runner_hears_of_a_failure(
 
 def test_kfps_runner_cancels_its_job(python_1x: str, service: LocalService, project: str, tmp_path: Path) -> None:
     """SIGTERM to `trainyard exec` reaches the runner, which cancels by a raw POST to the hard-coded host."""
-    resources = tmp_path / "resources"
-    command = kfp_command(python_1x, project, resources, "sleep", "300")
+    command = kfp_command(python_1x, project, tmp_path / "resources", "sleep", "300")
     process = subprocess.Popen(
         [TRAINYARD, "exec", "--endpoint", service.endpoint, "--", *command],
         env=clean_environment(),
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
-        deadline = time.monotonic() + 60
-        while not resources.exists() or not resources.read_text().rstrip().endswith("}"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        [resource] = json.loads(resources.read_text())["resources"]
-        # The runner listens for SIGTERM only from its first look at the job on.
-        time.sleep(1)
+        assert process.stderr is not None
+        # The runner listens for SIGTERM from its first look at the job on.
+        said = next(line for line in process.stderr if "is in a non-final state" in line)
         process.send_signal(signal.SIGTERM)
-        name = resource["resourceUri"].partition("/v1/")[2]
+        [name] = re.findall(r"projects/\S+/customJobs/\d+", said)
         assert service.wait(name)["state"] == "JOB_STATE_CANCELLED"
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 @pytest.mark.parametrize(("where", "names"), [("here", LIBRARIES_HERE), ("1.x", LIBRARIES_1X)])

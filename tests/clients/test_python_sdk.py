@@ -69,3 +69,12 @@ def test_generated_clients_of_the_last_1x_by_endpoint(python_1x: str, service: L
         [python_1x, program("generated_clients.py")], PROJECT=project, TRANSPORT="rest", ENDPOINT=service.endpoint
     ).told
     assert all(seen == ["rest", ["low"]] for seen in told.values())
+
+
+@pytest.mark.parametrize("way", ["by variable", "by name"])
+def test_storage_under_exec(execute: Callable[..., Ended], service: LocalService, project: str, way: str) -> None:
+    """google-cloud-storage lands in the bucket's directory, by STORAGE_EMULATOR_HOST and where it is not heeded."""
+    ended = execute(sys.executable, program("storage_story.py"), way, project)
+    assert ended.told == {"text": "hello", "size": 10_000_000, "listed": ["a dir/x:1.txt", "big"]}
+    assert service.path(f"gs://{project}/a dir/x:1.txt").read_text() == "hello"
+    assert ("trainyard: storage.googleapis.com is" in ended.err) == (way == "by name")

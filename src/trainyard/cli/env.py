@@ -27,8 +27,7 @@ def env(flags: Namespace) -> int:
         print(code(target))
         return 0
     found = variables(target, os.environ)
-    if target.token:
-        found["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"] = str(token_file(target.token, os.environ))
+    found |= credentials(target, os.environ)
     print(_FORMATS[flags.format](found), end="")
     return 0
 
@@ -55,9 +54,42 @@ def variables(target: Target, environment: Mapping[str, str]) -> dict[str, str]:
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{endpoint}/storage/v1/",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": f"{endpoint}/",
     }
-    if not target.token:
-        found["CLOUDSDK_AUTH_DISABLE_CREDENTIALS"] = "true"
-    return found | _round_proxies(endpoint, environment)
+    return found | trust(endpoint, environment) | _round_proxies(endpoint, environment)
+
+
+def credentials(target: Target, environment: Mapping[str, str]) -> dict[str, str]:
+    """How gcloud is to identify itself: as all others do, by a token, a key that the service issued, or not at all."""
+    if target.token:
+        return {"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token_file(target.token, environment))}
+    key = issued_key(target.endpoint, environment)
+    return {"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": key} if key else {"CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true"}
+
+
+def issued_key(endpoint: str, environment: Mapping[str, str]) -> str:
+    """The service-account key that clients will find, if this service issued it (`trainyard tokens create`)."""
+    path = environment.get("GOOGLE_APPLICATION_CREDENTIALS", "")
+    try:
+        key = json.loads(Path(path).read_bytes()) if path else {}
+    except (OSError, ValueError):
+        return ""  # whoever uses it will say what is wrong with it
+    issuer = key.get("token_uri", "") if isinstance(key, dict) else ""
+    return path if str(issuer).startswith(endpoint.rstrip("/") + "/") else ""
+
+
+def trust(endpoint: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What makes clients trust a service that made its own certificate, where its data directory is at hand.
+
+    Most of these variables replace what a client trusts, so they name a bundle with the machine's own roots in it.
+    """
+    made = data_dir(environment) / "tls"
+    bundle = made / "bundle.pem"
+    if not endpoint.startswith("https:") or not bundle.exists():
+        return {}
+    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPLIB2_CA_CERTS")
+    found = dict.fromkeys(
+        (*names, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"), str(bundle)
+    )
+    return found | {"NODE_EXTRA_CA_CERTS": str(made / "ca.pem")}
 
 
 def _round_proxies(endpoint: str, environment: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from trainyard.cli import background
 from trainyard.cli.custom_jobs import connect
-from trainyard.cli.env import token_file, variables
+from trainyard.cli.env import credentials, issued_key, trust, variables
 from trainyard.cli.problems import Problem, Usage
 from trainyard.cli.service_api import ServiceApi
 from trainyard.cli.terminal import Terminal
@@ -30,6 +30,7 @@ def execute(flags: Namespace) -> int:
     command = flags.program[1:] if flags.program[:1] == ["--"] else flags.program
     if not command:
         raise Usage("exec what? for example: trainyard exec -- python train.py")
+    os.environ.update(trust(flags.endpoint, os.environ))
     api = connect(flags)
     _ensure(api)
     environment = dict(os.environ) | environment_of(api, flags, os.environ)
@@ -47,8 +48,8 @@ def environment_of(api: ServiceApi, flags: Namespace, environment: Mapping[str, 
     """What the program's environment gets: that of `trainyard env`, and what aims the hooks (redirect/aim.py)."""
     target = api.target
     added = variables(target, environment)
-    if target.token:
-        added["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"] = str(token_file(target.token, environment))
+    added |= credentials(target, environment)
+    added["TRAINYARD_REDIRECT_KEY"] = "" if target.token else issued_key(target.endpoint, environment)
     if not flags.allow_host:
         added["CLOUDSDK_CORE_UNIVERSE_DOMAIN"] = _NO_UNIVERSE
     elif environment.get("CLOUDSDK_CORE_UNIVERSE_DOMAIN") == _NO_UNIVERSE:  # one exec in another

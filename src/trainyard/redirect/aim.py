@@ -6,6 +6,7 @@ TRAINYARD_REDIRECT        address of the service; without it everything goes on 
 TRAINYARD_REDIRECT_ALLOW  hosts, separated by commas, that may be called as they are; `*.example.com` for all below
 TRAINYARD_REDIRECT_QUIET  anything: don't say what is redirected
 TRAINYARD_TOKEN           token to present to the service
+TRAINYARD_REDIRECT_KEY    anything: the default credentials are a key that the service issued, so let them be used
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Aim:
         self.allowed = tuple(filter(None, environment.get("TRAINYARD_REDIRECT_ALLOW", "").lower().split(",")))
         self.quiet = bool(environment.get("TRAINYARD_REDIRECT_QUIET"))
         self.token = environment.get("TRAINYARD_TOKEN", "")
+        self.has_key = bool(environment.get("TRAINYARD_REDIRECT_KEY"))
 
     @property
     def address(self) -> tuple[str, int]:
@@ -103,7 +105,7 @@ class Aim:
         A program that names the service itself keeps the credentials that it names too, unless we were given better.
         """
         direct = bool(self.endpoint and self.token) and url.startswith(self.endpoint + "/")
-        return direct or self.url(url) is not None
+        return direct or (self.url(url) is not None and not self.has_key)
 
     def announce(self, host: str) -> None:
         """Say once for every host that it is redirected."""
@@ -112,6 +114,8 @@ class Aim:
 
     def identify(self, headers: MutableMapping[str, str]) -> None:
         """Put our token in place of whatever credential a redirected request carries: none of the user's leaves."""
+        if self.has_key:
+            return
         for name in [each for each in headers if each.lower() in ("authorization", "x-goog-api-key")]:
             del headers[name]
         if self.token:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import wraps
 
 from .aim import NOWHERE, ON, Aim, RealCloudRefused
+from .credentials import bearer_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -45,7 +47,8 @@ def patch_grpc(module: Any) -> None:
             channel = secure(aim.netloc, module.ssl_channel_credentials(), options, compression)
         else:
             channel = insecure(aim.netloc, options, compression)
-        return module.intercept_channel(channel, _Bearer(module, aim.token)) if aim.token else channel
+        bearer = bearer_of(aim)
+        return module.intercept_channel(channel, _bearer(module, bearer)) if bearer else channel
 
     @wraps(secure)
     def redirected_secure(target: Any, credentials: Any, options: Any = None, compression: Any = None) -> Any:
@@ -67,8 +70,9 @@ def patch_grpc_aio(module: Any) -> None:
     secure, insecure = module.secure_channel, module.insecure_channel
 
     def ours(aim: Aim, options: Any, compression: Any, interceptors: Any) -> Any:
-        if aim.token:
-            interceptors = [*(interceptors or ()), *_bearers_aio(module, aim.token)]
+        bearer = bearer_of(aim)
+        if bearer:
+            interceptors = [*(interceptors or ()), *_bearers_aio(module, bearer)]
         if aim.secure:
             return secure(aim.netloc, grpc.ssl_channel_credentials(), options, compression, interceptors)
         return insecure(aim.netloc, options, compression, interceptors)
@@ -92,13 +96,10 @@ def patch_grpc_aio(module: Any) -> None:
     module.secure_channel, module.insecure_channel = redirected_secure, redirected_insecure
 
 
-def _with_token(details: Any, token: str) -> Any:
-    """The call's details with our token in place of any other."""
+def _pairs(details: Any, bearer: Callable[[], str]) -> list[tuple[str, str]]:
+    """The call's metadata with our credential in place of any other."""
     kept = [(key, value) for key, value in details.metadata or () if key.lower() != "authorization"]
-    metadata = [*kept, ("authorization", f"Bearer {token}")]
-    if hasattr(details, "_replace"):
-        return details._replace(metadata=metadata)
-    return _Details(details, metadata)
+    return [*kept, ("authorization", bearer())]
 
 
 class _Details:
@@ -112,8 +113,8 @@ class _Details:
         return getattr(self._details, name)
 
 
-def _Bearer(module: Any, token: str) -> Any:  # noqa: N802 - it makes an instance of a class that needs grpc to be written
-    """An interceptor of all four kinds of calls that presents the token."""
+def _bearer(module: Any, bearer: Callable[[], str]) -> Any:
+    """An interceptor of all four kinds of calls that presents the credential."""
 
     class Bearer(
         module.UnaryUnaryClientInterceptor,  # type: ignore[misc]  # bases that are known only when grpc is there
@@ -122,19 +123,18 @@ def _Bearer(module: Any, token: str) -> Any:  # noqa: N802 - it makes an instanc
         module.StreamStreamClientInterceptor,  # type: ignore[misc]  # as above
     ):
         def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-            return continuation(_with_token(details, token), request)
+            return continuation(_Details(details, _pairs(details, bearer)), request)
 
         intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = intercept_unary_unary
 
     return Bearer()
 
 
-def _bearers_aio(module: Any, token: str) -> list[Any]:
+def _bearers_aio(module: Any, bearer: Callable[[], str]) -> list[Any]:
     """One interceptor for each kind: grpc.aio sorts them by class and takes the first that fits."""
 
     async def intercept(_self: Any, continuation: Any, details: Any, request: Any) -> Any:
-        replaced = details._replace(metadata=module.Metadata(*_pairs(details, token)))
-        return await continuation(replaced, request)
+        return await continuation(details._replace(metadata=module.Metadata(*_pairs(details, bearer))), request)
 
     return [
         type("Bearer", (base,), {f"intercept_{kind}": intercept})()
@@ -145,8 +145,3 @@ def _bearers_aio(module: Any, token: str) -> list[Any]:
             ("stream_stream", module.StreamStreamClientInterceptor),
         )
     ]
-
-
-def _pairs(details: Any, token: str) -> list[tuple[str, str]]:
-    kept = [(key, value) for key, value in details.metadata or () if key.lower() != "authorization"]
-    return [*kept, ("authorization", f"Bearer {token}")]

@@ -10,6 +10,7 @@ from .aim import Aim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _NO_SECRET = "trainyard"  # noqa: S105 - clients insist on a token; a service without --auth does not look at it
@@ -24,7 +25,7 @@ def patch_default(module: Any) -> None:
     @wraps(default)
     def found(*positional: Any, **options: Any) -> Any:
         aim = Aim()
-        if not aim.endpoint:
+        if not aim.endpoint or aim.has_key:
             return default(*positional, **options)
         if aim.allowed:
             try:
@@ -44,7 +45,7 @@ def patch_default_async(module: Any) -> None:
     @wraps(default)
     def found(*positional: Any, **options: Any) -> Any:
         aim = Aim()
-        if not aim.endpoint or aim.allowed:
+        if not aim.endpoint or aim.allowed or aim.has_key:
             return default(*positional, **options)
         credentials = import_module("google.oauth2._credentials_async")
         return credentials.Credentials(aim.token or _NO_SECRET), _project()
@@ -62,6 +63,26 @@ def _ours(aim: Aim) -> Any:
             del request
 
     return Local(aim.token or _NO_SECRET)
+
+
+def bearer_of(aim: Aim) -> Callable[[], str] | None:
+    """What makes the value of an Authorization header for each call to the service; None where none is needed."""
+    if aim.token:
+        return lambda: f"Bearer {aim.token}"
+    if not aim.has_key:
+        return None
+    scopes = ["https://www.googleapis.com/auth/cloud-platform"]
+    found, _ = import_module("google.auth").default(scopes=scopes)
+    if hasattr(found, "with_always_use_jwt_access"):
+        found = found.with_always_use_jwt_access(True)  # as the generated clients do: signed here, no call for a token
+    fetch = import_module("google.auth.transport.requests").Request()
+
+    def bearer() -> str:
+        headers: dict[str, str] = {}
+        found.before_request(fetch, "POST", aim.endpoint, headers)
+        return headers["authorization"]
+
+    return bearer
 
 
 def _project() -> str | None:

@@ -183,32 +183,6 @@ def test_our_package_is_not_lent_out(execute: Exec, tmp_path: Path) -> None:
     assert re.fullmatch(r"\[\[('__pycache__', )?'sitecustomize.py'(, '__pycache__')?\]\]\n", ended.stdout), ended.stdout
 
 
-def test_a_token_is_presented_and_the_users_own_is_not(tmp_path: Path) -> None:
-    """With auth on, TRAINYARD_TOKEN opens the door over gRPC, async gRPC and REST; none of Google's is sent."""
-    with LocalService(tmp_path / "auth", flags=("--auth",)) as closed:
-        said = (tmp_path / "auth" / "serve.log").read_text()
-        token = said.split("shown only now: ")[1].split()[0]
-        code = f"""
-import asyncio, grpc, requests
-ask = "/google.cloud.aiplatform.v1.JobService/ListCustomJobs"
-parent = b"projects/p/locations/us-central1"
-request = b"\\x0a" + bytes([len(parent)]) + parent
-secret = (("authorization", "Bearer users-own"),)
-channel = grpc.secure_channel("aiplatform.googleapis.com:443", grpc.ssl_channel_credentials())
-print(channel.unary_unary(ask)(request, metadata=secret))
-async def later():
-    async with grpc.aio.secure_channel("aiplatform.googleapis.com", grpc.ssl_channel_credentials()) as channel:
-        print(await channel.unary_unary(ask)(request, metadata=secret))
-asyncio.run(later())
-print(requests.get("{VERTEX}", headers={{"authorization": "Bearer users-own"}}).status_code)
-"""
-        command = [TRAINYARD, "exec", "--endpoint", closed.endpoint, "--", sys.executable, "-c", code]
-        ended = subprocess.run(
-            command, env={**os.environ, "TRAINYARD_TOKEN": token}, capture_output=True, text=True, check=False
-        )
-        assert ended.stdout.split() == ["b''", "b''", "200"], ended.stderr
-
-
 def test_a_service_is_started_where_none_runs(tmp_path: Path) -> None:
     """Once, in the background, and not as a child of the program, which may wait for all of its children."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

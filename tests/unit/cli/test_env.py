@@ -23,7 +23,13 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No proxy, token or project of whoever runs the tests."""
-    for name in ("TRAINYARD_TOKEN", "TRAINYARD_ENDPOINT", "TRAINYARD_REGION", "GOOGLE_CLOUD_PROJECT"):
+    for name in (
+        "TRAINYARD_TOKEN",
+        "TRAINYARD_ENDPOINT",
+        "TRAINYARD_REGION",
+        "GOOGLE_CLOUD_PROJECT",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -103,3 +109,30 @@ def test_an_address_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr()
     assert said.out == ""
     assert "is no address of a service" in said.err
+
+
+def test_only_a_key_of_this_service_is_given_to_gcloud(tmp_path: Path) -> None:
+    """A key that another issued is not for us to use; a file that is no key is its reader's business."""
+    key = tmp_path / "key.json"
+    told = {"GOOGLE_APPLICATION_CREDENTIALS": str(key)}
+    here = Target("http://127.0.0.1:1", "p", "r")
+    anonymous = {"CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true"}
+    assert env.credentials(here, {}) == anonymous
+    assert env.credentials(here, told) == anonymous
+    for text in ("no json", "[]", "{}", '{"token_uri": "http://127.0.0.1:11/token"}'):
+        key.write_text(text)
+        assert env.credentials(here, told) == anonymous
+    key.write_text('{"token_uri": "http://127.0.0.1:1/token"}')
+    assert env.credentials(here, told) == {"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(key)}
+
+
+def test_trust_is_told_only_where_there_is_a_certificate_to_trust(tmp_path: Path) -> None:
+    """Over https, with the bundle in the data directory: nothing that is not true."""
+    told = {"TRAINYARD_DATA_DIR": str(tmp_path)}
+    assert env.trust("https://127.0.0.1:1", told) == {}
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls" / "bundle.pem").touch()
+    assert env.trust("http://127.0.0.1:1", told) == {}
+    found = env.trust("https://127.0.0.1:1", told)
+    assert found["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] == found["REQUESTS_CA_BUNDLE"] == str(tmp_path / "tls/bundle.pem")
+    assert found["NODE_EXTRA_CA_CERTS"] == str(tmp_path / "tls/ca.pem")

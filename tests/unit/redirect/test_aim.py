@@ -102,6 +102,15 @@ def test_a_program_that_names_the_service_keeps_its_credentials() -> None:
     assert aim().is_ours("https://aiplatform.googleapis.com/v1/x")
 
 
+def test_a_key_of_the_services_is_left_to_its_client() -> None:
+    """Where the default credentials are issued by the service, what they put into a request stays in it."""
+    trusted = aim(TRAINYARD_REDIRECT_KEY="key.json")
+    headers = {"authorization": "Bearer signed"}
+    trusted.identify(headers)
+    assert headers == {"authorization": "Bearer signed"}
+    assert not trusted.is_ours("https://aiplatform.googleapis.com/v1/x")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "address", "netloc", "secure"),
     [
