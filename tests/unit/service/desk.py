@@ -67,10 +67,10 @@ def operation(method: str) -> Operation:
 class Bench:
     """The service and its parts; `call` takes and gives JSON values."""
 
-    def __init__(self, access: Access | None = None) -> None:
+    def __init__(self, access: Access | None = None, logbook: Any = None) -> None:
         self.clock = TickingClock()
         self.store = MemoryStore()
-        self.logbook = ListedLines()
+        self.logbook = logbook or ListedLines()
         self.service = Service(
             desk=self.store,
             logbook=self.logbook,
