@@ -112,7 +112,7 @@ class Desk(Protocol):
         """The job by id; None where there is none."""
 
     async def recent(self, project: str, size: int, after: int | None = None) -> tuple[Job, ...]:
-        """Up to `size` jobs of a project (its number), of every location and kind, newest first, with ids below `after`."""
+        """Up to `size` jobs of a project (its number), of every location and kind, newest first, below `after`."""
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """Write the intent to cancel (no change on a final or already cancelled job); raises NotFound."""
@@ -189,6 +189,9 @@ class Store(Desk, Ledger, Protocol):
 
     largest_id: int
     """The largest id in use when it was opened; fresh ids start above it."""
+
+    def problems(self) -> tuple[str, ...]:
+        """Why nothing can be written just now, in sentences; empty when it can."""
 
     async def close(self) -> None:
         """Finish what was acknowledged and let go."""

@@ -14,7 +14,7 @@ _DEAD_STATES = "ZX"
 class Process:
     """One line of /proc: a process as it was when it was read. pid and start_ticks together name it for ever."""
 
-    __slots__ = ("group", "parent", "pid", "session", "start_ticks", "state")
+    __slots__ = ("group", "parent", "pid", "session", "start_ticks", "state", "threads")
 
     def __init__(self, pid: int, stat: bytes) -> None:
         """Read /proc/PID/stat (proc(5)); the command in it may hold any byte, so parse after its last bracket."""
@@ -22,6 +22,7 @@ class Process:
         self.pid = pid
         self.state = fields[0].decode()
         self.parent, self.group, self.session = int(fields[1]), int(fields[2]), int(fields[3])
+        self.threads = int(fields[17])
         self.start_ticks = int(fields[19])
 
     @property
@@ -31,8 +32,8 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can still do anything; a zombie can't."""
-        return self.state not in _DEAD_STATES
+        """Whether it can still do anything; a zombie can't, unless only its first thread has ended."""
+        return self.state not in _DEAD_STATES or self.threads > 1
 
 
 def read(pid: int) -> Process | None:

@@ -188,21 +188,26 @@ class Watch:
         def living() -> list[processes.Process]:
             return processes.descendants([os.getpid()]) if self._ended is None or self._others() else []
 
-        while not processes.end_all(living, self._reap_quietly, time.monotonic() + _SLOW_TO_DIE_SECONDS):
-            if left := living():
+        while True:
+            gone = processes.end_all(living, self._reap_quietly, time.monotonic() + _SLOW_TO_DIE_SECONDS)
+            self._reap_quietly()
+            if gone and not self._others():
+                return  # a look at /proc can miss who forks faster than it reads; the list of our children can't
+            if not gone and (left := living()):
                 self._task.say(
                     {
                         "note": f"Waits for process {left[0].pid}, which the kernel does not end though it "
                         "was sent SIGKILL."
                     }
                 )
-        self._reap_quietly()
 
     def _reap_quietly(self) -> None:
         try:
             self._reap()
-        except ChildProcessError:
-            return
+        except ChildProcessError:  # somebody took the program's status; the others are still ours to reap
+            for pid in self._others():
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
 
     def _finish(self, record: dict[str, Any]) -> None:
         """The last bytes, the durable files, the record; only then is the program reaped."""

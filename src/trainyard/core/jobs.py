@@ -174,11 +174,12 @@ class Decision:
         """This decision with one more transition, its line of history and the stamps that the state carries."""
         before = self.status
         target = advance(before.state, event)
-        after = replace(before, state=target, update_time_us=now_us, waits_for="")
+        stamp_us = max(now_us, before.update_time_us)  # a clock set back must not end a job before its start
+        after = replace(before, state=target, update_time_us=stamp_us, waits_for="")
         if target is JobState.RUNNING and before.start_time_us is None:
-            after = replace(after, start_time_us=now_us)
+            after = replace(after, start_time_us=stamp_us)
         if target in FINAL:
-            after = replace(after, end_time_us=now_us)
+            after = replace(after, end_time_us=stamp_us)
         change = Change(now_us, before.state, target, after.attempt, why)
         return replace(self, status=after, changes=(*self.changes, change))
 

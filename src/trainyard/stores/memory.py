@@ -76,6 +76,10 @@ class MemoryStore:
         """The store as a server finds it that starts after the crash."""
         return cls(snapshot)
 
+    def problems(self) -> tuple[str, ...]:
+        """Memory is always there."""
+        return ()
+
     async def close(self) -> None:
         """Nothing is held."""
 

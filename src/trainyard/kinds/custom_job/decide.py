@@ -98,7 +98,7 @@ def _between_attempts(job: Job, now_us: int) -> Decision:
     due_us = since_us + min(memo.retry_delay_us, round(CAP_SECONDS * MICROSECONDS))
     if since_us <= now_us < due_us:  # a calendar set back must not hold the job: then it is due at once
         return Decision(job.status, look_again_us=due_us)
-    draft = Decision(replace(job.status, update_time_us=now_us))
+    draft = Decision(replace(job.status, update_time_us=max(now_us, job.status.update_time_us)))
     return _launched(draft, job, memo, now_us, None)
 
 

@@ -75,6 +75,10 @@ class SqliteStore:
         self._writer = GroupWriter(connection, path, self._hint)
         self._writer.on_rollback = self._forget
 
+    def problems(self) -> tuple[str, ...]:
+        """See Store."""
+        return (self._writer.problem,) if self._writer.problem else ()
+
     async def close(self) -> None:
         """See Store."""
         await self._writer.close()
@@ -108,8 +112,8 @@ class SqliteStore:
 
     async def recent(self, project: str, size: int, after: int | None = None) -> tuple[Job, ...]:
         """See Desk."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._recent, project, size, _NO_BOUND if after is None else after)
+        loop, below = asyncio.get_running_loop(), _NO_BOUND if after is None else after
+        return await loop.run_in_executor(self._pool, self._recent, project, size, below)
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """See Desk."""
@@ -259,7 +263,8 @@ class SqliteStore:
             for (place,) in connection.execute(SQL["places_of_project"], (project,)).fetchall():
                 ids += (row[0] for row in connection.execute(SQL["newest_of_place"], (place, below, size)))
             newest = json.dumps(sorted(ids, reverse=True)[:size])
-            return tuple(self._job(row, connection) for row in connection.execute(SQL["get_jobs"], (newest,)).fetchall())
+            found = connection.execute(SQL["get_jobs"], (newest,)).fetchall()
+            return tuple(self._job(row, connection) for row in found)
 
     def _searcher(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._per_thread, "connection", None)

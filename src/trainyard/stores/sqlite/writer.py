@@ -7,6 +7,7 @@ Hints leave on the event loop once the batch is durable, also where the caller n
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trainyard.core.errors import ApiError, Unavailable
-from trainyard.stores.sqlite.faults import translated
+from trainyard.stores.sqlite.faults import is_damage, translated
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], tuple[T, int | None]]
@@ -26,6 +27,9 @@ An ApiError must be raised before the first write; any other exception may come 
 """
 
 _LARGEST_BATCH = 256
+_SECONDS_BETWEEN_PROBES = 1.0
+_PROBE = "PRAGMA user_version = {}"  # the same number once more: the smallest write there is, one page to the disk
+_log = logging.getLogger("trainyard.store")
 
 
 @dataclass(slots=True)
@@ -48,6 +52,8 @@ class GroupWriter:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._closed = False
+        self.problem = ""  # why nothing can be written just now; found out again and again until it can
+        self._damaged = False
         self.on_rollback: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -72,7 +78,11 @@ class GroupWriter:
         stopping = False
         while not stopping:
             batch: list[_Item] = []
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=_SECONDS_BETWEEN_PROBES if self.problem else None)
+            except queue.Empty:
+                self._probe()
+                continue
             while item is not None:
                 batch.append(item)
                 if len(batch) == _LARGEST_BATCH:
@@ -102,7 +112,7 @@ class GroupWriter:
             try:
                 self._transaction([item])
             except sqlite3.Error as error:
-                item.error = translated(error, self._path)
+                item.error = self._failed(error)
                 self._roll_back()
             except Exception as error:
                 item.error = error
@@ -117,6 +127,34 @@ class GroupWriter:
             except ApiError as error:
                 item.error = error
         execute("COMMIT")
+        if self.problem:
+            self._told("")
+
+    def _probe(self) -> None:
+        """Whether it can be written again, also where nobody asks for it."""
+        try:
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            self._connection.execute(_PROBE.format(version))
+            self._told("")
+        except sqlite3.Error as error:
+            self._failed(error)
+
+    def _failed(self, error: sqlite3.Error) -> ApiError:
+        """The caller's error; where it is not about this one statement, everybody's problem."""
+        ours = translated(error, self._path)
+        self._damaged |= is_damage(error)
+        if isinstance(ours, Unavailable) or self._damaged:
+            self._told(ours.message)
+        return ours
+
+    def _told(self, problem: str) -> None:
+        if self._damaged and not problem:
+            return  # one good write does not mend a broken file; a restart looks at all of it
+        if problem and not self.problem:
+            _log.warning("%s", problem)
+        elif not problem:
+            _log.info("the store can be written again")
+        self.problem = problem
 
     def _roll_back(self) -> None:
         self.on_rollback()
