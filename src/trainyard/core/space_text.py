@@ -138,7 +138,7 @@ class _Reader:
         if not isinstance(value, dict):
             raise self.bad(place, f"is {kind_of(value)}, not {wanted}")
         name = value.get("_type")
-        if name in FLOAT_TYPES:
+        if isinstance(name, str) and name in FLOAT_TYPES:
             what = "is a continuous decision; NAS searches choices only: list the values to try as candidates"
             raise self.bad(place, what)
         if not isinstance(name, str) or name not in types:

@@ -182,14 +182,12 @@ def _number(value: object) -> float | None:
 
 def _steps(value: object) -> int:
     steps = _number(value)
-    if steps is None or not 0 <= steps <= MOST_STEPS:
-        return 0
-    return min(int(steps), MOST_STEPS)
+    return 0 if steps is None or not 0 <= steps < MOST_STEPS else int(steps)
 
 
 def _microseconds(value: object) -> int | None:
     seconds = _number(value)
-    if seconds is None or not 0 <= seconds * MICROSECONDS <= MOST_STEPS:
+    if seconds is None or not 0 <= seconds * MICROSECONDS < MOST_STEPS:
         return None
     return int(seconds * MICROSECONDS)
 
