@@ -103,13 +103,20 @@ def _leaf_holds(leaf: Is | There | Anywhere | LogIs, entry: Mapping[str, Any]) -
 
 def _values(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
     """What stands at the path; of a list, every element in turn."""
+    for at, key in enumerate(path):
+        if type(value) is not dict:
+            if isinstance(value, list):
+                for each in value:
+                    yield from _values(each, path[at:])
+            return
+        if key not in value:
+            return
+        value = value[key]
     if isinstance(value, list):
         for each in value:
-            yield from _values(each, path)
-    elif not path:
+            yield from _values(each, ())
+    else:
         yield value
-    elif isinstance(value, Mapping) and path[0] in value:
-        yield from _values(value[path[0]], path[1:])
 
 
 def _holds(path: tuple[str, ...], op: str, have: Any, value: str | int) -> bool:

@@ -105,11 +105,11 @@ async def _news(search: Search, sources: dict[int, Source], start_ns: int) -> li
     for job in jobs.values():
         if job.id not in sources and job.is_final and (job.status.end_time_us or 0) * 1000 < start_ns:
             continue
-        source = sources.setdefault(job.id, Source(job, ()))
-        source.history, source.more = search.desk.history(job.name), True
+        source = sources.setdefault(job.id, Source(search.view(job)))
+        source.view, source.more = search.view(job), True
         while source.more:
             await source.fill(search, MOST_TAILED_AT_ONCE)
-            found = (search.entry(job, source.take(), source.history) for _ in range(len(source.lines)))
+            found = (search.entry(source.view, source.take()) for _ in range(len(source.lines)))
             entries += (entry for entry in found if entry is not None and entry["timestamp"] >= start_ns)
             await asyncio.sleep(0)
     entries.sort(key=lambda entry: (entry["timestamp"], entry["insertId"]))

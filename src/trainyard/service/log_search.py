@@ -19,7 +19,7 @@ from trainyard.core.errors import DeadlineExceeded, FieldViolation, InvalidArgum
 from trainyard.core.log_query import parse_log_query
 from trainyard.core.log_query_tree import And, Ground, Is, Not, Or, Query, ground, matches
 from trainyard.core.names import Scope, project_number
-from trainyard.service.log_entries import Key, entry_of, key_of
+from trainyard.service.log_entries import RESOURCE_TYPE, Key, entry_of, key_of
 
 if TYPE_CHECKING:
     from trainyard.core.jobs import Change, Job
@@ -32,6 +32,8 @@ MOST_LINES_AHEAD = 50_000
 MOST_LINES_BACKWARDS = 5_000_000
 _BATCH = 1000
 _SLACK_NS = 60_000_000_000  # a job's last lines may be stamped a little after its end
+
+_OF_THE_JOB = frozenset((("resource", "type"), ("resource", "labels", "project_id"), ("resource", "labels", "job_id")))
 
 Entry = dict[str, Any]
 
@@ -90,22 +92,42 @@ class Search:
             return False
         return self.ground.start_ns is None or last is None or last * 1000 + _SLACK_NS >= self.ground.start_ns
 
-    def entry(self, job: Job, line: LogLine, history: tuple[Change, ...]) -> Entry | None:
+    def view(self, job: Job) -> View:
+        """What is needed to judge the lines of one job. What is the same for all of them is judged now, once."""
+        project = self.projects[job.name.scope.project]
+        labels = {"project_id": project, "job_id": str(job.id)}
+        always = {"resource": {"type": RESOURCE_TYPE, "labels": labels}}
+        terms = self.query.terms if isinstance(self.query, And) else (self.query,)
+        left = (
+            each for each in terms if not (isinstance(each, Is) and each.path in _OF_THE_JOB and matches(each, always))
+        )
+        return View(job, project, self.desk.history(job.name), And(tuple(left)))
+
+    def entry(self, view: View, line: LogLine) -> Entry | None:
         """The entry of a line, or None where it does not match."""
         time_ns = line.time_us * 1000 + 1
         start, end = self.ground.start_ns, self.ground.end_ns
         if (start is not None and time_ns < start) or (end is not None and time_ns > end):
             return None
-        entry = entry_of(job, line, self.projects[job.name.scope.project], history)
-        return entry if matches(self.query, entry) else None
+        entry = entry_of(view.job, line, view.project, view.history)
+        return entry if matches(view.query, entry) else None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One job as a search sees it: the project as the caller writes it, and what of the query each line has to meet."""
+
+    job: Job
+    project: str
+    history: tuple[Change, ...]
+    query: Query
 
 
 @dataclass(slots=True)
 class Source:
     """One job's lines, read batch by batch. `cursor` is where the present batch began, `behind` where it ends."""
 
-    job: Job
-    history: tuple[Change, ...]
+    view: View
     behind: str = ""
     cursor: str = ""
     more: bool = True
@@ -116,7 +138,7 @@ class Source:
         """Read on where nothing is left; how many lines came."""
         if self.lines or not self.more:
             return 0
-        batch = await search.logbook.read(self.job.id, self.behind, size, search.task)
+        batch = await search.logbook.read(self.view.job.id, self.behind, size, search.task)
         self.cursor, self.behind, self.more = self.behind, batch.cursor, batch.more
         self.lines.extend(batch.lines)
         self.taken.clear()
@@ -125,7 +147,7 @@ class Source:
     @property
     def head(self) -> Key:
         """The key of the next line."""
-        return key_of(self.job, self.lines[0])
+        return key_of(self.view.job, self.lines[0])
 
     def take(self) -> LogLine:
         """The next line."""
@@ -137,7 +159,7 @@ class Source:
         """The cursor behind what was taken. `taken` is empty afterwards where all of the batch has to be read again."""
         if not self.lines or not self.taken:
             return self.behind if not self.lines else self.cursor
-        again = await search.logbook.read(self.job.id, self.cursor, len(self.taken), search.task)
+        again = await search.logbook.read(self.view.job.id, self.cursor, len(self.taken), search.task)
         if [line.mark for line in again.lines] == self.taken:
             self.taken.clear()
             return again.cursor
@@ -161,9 +183,9 @@ async def ascending(search: Search, cursors: Mapping[str, str] | None, size: int
         return found, {}
     places = {}
     for source in sources:
-        places[str(source.job.id)] = await source.settle(search)
+        places[str(source.view.job.id)] = await source.settle(search)
         if source.lines and source.taken:
-            again = {f"{source.job.id}-{mark}" for mark in source.taken}
+            again = {f"{source.view.job.id}-{mark}" for mark in source.taken}
             found = [entry for entry in found if entry["insertId"] not in again]
     return found, places
 
@@ -171,17 +193,17 @@ async def ascending(search: Search, cursors: Mapping[str, str] | None, size: int
 def _merge(search: Search, source: Source, limit: Key | None, found: list[Entry], size: int) -> None:
     """Take lines of one source as long as no other has an earlier one."""
     while source.lines and len(found) < size and (limit is None or source.head <= limit):
-        entry = search.entry(source.job, source.take(), source.history)
+        entry = search.entry(source.view, source.take())
         if entry is not None:
             found.append(entry)
 
 
 async def _sources(search: Search, cursors: Mapping[str, str] | None) -> list[Source]:
     if cursors is None:
-        return [Source(job, search.desk.history(job.name)) for job in await search.jobs()]
+        return [Source(search.view(job)) for job in await search.jobs()]
     jobs = [search.desk.find(int(job_id)) for job_id in cursors]
     return [  # a job deleted meanwhile has nothing more to tell
-        Source(job, search.desk.history(job.name), cursors[str(job.id)])
+        Source(search.view(job), cursors[str(job.id)])
         for job in jobs
         if job is not None and job.name.scope.project in search.projects
     ]
@@ -192,11 +214,11 @@ async def descending(search: Search, below: Key | None, size: int) -> tuple[list
     kept: list[tuple[Key, int, Entry]] = []
     read = 0
     for job in await search.jobs():
-        history, cursor, more = search.desk.history(job.name), "", True
+        view, cursor, more = search.view(job), "", True
         while more and (below is None or job.create_time_us * 1000 <= below[0]):
             batch = await search.logbook.read(job.id, cursor, _BATCH, search.task)
             cursor, more, read = batch.cursor, batch.more, read + len(batch.lines)
-            _keep(search, kept, ((job, line, history) for line in batch.lines), below, size + 1)
+            _keep(search, kept, ((view, line) for line in batch.lines), below, size + 1)
             await asyncio.sleep(0)
             if read > MOST_LINES_BACKWARDS:
                 raise DeadlineExceeded(
@@ -210,16 +232,16 @@ async def descending(search: Search, below: Key | None, size: int) -> tuple[list
 def _keep(
     search: Search,
     kept: list[tuple[Key, int, Entry]],
-    lines: Iterable[tuple[Job, LogLine, tuple[Change, ...]]],
+    lines: Iterable[tuple[View, LogLine]],
     below: Key | None,
     most: int,
 ) -> None:
     """Keep the newest entries that match, as a heap with the oldest of them on top."""
-    for job, line, history in lines:
-        key = key_of(job, line)
+    for view, line in lines:
+        key = key_of(view.job, line)
         if (below is not None and key >= below) or (len(kept) == most and key < kept[0][0]):
             continue
-        entry = search.entry(job, line, history)
+        entry = search.entry(view, line)
         if entry is not None:
             push = heapq.heappush if len(kept) < most else heapq.heappushpop
             push(kept, (key, id(entry), entry))
