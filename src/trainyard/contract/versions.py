@@ -7,6 +7,7 @@ other; what the narrower one lacks is dropped on the way, in both directions.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -41,6 +42,7 @@ def narrow(message: Message, version: str) -> Any:
     return message if target == name else _converted(message, target)
 
 
+@lru_cache(maxsize=256)
 def _in_version(name: str, version: str) -> str:
     return _VERSIONED.sub(rf"\g<1>{version}\g<3>", name)
 

@@ -195,16 +195,15 @@ class Admission:
             if priority < ask.lane[0]:
                 ahead += len(ids)
                 above[project] = above.get(project, 0) + sum(self._waiting[each].amount.replicas for each in ids)
-        turn = next(
-            turn
-            for turn in self._turns(ask.lane, self._used_by.get(ask.project, 0) + above.get(ask.project, 0))
-            if turn[1] == ask.job_id
-        )
-        for lane in self._lanes:
-            if lane[0] == ask.lane[0]:
-                base = self._used_by.get(lane[1], 0) + above.get(lane[1], 0)
-                ahead += sum(1 for _ in takewhile(lambda each: each < turn, self._turns(lane, base)))
-        return ahead
+        before = self._lanes[ask.lane][: bisect.bisect_left(self._lanes[ask.lane], ask.job_id)]
+        rivals = [lane for lane in self._lanes if lane[0] == ask.lane[0] and lane != ask.lane]
+        if rivals:
+            base = self._used_by.get(ask.project, 0) + above.get(ask.project, 0)
+            turn = base + sum(self._waiting[each].amount.replicas for each in before), ask.job_id
+            for lane in rivals:
+                turns = self._turns(lane, self._used_by.get(lane[1], 0) + above.get(lane[1], 0))
+                ahead += sum(1 for _ in takewhile(turn.__gt__, turns))
+        return ahead + len(before)
 
     def _turns(self, lane: tuple[int, str], used: int) -> Iterator[tuple[int, int]]:
         """Each job of a lane as (what its project will have by then, its id), in order."""

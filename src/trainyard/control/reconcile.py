@@ -59,7 +59,8 @@ class Reconciler:
 
     async def step(self, job_id: int) -> float | None:
         """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""
-        await self.release_leftovers(job_id)
+        if self._releases:
+            await self.release_leftovers(job_id)
         job = self._store.find(job_id)
         if job is None:
             self.on_deleted()
@@ -115,7 +116,8 @@ class Reconciler:
             self._watcher.watch(run_id, job.id)
             if decision.actions:
                 self._watcher.asking(run_id)
-        await self.release_leftovers(job.id)
+        if self._releases:
+            await self.release_leftovers(job.id)
         for action in decision.actions:
             if not isinstance(action, Release):  # already done, by the run group that the job has left
                 await self._acts.perform(job, action)

@@ -48,7 +48,9 @@ class Writes:
             connection.execute(SQL["add_job"], rows.job_row(job, place))
             connection.execute(SQL["add_detail"], rows.detail_row(job))
             connection.execute(SQL["add_body"], rows.body_row(job))
-            connection.executemany(SQL["add_label"], [(place, key, value, job.id) for key, value in job.labels.items()])
+            if job.labels:
+                labels = [(place, key, value, job.id) for key, value in job.labels.items()]
+                connection.executemany(SQL["add_label"], labels)
             if self.grams:
                 connection.execute(SQL["add_gram"], (job.id, indexed(job.display_name)))
             connection.execute(SQL["add_change"], rows.change_row(job.id, first_change(job)))
