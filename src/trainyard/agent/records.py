@@ -7,13 +7,12 @@
                                             flock held by the agents while one of them lives; lines of JSON:
                                             {"started"}, durable before the program is executed (law 5),
                                             {"pid", "start_ticks", "started_us", "boot_id"} once it is,
-                                            {"stopping"} before it is sent SIGTERM, {"note"} what troubles it
-    <runs>/<run id>/<replica>.<incarnation>.exit
-                                            JSON: the evidence of the end, durable before the program is reaped
+                                            {"stopping"} before it is sent SIGTERM, {"note"} what troubles it,
+                                            {"exit"}: the evidence of the end, durable before the program is reaped
     <runs>/<run id>/<replica>.<incarnation>/
                                             the program's working directory
 
-Whoever writes the first line of `state`, or `exit`, holds the lock. One file and few directories, because
+Whoever writes the first line of `state`, or its `exit`, holds the lock. One file and few directories, because
 creating those costs more than all else that an agent does. Functions take the path without its ending: `control`.
 """
 
@@ -31,23 +30,25 @@ STOP: Final = "stop"
 WAKE: Final = "wake"
 MARKER_VARIABLE: Final = "TRAINYARD_RUN"  # with the next one, in the environment of every process of a replica
 RUNS_VARIABLE: Final = "TRAINYARD_RUNS"
-MOST_BYTES_OF_A_RECORD: Final = 64 * 1024
+_MOST_BYTES_AT_ONCE: Final = 64 * 1024
 
 
 class State:
     """What the state file of an incarnation says."""
 
-    __slots__ = ("is_started", "is_stopping", "note", "running")
+    __slots__ = ("exit", "is_started", "is_stopping", "note", "running")
 
     def __init__(self, content: bytes) -> None:
         """Read the lines; a torn one counts as none, but the file as started from its first byte."""
         self.is_started = bool(content)
         self.is_stopping = False
         self.running: dict[str, Any] | None = None
+        self.exit: dict[str, Any] | None = None
         self.note = ""
         for line in content.splitlines():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, AttributeError):
                 entry = json.loads(line)
+                self.exit = entry.get("exit", self.exit)
                 if "pid" in entry:
                     self.running = entry
                 self.is_stopping = self.is_stopping or "stopping" in entry
@@ -118,19 +119,32 @@ def read_state(control: str) -> State:
 
 
 def write_exit(control: str, record: dict[str, Any]) -> None:
-    """Write the exit record so that it is there whole or not at all, also after a power cut."""
-    _replace(f"{control}.exit", record, durable=True)
+    """Add the exit record, so that it is there whole or not at all, also after a power cut. The caller has the lock."""
+    content = b"\n" + json.dumps({"exit": record}).encode() + b"\n"  # a line of its own, also behind a torn one
+    descriptor = os.open(f"{control}.state", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        before = os.fstat(descriptor).st_size
+        try:
+            if os.write(descriptor, content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{control}.state")
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    finally:
+        os.close(descriptor)
+    if not before:  # it was never started, so nobody has made its name durable yet
+        sync_directory(os.path.dirname(control))
 
 
 def read_exit(control: str) -> dict[str, Any] | None:
     """The exit record, or None while there is none."""
-    text = _read(f"{control}.exit")
-    return json.loads(text) if text else None
+    return read_state(control).exit
 
 
 def write_stop(run_directory: str, grace_seconds: float, asked_at: float) -> None:
     """Ask for the end of a run group. `asked_at` is on the machine's monotonic clock, which all processes share."""
-    _replace(f"{run_directory}/{STOP}", {"grace_seconds": grace_seconds, "asked_at": asked_at}, durable=False)
+    _replace(f"{run_directory}/{STOP}", {"grace_seconds": grace_seconds, "asked_at": asked_at})
 
 
 def read_stop(run_directory: str) -> float | None:
@@ -163,25 +177,25 @@ def _read(path: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         return b""
     try:
-        return os.read(descriptor, MOST_BYTES_OF_A_RECORD)
+        content = os.read(descriptor, _MOST_BYTES_AT_ONCE)
+        while len(content) % _MOST_BYTES_AT_ONCE == 0 and (more := os.read(descriptor, _MOST_BYTES_AT_ONCE)):
+            content += more
+        return content
     finally:
         os.close(descriptor)
 
 
-def _replace(path: str, record: dict[str, Any], *, durable: bool) -> None:
+def _replace(path: str, record: dict[str, Any]) -> None:
+    """Whole or not at all, as far as processes see it."""
     draft = f"{path}.{os.getpid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         content = json.dumps(record).encode()
         if os.write(descriptor, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-        if durable:
-            os.fsync(descriptor)
     except OSError:
         os.unlink(draft)
         raise
     finally:
         os.close(descriptor)
     os.rename(draft, path)
-    if durable:
-        sync_directory(os.path.dirname(path))

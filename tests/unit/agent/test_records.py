@@ -28,7 +28,30 @@ def test_an_exit_record_comes_back_as_it_was(tmp_path: Path) -> None:
     seen = exit_of(record)
     assert (seen.cause, seen.message, seen.internal) == (Cause.START_FAILED, "No such program.", True)
     assert isinstance(seen, Exit)
-    assert [path.name for path in tmp_path.iterdir()] == ["workerpool0-0.0.exit"]
+    assert [path.name for path in tmp_path.iterdir()] == ["workerpool0-0.0.state"]
+
+
+def test_an_exit_record_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a torn line and 100 kB of notes it is found; one that did not fit on the disk is taken back."""
+    control = f"{tmp_path}/r.0"
+    lock = records.take_lock(control)
+    assert lock is not None
+    records.mark_started(control, lock, str(tmp_path))
+    for number in range(1000):
+        records.append(lock, {"note": f"{number} {'x' * 100}"})
+    os.write(lock, b'{"exit": {"cause"')
+    before = os.fstat(lock).st_size
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, content: write(file, content[:20]))
+    with pytest.raises(OSError, match="No space"):
+        records.write_exit(control, {"cause": "exited", "code": 3})
+    monkeypatch.undo()
+    assert os.fstat(lock).st_size == before
+    assert records.read_exit(control) is None
+    records.write_exit(control, {"cause": "exited", "code": 3})
+    assert records.read_exit(control) == {"cause": "exited", "code": 3}
+    assert records.read_state(control).note.startswith("999 ")
+    os.close(lock)
 
 
 def test_one_holds_the_lock(tmp_path: Path) -> None:

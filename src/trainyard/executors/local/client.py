@@ -242,7 +242,7 @@ class LocalExecutor:
         """Make the environment of one replica, then start it there."""
 
         def say(note: str) -> None:
-            incarnation.note, incarnation.stale = note, True
+            incarnation.note = note
             self._announce(held.run_id)
 
         try:
@@ -289,7 +289,6 @@ class LocalExecutor:
             write_unstarted(incarnation, cause, message, internal=internal)
         except OSError as error:
             incarnation.asked, incarnation.note = False, f"Its end can't be recorded: {error.strerror}."
-        incarnation.stale = True
         self._announce(incarnation.name.split("/", 1)[0])
 
     def _read(self, run_id: str) -> Reading:
@@ -321,15 +320,12 @@ class LocalExecutor:
             self._announce(run_id)
 
     async def _keep_house(self) -> None:
-        """What hints may have missed: launches unanswered, notes unread, agents gone."""
+        """What hints may have missed: launches unanswered, agents gone."""
         while True:
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
             for name in self._launcher.unsettled():
                 self._settle(name)
             self._launcher.ask_again()
-            for group in self._groups.known():
-                for incarnation in group.newest.values():
-                    incarnation.stale = True
 
     def _settle(self, name: str) -> None:
         run_id, replica, number = name.split("/")
@@ -342,7 +338,7 @@ class LocalExecutor:
         run_id = Path(control).parent.name
         incarnation = self._groups.of(run_id).newest.get(Path(control).name.rpartition(".")[0])
         if incarnation is not None:
-            incarnation.note, incarnation.stale = f"It can't be started now ({why}); trying again.", True
+            incarnation.note = f"It can't be started now ({why}); trying again."
         self._announce(run_id)
 
     def _open_hints(self) -> None:
@@ -362,9 +358,6 @@ class LocalExecutor:
                 self._announce(run_id)
 
     def _announce(self, run_id: str) -> None:
-        group = self._groups.get(run_id)
-        for incarnation in group.newest.values() if group else ():
-            incarnation.stale = True
         for queue in self._listeners:
             queue.put_nowait(run_id)
 

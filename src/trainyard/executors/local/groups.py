@@ -71,10 +71,6 @@ class Groups:
                         group.newest[replica] = self.incarnation(run_id, replica, int(number))
         return self._known[run_id]
 
-    def get(self, run_id: str) -> Group | None:
-        """The group, if this server has to do with it."""
-        return self._known.get(run_id)
-
     def known(self) -> list[Group]:
         """Those that this server has to do with."""
         return list(self._known.values())

@@ -26,22 +26,19 @@ class Incarnation:
     reading: ReplicaReading = field(default_factory=lambda: ReplicaReading(Phase.ABSENT))
     asked: bool = False  # this server has been asked to start it
     burying: bool = False  # its agents are dead; somebody is writing that down
-    stale: bool = True  # something was said of it since we last read its notes
     believed_until: float = 0.0  # steady seconds
 
     def look(self) -> ReplicaReading:
-        """Read the files, as few as tell the phase. An end, once read, can't change."""
+        """Read the state file. An end, once read, can't change."""
         if self.reading.phase is Phase.ENDED:
             return self.reading
-        if (record := records.read_exit(self.control)) is not None:
-            self.reading = ReplicaReading(Phase.ENDED, self.number, exit_of(record))
-        elif self.stale or self.reading.phase is not Phase.RUNNING:
-            self.stale = False
-            state = records.read_state(self.control)
-            if state.running is not None:
-                self.reading = ReplicaReading(Phase.RUNNING, self.number, note=state.note)
-            elif self.asked or state.is_started:
-                self.reading = ReplicaReading(Phase.STARTING, self.number, note=self.note)
+        state = records.read_state(self.control)
+        if state.exit is not None:
+            self.reading = ReplicaReading(Phase.ENDED, self.number, exit_of(state.exit))
+        elif state.running is not None:
+            self.reading = ReplicaReading(Phase.RUNNING, self.number, note=state.note)
+        elif self.asked or state.is_started:
+            self.reading = ReplicaReading(Phase.STARTING, self.number, note=self.note)
         return self.reading
 
     def was_started(self) -> bool:
