@@ -108,3 +108,14 @@ def test_the_installed_program_runs() -> None:
     program = Path(sys.executable).with_name("trainyard")
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"trainyard {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["completion", "bash"]], ids=" ".join)
+def test_a_full_disk_behind_our_output_is_no_traceback(words: list[str]) -> None:
+    """`trainyard … >/dev/full` ends with 1 and at most a sentence."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "trainyard", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
