@@ -40,12 +40,15 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         api = Api(server.port)
         name = api.made(running("sleep", "3600"))["name"]
         api.wait(name, {"JOB_STATE_RUNNING"})
-        yield server
-        api.close()  # the server has closed it, too: nothing was said on it for minutes
-        assert api.call("GET", "/trainyard/v1/health").json["status"] == "ok"
-        assert api.get(name).json["state"] == "JOB_STATE_RUNNING"
-        api.call("POST", f"{name}:cancel", {})
-        api.wait(name)
+        try:
+            yield server
+            api.close()  # the server has closed it, too: nothing was said on it for minutes
+            assert api.call("GET", "/trainyard/v1/health").json["status"] == "ok"
+            assert api.get(name).json["state"] == "JOB_STATE_RUNNING"
+        finally:
+            api.close()
+            api.call("POST", f"{name}:cancel", {})
+            api.wait(name)
         assert "Traceback" not in server.stderr()
 
 
