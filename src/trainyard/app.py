@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
@@ -112,7 +113,8 @@ class Inside:
             if self.control.done()
             else []
         )
-        return [*ended, *self.controller.problems()]
+        told = (*self.store.problems(), *self.controller.problems())
+        return [*ended, *dict.fromkeys(told)]  # the same full disk is often both's problem
 
 
 def run(settings: Settings, ready: Callable[[Addresses], None]) -> None:
@@ -213,7 +215,8 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
     follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
     own = OwnRoutes(inside.service.insight, follower, _health(inside), streams)
     objects = Places(await asyncio.to_thread(_objects, settings), _buckets_appear(settings))
-    storage = StorageApp(objects, refuse_foreign_page, inside.service.access.identify)
+    guard = partial(refuse_foreign_page, names=names)
+    storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
     mounts: list[Mount] = [
         (metadata.claims, metadata.MetadataApp(inside.doors.grants, names)),
         (token_endpoint.claims, token_endpoint.TokenEndpoint(inside.doors.grants, names)),

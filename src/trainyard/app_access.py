@@ -18,15 +18,18 @@ from urllib.parse import urlsplit
 
 from trainyard.audit import AuditLog
 from trainyard.core.clock import Clock
+from trainyard.core.errors import ApiError
 from trainyard.core.names import JobName
 from trainyard.core.runs import RunGroup
 from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, new_secret
 from trainyard.edges.rest.browsers import is_ours
 from trainyard.edges.rest.metadata import variables
 from trainyard.edges.secure import BadCertificate, Certificate
+from trainyard.objects import ObjectStore
 from trainyard.service.access import Access, CredentialAccess, OpenAccess
 from trainyard.service.access_grants import Grants
 from trainyard.service.access_tickets import Tickets, ticket_key
+from trainyard.service.object_access import ObjectAccess
 from trainyard.settings import TLS_NAME, Settings, is_loopback
 from trainyard.store import Store
 
@@ -78,6 +81,18 @@ def _prepare(file: CredentialFile, clock: Clock, audit: AuditLog) -> None:
         file.add(credential)
         audit.write(now_us, "trainyard serve", "tokens.create", credential.name)
         log.warning("made a first token; it is shown only now: %s (its hash is in %s)", token, file.path)
+
+
+def object_access(doors: Doors, clock: Clock, objects: ObjectStore) -> ObjectAccess:
+    """Who may do what with buckets and objects."""
+
+    def owner(bucket: str) -> str:
+        try:
+            return str(objects.bucket(bucket).attributes.get("_project") or "")
+        except ApiError:
+            return ""  # the call itself will say that there is no such bucket, or make it
+
+    return ObjectAccess(doors.access, doors.audit, clock, owner)
 
 
 def audiences(settings: Settings) -> Callable[[str], bool]:

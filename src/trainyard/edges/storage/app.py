@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from trainyard.core.errors import ApiError
@@ -23,7 +24,9 @@ from trainyard.edges.storage.faults import HttpFault, disk_fault, error_body, fa
 from trainyard.edges.storage.partial import selected
 from trainyard.edges.storage.places import Places
 from trainyard.edges.storage.resumable import Sessions
+from trainyard.edges.storage.rights import Need, Porter, needs_of, xml_needs
 from trainyard.edges.storage.xml_uploads import XmlUploads, is_multipart, xml_fault
+from trainyard.service.access import Caller
 
 _PREFIXES: Final = (
     b"/storage/v1/",
@@ -38,17 +41,16 @@ _API: Final = ("storage", "v1")
 log = logging.getLogger("trainyard.storage")
 
 Guard = Callable[[Mapping[str, str], int | None], None]
-Identify = Callable[[str, str], object]
 
 
 class StorageApp:
     """ASGI, http only."""
 
-    def __init__(self, places: Places, guard: Guard, identify: Identify) -> None:
-        """`guard` refuses pages of others in a browser, `identify` takes credentials; both raise ApiError."""
+    def __init__(self, places: Places, guard: Guard, porter: Porter) -> None:
+        """`guard` refuses pages of others in a browser, `porter` who has no right; both raise ApiError."""
         self._places = places
         self._guard = guard
-        self._identify = identify
+        self._porter = porter
         self._threads = ThreadPoolExecutor(_THREADS, "storage")
         self._sessions = Sessions(places, self._aside)
         self._xml = XmlUploads(places, self._sessions, self._aside)
@@ -79,18 +81,47 @@ class StorageApp:
         bearer = exchange.headers.get("authorization", "")
         if not bearer and call.text("access_token"):
             bearer = f"Bearer {call.text('access_token')}"
-        self._identify(bearer, exchange.headers.get("x-goog-api-key") or call.text("key"))
-        head = call.path[0]
-        if _is_xml(exchange.scope):
-            await exchange.answer(await self._xml.answer(exchange))
-        elif head == "batch":
-            await exchange.answer(await batch(exchange, self._answer_in_batch))
-        elif head in ("upload", "resumable"):
-            await exchange.answer(await self._upload(exchange))
-        elif names := _media_names(call):
+        key = exchange.headers.get("x-goog-api-key") or call.text("key")
+        caller = self._porter.identify(bearer, key, client_of(exchange.scope))
+        needs = xml_needs(call) if _is_xml(exchange.scope) else needs_of(call)
+        if names := _media_names(call):
+            await self._admit(caller, needs)
             await downloads.media(self._places, exchange, names, self._aside)
         else:
-            await exchange.answer(await self._answer(replace(call, raw_body=await exchange.body())))
+            await exchange.answer(await self._noted(caller, needs, lambda: self._reply(exchange, caller)))
+
+    async def _reply(self, exchange: Exchange, caller: Caller) -> Reply:
+        call = exchange.call
+        if _is_xml(exchange.scope):
+            return await self._xml.answer(exchange)
+        if call.path[0] == "batch":
+            return await batch(exchange, partial(self._answer_in_batch, caller))
+        if call.path[0] in ("upload", "resumable"):
+            return await self._upload(exchange)
+        return _seen_by(caller, self._porter, await self._answer(replace(call, raw_body=await exchange.body())))
+
+    async def _admit(self, caller: Caller, needs: Sequence[Need]) -> None:
+        """Raises PermissionDenied. Whoever is bound to projects is looked up in a thread: buckets know theirs."""
+        for need in needs:
+            if caller.projects is None:
+                self._porter.require(caller, need)
+            else:
+                await self._aside(self._porter.require, caller, need)
+
+    async def _noted(self, caller: Caller, needs: Sequence[Need], answer: Callable[[], Awaitable[Reply]]) -> Reply:
+        """The answer to a call that is admitted; what it writes, or would have, is in the audit log before."""
+        writes = [need for need in needs if need.writes]
+        try:
+            await self._admit(caller, needs)
+            reply = await answer()
+        except Exception as error:
+            for need in writes:
+                self._porter.note(caller, need, _result(error))
+            raise
+        if not _is_step(reply):
+            for need in writes:
+                self._porter.note(caller, need.of(reply.body), "OK")
+        return reply
 
     async def _upload(self, exchange: Exchange) -> Reply:
         call = exchange.call
@@ -124,11 +155,12 @@ class StorageApp:
         reply: Reply = await self._aside(function, self._places, replace(call, names=names, path=api))
         return _cut(call, reply)
 
-    async def _answer_in_batch(self, call: Call) -> Reply:
+    async def _answer_in_batch(self, caller: Caller, call: Call) -> Reply:
         try:
             if _media_names(call) or call.path[0] != "storage":
                 raise HttpFault(400, "badRequest", "Uploads and downloads cannot be part of a batch.")
-            return await self._answer(call)
+            reply = await self._noted(caller, needs_of(call), lambda: self._answer(call))
+            return _seen_by(caller, self._porter, reply)
         except Exception as error:
             fault = self._fault(error, f"{call.method} {'/'.join(call.path)} (in a batch)")
             return Reply(fault.status, error_body(fault), fault.headers)
@@ -149,6 +181,32 @@ class StorageApp:
 def claims(scope: Mapping[str, Any]) -> bool:
     """Whether a request is for Cloud Storage."""
     return scope["raw_path"].startswith(_PREFIXES) or _is_xml(scope)
+
+
+def client_of(scope: Mapping[str, Any]) -> str:
+    """`127.0.0.1:43512` or `[::1]:43512`: where a request comes from."""
+    host, port = scope.get("client") or ("", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_step(reply: Reply) -> bool:
+    """A part of an upload, or its beginning: nothing is written before its end."""
+    return reply.status == 308 or any(name == b"location" for name, _ in reply.headers)
+
+
+def _seen_by(caller: Caller, porter: Porter, reply: Reply) -> Reply:
+    """A list of buckets, without those of projects in which the caller has no right."""
+    body = reply.body
+    if caller.projects is None or not isinstance(body, dict) or body.get("kind") != "storage#buckets":
+        return reply
+    seen = [each for each in body.get("items", []) if porter.sees(caller, each["projectNumber"])]
+    return replace(reply, body={**body, "items": seen})
+
+
+def _result(error: Exception) -> str:
+    if isinstance(error, ApiError):
+        return error.code.name
+    return error.reason if isinstance(error, HttpFault) else "INTERNAL"
 
 
 def _is_xml(scope: Mapping[str, Any]) -> bool:

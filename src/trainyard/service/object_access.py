@@ -1,0 +1,83 @@
+"""Who may do what with buckets and objects: the same credentials and roles as for jobs, in the storage service's words.
+
+A bucket belongs to the project that it was made in; one that appeared by itself belongs to none, and to everybody who
+has the role anywhere. Access controls and policies of the buckets themselves decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from trainyard.audit import AuditLog
+from trainyard.core.clock import Clock
+from trainyard.core.errors import PermissionDenied
+from trainyard.core.names import project_number
+from trainyard.service.access import Access, Caller
+
+ANYONE = "anyone"
+NO_PROJECT = "0"
+
+
+class Need(Protocol):
+    """One permission on a bucket or object, as an edge asks for it."""
+
+    @property
+    def permission(self) -> str:
+        """IAM's name."""
+
+    @property
+    def bucket(self) -> str:
+        """Empty for a project."""
+
+    @property
+    def name(self) -> str:
+        """The object; empty for a bucket."""
+
+    @property
+    def project(self) -> str:
+        """The project that is named, for what is in no bucket."""
+
+    @property
+    def resource(self) -> str:
+        """For the audit log."""
+
+
+class ObjectAccess:
+    """Identifies callers of the gs:// endpoint, admits them and writes down what they change."""
+
+    def __init__(self, access: Access, audit: AuditLog, clock: Clock, owner: Callable[[str], str]) -> None:
+        """`owner` gives the project in which a bucket was made, empty where there is none; it may block."""
+        self._access = access
+        self._audit = audit
+        self._clock = clock
+        self._owner = owner
+
+    def identify(self, authorization: str, api_key: str, address: str) -> Caller:
+        """Who calls; raises ApiError."""
+        return replace(self._access.identify(authorization, api_key), address=address)
+
+    def require(self, caller: Caller, need: Need) -> None:
+        """Raises PermissionDenied in the original's words."""
+        project = ""
+        if caller.projects is not None:
+            project = self._owner(need.bucket) if need.bucket else need.project
+        asks = caller if project else replace(caller, projects=None)  # what is nobody's is everybody's
+        if self._access.may(asks, need.permission, f"projects/{project or '_'}/buckets/{need.bucket}"):
+            return
+        what = "object" if need.name else "bucket" if need.bucket else "project"
+        raise PermissionDenied(
+            f"{caller.name} does not have {need.permission} access to the Google Cloud Storage {what}. Permission "
+            f"'{need.permission}' denied on resource (or it may not exist).",
+            reason="forbidden",
+        )
+
+    def sees(self, caller: Caller, project: str) -> bool:
+        """Whether a bucket of a project (its number; 0 for none) is listed for the caller."""
+        return caller.projects is None or project == NO_PROJECT or project_number(project) in caller.projects
+
+    def note(self, caller: Caller, need: Need, result: str) -> None:
+        """One line of the audit log."""
+        who = caller.name or ANYONE
+        self._audit.write(self._clock.now_us(), who, need.permission, need.resource, result, caller.address)
