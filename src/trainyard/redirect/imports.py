@@ -72,14 +72,15 @@ def _first(hook: Hook, name: str, path: Sequence[str] | None, target: ModuleType
 
 
 def _patch_after(loader: object, name: str) -> None:
-    """Make this one loader run the patch once it has run the module."""
+    """Make the loader run the patch once it has run the module; an archive's loader runs others too."""
     execute = loader.exec_module  # type: ignore[attr-defined]  # every loader of this century has it
 
     def exec_module(module: ModuleType) -> None:
         execute(module)
-        patch(module, name)
+        if module.__name__ == name:
+            patch(module, name)
 
-    loader.exec_module = exec_module  # type: ignore[attr-defined]  # on the instance, which is this module's own
+    loader.exec_module = exec_module  # type: ignore[attr-defined]  # as above
 
 
 def patch(module: ModuleType, name: str) -> None:

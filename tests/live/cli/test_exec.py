@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -167,6 +168,21 @@ def test_a_library_of_another_make_is_refused(execute: Exec, tmp_path: Path) -> 
     ended = python(execute, "import httplib2", PYTHONPATH=str(tmp_path))
     assert ended.returncode == 1
     assert "ImportError: trainyard exec can't redirect httplib2 99" in ended.stderr
+
+
+def test_libraries_in_an_archive_are_redirected(execute: Exec, tmp_path: Path) -> None:
+    """A zip's modules share one loader; only the library that we know is patched."""
+    with zipfile.ZipFile(tmp_path / "libraries.zip", "w") as archive:
+        archive.writestr("httplib2.py", "class Http:\n    def request(self, uri, *more, **named): return uri")
+        archive.writestr("other.py", "class Http:\n    def request(self, uri): return uri")
+    code = (
+        "import httplib2, other; uri = 'https://aiplatform.googleapis.com/v1/x'; "
+        "print(httplib2.Http().request(uri), other.Http().request(uri))"
+    )
+    ended = python(execute, code, PYTHONPATH=str(tmp_path / "libraries.zip"))
+    assert re.fullmatch(r"http://127.0.0.1:\d+/v1/x https://aiplatform.googleapis.com/v1/x\n", ended.stdout), (
+        ended.stderr
+    )
 
 
 def test_a_program_without_networking_pays_nothing(execute: Exec) -> None:
