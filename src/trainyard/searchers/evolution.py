@@ -10,7 +10,7 @@ from trainyard.core.space import CLOSED, Point, Space
 from trainyard.searcher import Searcher
 from trainyard.searchers.notebook import Notebook
 
-POPULATION = 50
+POPULATION = 30
 SAMPLE = 10
 
 
