@@ -197,7 +197,7 @@ class Settings:
             )
         if not is_loopback(self.host) and not (self.auth and self.speaks_tls):
             raise BadSetting(
-                f"host is {self.host!r}, which others can reach, and Trainyard runs whatever it is sent: give --auth "
+                f"--host {self.host} is an address that others can reach, and Trainyard runs whatever it is sent: give --auth "
                 "and --tls (or --tls-cert and --tls-key) as well, or listen on 127.0.0.1."
             )
 

@@ -122,12 +122,13 @@ def test_case_38_credentials_are_asked_for(tmp_path: Path) -> None:
         for headers in (
             {},
             {"Authorization": "Bearer wrong"},
-            {"X-Goog-Api-Key": "wrong"},
             {"Authorization": "Basic eA=="},
         ):
             answer = api.call("GET", f"{api.parent}/customJobs", headers=headers)
             assert (answer.status, answer.error["status"]) == (401, "UNAUTHENTICATED")
             assert answer.headers["www-authenticate"].startswith("Bearer")
+        wrong = api.call("GET", f"{api.parent}/customJobs", headers={"X-Goog-Api-Key": "wrong"})
+        assert (wrong.status, wrong.error["message"]) == (400, "API key not valid. Please pass a valid API key.")
         token = server.stderr().split("shown only now: ")[1].split()[0]
         for headers in ({"Authorization": f"Bearer {token}"}, {"X-Goog-Api-Key": token}):
             assert api.call("GET", f"{api.parent}/customJobs", headers=headers).status == 200

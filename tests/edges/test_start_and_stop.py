@@ -168,7 +168,7 @@ def test_a_newer_store_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--host", "0.0.0.0"], "loopback only"),
+        (["--host", "0.0.0.0"], "others can reach"),
         (["--port", "70000"], "65535"),
         (["--log-level", "loud"], "debug, info"),
         (["--replica-ports", "5-1"], "range of ports"),

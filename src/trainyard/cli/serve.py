@@ -15,7 +15,8 @@ from trainyard import __version__
 STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
 NAMES = (
     "host", "port", "grpc_port", "data_dir", "auth", "tls", "tls_names", "tls_cert", "tls_key", "log_level", "replicas",
-    "replica_ports", "accelerators", "prebuilt", "machine_types", "stderr_severity", "grace", "drain",
+    "replica_ports", "accelerators", "prebuilt", "machine_types", "missing_buckets", "objects_url", "stderr_severity",
+    "grace", "drain",
 )  # fmt: skip
 
 
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag(
         "--machine-types", metavar="WHICH", help="known refuses machine types that Google does not have, any takes them"
     )
+    flag("--missing-buckets", metavar="WHICH", help="whether buckets asked for appear: auto (on loopback), always, never")
+    flag("--objects-url", metavar="URL", help="where objects are kept instead of DIR/buckets: s3://, gs://, az://")
     flag("--stderr-severity", metavar="WHICH", help="severity of text on stderr: ERROR or auto")
     flag("--grace", type=float, metavar="SECONDS", help="how long programs get between SIGTERM and SIGKILL")
     flag("--drain", type=float, metavar="SECONDS", help="how long requests under way get when the service stops")
