@@ -233,7 +233,7 @@ def test_many_threads_on_the_same_names(store: KeptObjects, bucket: Path) -> Non
     from concurrent.futures import ThreadPoolExecutor
 
     def work(seed: int) -> None:
-        for turn in range(40):
+        for turn in range(120):
             name = ("a", "a/b", "a/b/c", "d")[(seed + turn) % 4]
             match (seed * 7 + turn) % 3:
                 case 0:
@@ -251,3 +251,25 @@ def test_many_threads_on_the_same_names(store: KeptObjects, bucket: Path) -> Non
     for name in names(store):
         store.delete("b", name)
     store.delete_bucket("b")
+
+
+def test_no_acknowledged_object_is_lost_to_a_directory_of_its_name(store: KeptObjects, bucket: Path) -> None:
+    """While `a/b` comes and goes beside it, `a` is always what was last put there."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def come_and_go() -> None:
+        for _ in range(150):
+            put(store, "a/b")
+            store.delete("b", "a/b")
+
+    def replace() -> None:
+        for turn in range(150):
+            put(store, "a", b"%d" % turn)
+            assert content(store, "a") == b"%d" % turn
+            if turn % 5 == 0:
+                store.delete("b", "a")
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(come_and_go), pool.submit(replace)]:
+            done.result()
+    assert content(store, "a") == b"149"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import heapq
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,6 +14,7 @@ from trainyard.core.errors import InvalidArgument
 from trainyard.core.object_paths import after_all
 from trainyard.object_stores.bytes_kept import Bytes, Sight
 from trainyard.object_stores.catalogue import Catalogue, Row
+from trainyard.object_stores.globs import glob_matcher
 from trainyard.objects import Listing, Query, StoredObject
 
 Meet = Callable[[str, Mapping[str, Sight], Mapping[str, Sequence[Row]]], Mapping[str, Row]]
@@ -57,7 +57,7 @@ class Lister:
 
     def _names(self, bucket: str, query: Query, start: str) -> _Page:
         page = _Page()
-        matches = glob_pattern(query.glob).fullmatch if query.glob else None
+        matches = glob_matcher(query.glob) if query.glob else None
         past: str | None = ""
         for name in self._from(bucket, query, start):
             if past and name < past:
@@ -98,7 +98,7 @@ class Lister:
         """Whether something of the group lies before the end, and matches the glob."""
         if not query.glob and not query.end.startswith(group):
             return True
-        matches = glob_pattern(query.glob).fullmatch if query.glob else None
+        matches = glob_matcher(query.glob) if query.glob else None
         for name in self._bytes.names(bucket, max(start, group), group, ""):
             if query.end and name >= query.end:
                 return False
@@ -142,40 +142,3 @@ def _opened(token: str) -> tuple[str, int]:
         return start, int(generation)
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raise InvalidArgument(f"Invalid pageToken: {token!r}") from None
-
-
-def glob_pattern(glob: str) -> re.Pattern[str]:
-    """A glob as the original reads it: `*` and `?` stop at `/`, `**` does not, `[a-z]`, `[!a]`, `{a,b}`.
-
-    Raises InvalidArgument. Source: https://cloud.google.com/storage/docs/json_api/v1/objects/list#list-objects-and-prefixes-using-glob
-    """
-    out, at, depth = [], 0, 0
-    while at < len(glob):
-        piece, width = _glob_piece(glob, at, depth)
-        depth += {"(?:": 1, ")": -1}.get(piece, 0)
-        out.append(piece)
-        at += width
-    if depth:
-        raise InvalidArgument(f"Invalid matchGlob {glob!r}: a brace is not closed.")
-    try:
-        return re.compile("".join(out), re.DOTALL)
-    except re.error:
-        raise InvalidArgument(f"Invalid matchGlob: {glob!r}") from None
-
-
-def _glob_piece(glob: str, at: int, depth: int) -> tuple[str, int]:
-    """The expression for what stands at a place of the glob, and how wide it is there."""
-    sign = glob[at]
-    if glob.startswith("**", at):
-        return ".*", 2
-    if sign == "[" and (close := glob.find("]", at + 2)) > 0:
-        inner = glob[at + 1 : close].replace("\\", r"\\").replace("[", r"\[")
-        return f"[{'^' + inner[1:] if inner[0] in '!^' else inner}]", close + 1 - at
-    if sign == "\\" and at + 1 < len(glob):
-        return re.escape(glob[at + 1]), 2
-    simple = _SIGNS | (_IN_BRACES if depth else {})
-    return simple.get(sign) or re.escape(sign), 1
-
-
-_SIGNS: Final = {"*": "[^/]*", "?": "[^/]", "{": "(?:"}
-_IN_BRACES: Final = {"}": ")", ",": "|"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -84,13 +85,14 @@ def move_in(source: Path, root: Path, bucket: str, parts: Sequence[str]) -> None
     Raises FailedPrecondition where something that is no object is in the way, and OSError.
     """
     for _ in range(_TRIES):
-        made = _make_way(root, bucket, parts[:-1])
         try:
+            made = _make_way(root, bucket, parts[:-1])
             with directory(root, (bucket, *parts[:-1])) as fd:
-                _replace(source, fd, parts[-1])
+                with _alone(fd):
+                    _replace(source, fd, parts[-1])
                 os.fsync(fd)
-        except FileNotFoundError:
-            continue  # somebody removed the emptied directory meanwhile
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # somebody removed an emptied directory, or the file in the way, meanwhile
         for depth in made:
             with contextlib.suppress(FileNotFoundError), directory(root, (bucket, *parts[:depth])) as fd:
                 os.fsync(fd)
@@ -132,19 +134,39 @@ def _enter(fd: int, part: str) -> int | None:
     return os.open(part, DIRECTORY, dir_fd=fd)
 
 
-def _turn_into_directory(fd: int, part: str) -> None:
-    """The file `part` becomes `part/.%%self` in one step: it is seen before and after, never not."""
-    spare = f"{DRAFT}{os.urandom(8).hex()}"
-    os.mkdir(spare, 0o777, dir_fd=fd)
+@contextlib.contextmanager
+def _alone(fd: int) -> Iterator[None]:
+    """Within it nobody else of ours renames, removes or turns files in the open directory."""
+    fcntl.flock(fd, fcntl.LOCK_EX)
     try:
-        os.link(part, f"{spare}/{SELF}", src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
-        _exchange(fd, spare, part)
-    except OSError:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{spare}/{SELF}", dir_fd=fd)
-        os.rmdir(spare, dir_fd=fd)
-        raise
-    os.unlink(spare, dir_fd=fd)  # the other name of the file, now inside
+        yield
+    finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _turn_into_directory(fd: int, part: str) -> None:
+    """The file `part` becomes `part/.%%self` in one step: it is seen before and after, never not.
+
+    Raises FileNotFoundError where the file changed meanwhile; the caller looks again.
+    """
+    spare = f"{DRAFT}{os.urandom(8).hex()}"
+    with _alone(fd):
+        if not stat.S_ISREG(os.stat(part, dir_fd=fd, follow_symlinks=False).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "somebody was faster", part)
+        os.mkdir(spare, 0o777, dir_fd=fd)
+        try:
+            os.link(part, f"{spare}/{SELF}", src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+            linked = os.stat(f"{spare}/{SELF}", dir_fd=fd, follow_symlinks=False)
+            _exchange(fd, spare, part)
+            if not os.path.samestat(os.stat(spare, dir_fd=fd, follow_symlinks=False), linked):
+                _exchange(fd, spare, part)  # a job has put something else there in this very moment
+                raise FileNotFoundError(errno.ENOENT, "changed meanwhile", part)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{spare}/{SELF}", dir_fd=fd)
+            os.rmdir(spare, dir_fd=fd)
+            raise
+        os.unlink(spare, dir_fd=fd)  # the other name of the file, now inside
     os.fsync(fd)
 
 
@@ -189,16 +211,16 @@ def remove(root: Path, bucket: str, parts: Sequence[str]) -> None:
     """Remove the object's file durably, and the directories that are empty without it."""
     try:
         with directory(root, (bucket, *parts[:-1])) as fd:
-            found = status(fd, parts[-1])
-            if found is None:
-                return
-            name, _ = found
-            if name == parts[-1]:
-                os.unlink(name, dir_fd=fd)
-                os.fsync(fd)
-            else:
-                parts = (*parts, SELF)
-                _unlink_in(fd, name)
+            with _alone(fd):
+                found = status(fd, parts[-1])
+                if found is None:
+                    return
+                if found[0] == parts[-1]:
+                    os.unlink(found[0], dir_fd=fd)
+                else:
+                    parts = (*parts, SELF)
+                    _unlink_in(fd, found[0])
+            os.fsync(fd)
     except OSError as error:
         if absent(error):
             return
