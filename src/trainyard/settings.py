@@ -197,8 +197,8 @@ class Settings:
             )
         if not is_loopback(self.host) and not (self.auth and self.speaks_tls):
             raise BadSetting(
-                f"--host {self.host} is an address that others can reach, and Trainyard runs whatever it is sent: give --auth "
-                "and --tls (or --tls-cert and --tls-key) as well, or listen on 127.0.0.1."
+                f"--host {self.host} is an address that others can reach, and Trainyard runs whatever it is sent: give "
+                "--auth and --tls (or --tls-cert and --tls-key) as well, or listen on 127.0.0.1."
             )
 
 

@@ -98,7 +98,7 @@ def ended(jobs: Any, name: str) -> Any:
 
 
 def output(closed: Closed, name: str) -> str:
-    (path,) = (closed.server.data_dir / "logs" / name.rpartition("/")[2]).glob("*/*/*/stdout")
+    (path,) = (closed.server.data_dir / "logs" / name.rpartition("/")[2]).glob("*/stdout")
     return path.read_text()
 
 

@@ -46,6 +46,6 @@ async def set_policy(call: Call, request: Any) -> Any:  # noqa: ARG001 - the sig
 
 def _no_policies() -> Unimplemented:
     return Unimplemented(
-        "This release of Trainyard keeps no IAM policies; who may call is decided by the token file given to "
-        "`trainyard serve --auth`, and testIamPermissions says what the caller may do."
+        "Trainyard keeps no IAM policies; who may do what is decided by the roles of credentials (`trainyard tokens`), "
+        "and testIamPermissions says what the caller may do."
     )

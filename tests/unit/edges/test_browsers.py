@@ -49,3 +49,27 @@ def test_foreign_pages_are_refused(headers: dict[str, str]) -> None:
     """Another origin, another port of this machine, a name that was pointed here."""
     with pytest.raises(PermissionDenied):
         refuse_foreign_page(headers, 8470)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "port", "served"),
+    [
+        ("train.example.com", "https://train.example.com", 443, True),
+        ("TRAIN.example.com:8470", "https://Train.Example.Com:8470", 8470, True),
+        ("a.wild.example.com", "https://a.wild.example.com", 443, True),
+        ("a.b.wild.example.com", "https://a.b.wild.example.com", 443, False),
+        ("train.example.com", "http://train.example.com", 443, False),
+        ("train.example.com", "https://other.example.com", 443, False),
+        ("other.example.com", "https://train.example.com", 443, False),
+        ("train.example.com", "null", 443, False),
+    ],
+)
+def test_names_that_were_given_are_the_services_own(host: str, origin: str, port: int, served: bool) -> None:
+    """Host and Origin may be what --tls-names lists, a first label of * standing for any; nothing else may."""
+    names = frozenset({"train.example.com", "*.wild.example.com"})
+    headers = {"host": host, "origin": origin, "user-agent": "Mozilla/5.0"}
+    if served:
+        refuse_foreign_page(headers, port, names)
+        return
+    with pytest.raises(PermissionDenied):
+        refuse_foreign_page(headers, port, names)

@@ -46,7 +46,18 @@ def test_openssl_is_content(authority: Authority, tmp_path: Path) -> None:
     ca = tmp_path / "tls" / "ca.pem"
     for name, good in (("localhost", True), ("us-central1-aiplatform.googleapis.com", True), ("example.com", False)):
         checked = subprocess.run(
-            ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", name, "-CAfile", ca, path],
+            [
+                "openssl",
+                "verify",
+                "-x509_strict",
+                "-purpose",
+                "sslserver",
+                "-verify_hostname",
+                name,
+                "-CAfile",
+                ca,
+                path,
+            ],
             capture_output=True,
             check=False,
         )

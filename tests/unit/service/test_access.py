@@ -86,7 +86,12 @@ def test_a_token_lets_its_holder_in(file: CredentialFile, opened: Callable[[], C
     ],
 )
 def test_others_stay_out(
-    file: CredentialFile, opened: Callable[[], CredentialAccess], authorization: str, api_key: str, words: str, reason: str
+    file: CredentialFile,
+    opened: Callable[[], CredentialAccess],
+    authorization: str,
+    api_key: str,
+    words: str,
+    reason: str,
 ) -> None:
     """Missing and wrong credentials are told apart, in the original's words."""
     added(file)
@@ -185,7 +190,14 @@ def test_an_accounts_ticket_goes_with_the_account(
 ) -> None:
     """A token given for a signed JWT has the account's role, or a viewer's; revoking the account ends it."""
     account = Credential(
-        "ci", Form.ACCOUNT, "admin", ("p1",), NOW_US, email="ci@p1.iam.gserviceaccount.com", key_id="k", public_key="pem"
+        "ci",
+        Form.ACCOUNT,
+        "admin",
+        ("p1",),
+        NOW_US,
+        email="ci@p1.iam.gserviceaccount.com",
+        key_id="k",
+        public_key="pem",
     )
     file.add(account)
     access = opened()

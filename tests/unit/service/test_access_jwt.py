@@ -140,7 +140,8 @@ def test_a_changed_claim_breaks_the_signature() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["no pem", pem(ec.generate_private_key(ec.SECP256R1())), "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----"]
+    "key",
+    ["no pem", pem(ec.generate_private_key(ec.SECP256R1())), "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----"],
 )
 def test_an_account_without_an_rsa_key_has_no_tokens(key: str) -> None:
     """What somebody wrote into the file by hand lets nobody in."""

@@ -26,7 +26,10 @@ JOB = {
     "displayName": "t",
     "jobSpec": {
         "workerPoolSpecs": [
-            {**POOL, "containerSpec": {"imageUri": "img", "args": ["x"], "env": [{"name": "DB_PASSWORD", "value": SECRET}]}}
+            {
+                **POOL,
+                "containerSpec": {"imageUri": "img", "args": ["x"], "env": [{"name": "DB_PASSWORD", "value": SECRET}]},
+            }
         ]
     },
 }
@@ -75,7 +78,9 @@ def test_viewers_do_not_see_values_of_the_environment(bench: Bench, name: str, v
 def test_viewers_change_nothing(bench: Bench, name: str, method: str, field: str) -> None:
     """Every write is refused, in the original's words."""
     target = PARENT if field == "parent" else name
-    with pytest.raises(PermissionDenied, match=rf"^Permission 'aiplatform\.customJobs\.\w+' denied on resource '//.*{target}"):
+    with pytest.raises(
+        PermissionDenied, match=rf"^Permission 'aiplatform\.customJobs\.\w+' denied on resource '//.*{target}"
+    ):
         bench.call(method, {field: target}, caller=VIEWER)
     assert bench.job(name).intent_time_us is None
 
@@ -163,7 +168,9 @@ def test_every_write_is_written_down(bench: Bench, tmp_path: Path, name: str) ->
     assert SECRET not in (tmp_path / "audit.log").read_text()
 
 
-def test_our_own_faults_are_written_down(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_our_own_faults_are_written_down(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """A write that broke in the middle is no write that never was."""
 
     async def broken(*_: object) -> None:
