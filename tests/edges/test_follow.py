@@ -104,6 +104,8 @@ def test_bad_log_requests_are_refused(api: Api) -> None:
         "?follow=perhaps",
         "/workerpool0-0/stdwhat",
         "?follow=true&cursor=nonsense",
+        "?task=nope",
+        "/nope/stdout",
         "/workerpool0-0/stdout?attempt=x",
     ):
         answer = api.call("GET", base + path)

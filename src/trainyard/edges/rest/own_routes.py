@@ -23,6 +23,7 @@ _JOB: Final = r"(?P<name>projects/[^/]+/locations/[^/]+/[^/]+/[^/:]+)"
 _EXPLAIN: Final = re.compile(_JOB + r":explain\Z")
 _LOGS: Final = re.compile(_JOB + r"/logs\Z")
 _RAW: Final = re.compile(_JOB + r"/logs/(?P<task>[^/]+)/(?P<stream>[^/]+)\Z")
+_TASK: Final = re.compile(r"service|workerpool\d+-\d+")
 _LOG_PARAMETERS: Final = frozenset({"cursor", "task", "size", "follow"})
 
 
@@ -58,7 +59,7 @@ class OwnRoutes:
 
     async def _logs(self, exchange: Exchange, name: str, caller: Caller) -> None:
         given = _parameters(exchange, _LOG_PARAMETERS)
-        cursor, task = given.get("cursor", ""), given.get("task", "")
+        cursor, task = given.get("cursor", ""), _task(given.get("task", ""))
         streamed = "text/event-stream" in exchange.headers.get("accept", "")
         if _boolean("follow", given.get("follow", "true" if streamed else "false")):
             cursor = exchange.headers.get("last-event-id") or cursor
@@ -72,7 +73,7 @@ class OwnRoutes:
     async def _raw(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
         given = _parameters(exchange, frozenset({"attempt"}))
         attempt = _count("attempt", given["attempt"]) if "attempt" in given else None
-        paths = self.insight.raw_files(match["name"], caller, match["task"], match["stream"], attempt)
+        paths = self.insight.raw_files(match["name"], caller, _task(match["task"]), match["stream"], attempt)
         await send_files(exchange, paths)
 
 
@@ -93,6 +94,14 @@ def _parameters(exchange: Exchange, known: frozenset[str]) -> dict[str, str]:
             sentence = f"There is no parameter {name!r} here; there are {', '.join(sorted(known))}."
             raise InvalidArgument(sentence, [FieldViolation(name, sentence)])
     return given
+
+
+def _task(text: str) -> str:
+    """A task's name; one misspelt would else be followed in vain to the job's end."""
+    if text and not _TASK.fullmatch(text):
+        sentence = f"There is no task {text!r}; tasks are service and the job's replicas, such as workerpool0-0."
+        raise InvalidArgument(sentence, [FieldViolation("task", sentence)])
+    return text
 
 
 def _count(name: str, text: str) -> int:
