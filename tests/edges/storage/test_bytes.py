@@ -297,7 +297,8 @@ def test_errors_of_media_are_text_and_of_metadata_json(storage: Any) -> None:
     assert found.json == {"error": {"code": 404, "message": message, "errors": [detail]}}
     met = storage.upload("o", b"x", "&ifGenerationMatch=0")
     assert met.error["errors"][0] | {"message": ""} == {
-        "message": "", "domain": "global", "reason": "conditionNotMet", "locationType": "header", "location": "If-Match",
+        "message": "", "domain": "global", "reason": "conditionNotMet", "locationType": "header",
+        "location": "If-Match",
     }  # fmt: skip
 
 
