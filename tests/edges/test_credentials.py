@@ -238,7 +238,8 @@ credentials, project = google.auth.default(scopes=["https://www.googleapis.com/a
 session = t.AuthorizedSession(credentials)
 import os
 answer = session.get(f"{os.environ['SERVICE']}/v1/projects/{project}/locations/us-central1/customJobs")
-print(type(credentials).__module__, credentials.service_account_email, project, answer.status_code, len(answer.json()["customJobs"]))
+count = len(answer.json()["customJobs"])
+print(type(credentials).__module__, credentials.service_account_email, project, answer.status_code, count)
 print(session.get(f"{os.environ['SERVICE']}/v1/projects/p-other/locations/us-central1/customJobs").status_code)
 print(os.environ["GCE_METADATA_HOST"])
 """

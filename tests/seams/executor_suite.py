@@ -226,7 +226,7 @@ class ExecutorSuite:
                 await executor.launch(group)
                 assert (await end(executor, group)).cause is Cause.STOPPED
                 assert not (tmp_path / "witness").exists()
-                assert (self.output(tmp_path, group) / CLOSED).exists()
+                assert not self.output(tmp_path, group).exists()
 
         asyncio.run(story())
 

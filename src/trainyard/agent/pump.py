@@ -62,7 +62,7 @@ class Stream:
     )
 
     def __init__(self, number: int, pipe: int, path: str) -> None:
-        """`number` is the stream's in the index; the file at `path` is made when there are bytes for it."""
+        """`number` is the stream's in the index; `path` and its directory are made when there are bytes for it."""
         os.set_blocking(pipe, False)
         self.number, self.pipe = number, pipe
         self.target = -1
@@ -78,7 +78,13 @@ class Stream:
 
     def open(self, flags: int = 0) -> None:
         """Go on at the file's end; raises OSError, FileNotFoundError where there is none and O_CREAT is not given."""
-        self.target = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)  # splice refuses O_APPEND
+        try:
+            self.target = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)  # splice refuses O_APPEND
+        except FileNotFoundError:
+            if not flags & os.O_CREAT:
+                raise
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            self.target = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
         self.length = os.lseek(self.target, 0, os.SEEK_END)
 
     def pump(self, now: float) -> None:

@@ -48,12 +48,10 @@ class Task:
 
     def prepare(self) -> bool:
         """Whether the program is to be started now: not ended, not stopped. Raises OSError where there is no place."""
-        os.makedirs(self.logs, exist_ok=True)
         self.watch_for_stop()
         if records.read_exit(self.control) is not None:
             return False
         if records.read_stop(self.run_directory) is not None:
-            self.close_logs()
             records.write_exit(self.control, ending.unstarted(ending.STOPPED, ending.STOPPED_BEFORE_START))
             self.tell()
             return False
@@ -95,14 +93,15 @@ class Task:
             self._pipes[number] = (reading, -1)
 
     def close_logs(self) -> None:
-        """Make the output durable and say that it is complete. May be repeated; raises OSError."""
+        """Make the output, if there is any, durable and say that it is complete. May be repeated; raises OSError."""
         targets = (*(stream.target for stream in self.streams), self.index.target)
         written = [target for target in targets if target >= 0]
+        if not written:
+            return
         for target in written:
             os.fdatasync(target)
         os.close(os.open(f"{self.logs}/{CLOSED}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-        if written:
-            records.sync_upwards(self.logs, self.logs_root)
+        records.sync_upwards(self.logs, self.logs_root)
 
     def close(self) -> None:
         """Let go of every descriptor."""

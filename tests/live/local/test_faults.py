@@ -75,7 +75,7 @@ def test_a_full_disk_holds_the_program_back(small_disk: Path) -> None:
         assert (await reading(executor, group)).of("workerpool0-0").phase is Phase.RUNNING
         ballast.unlink()
         assert (await end(executor, group)).code == 0
-        log = small_disk / "logs" / str(group.job_id) / "1" / "workerpool0-0" / "0" / "stdout"
+        log = small_disk / "logs" / str(group.job_id) / "1.workerpool0-0.0" / "stdout"
         assert log.read_bytes() == b"".join(b"%09d\n" % n * 1000 for n in range(200))
         await executor.close()
 
@@ -99,7 +99,7 @@ def test_a_disk_too_full_to_start_on_is_waited_for(small_disk: Path) -> None:
         ballast.unlink()
         await executor.launch(group)
         assert (await end(executor, group)).code == 0
-        log = small_disk / "logs" / str(group.job_id) / "1" / "workerpool0-0" / "0" / "stdout"
+        log = small_disk / "logs" / str(group.job_id) / "1.workerpool0-0.0" / "stdout"
         assert log.read_bytes() == b"x\n"
         await executor.close()
 

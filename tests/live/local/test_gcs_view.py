@@ -36,7 +36,7 @@ async def output_of(data_dir: Path, program: str, *, gcs_mount: bool = True) -> 
             if reading.of("workerpool0-0").phase is Phase.ENDED:
                 break
             await asyncio.sleep(0.02)
-        written = data_dir / "logs" / "7" / "1" / "workerpool0-0" / "0" / "stdout"
+        written = data_dir / "logs" / "7" / "1.workerpool0-0.0" / "stdout"
         return written.read_text() if written.exists() else "", reading.notes
     finally:
         await executor.close()

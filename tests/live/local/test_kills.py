@@ -55,7 +55,7 @@ def agents(group: RunGroup, tmp_path: Path) -> tuple[int, int]:
 
 def stdout(group: RunGroup, tmp_path: Path) -> Path:
     """Where the output lies."""
-    return tmp_path / "logs" / str(group.job_id) / "1" / "workerpool0-0" / "0" / "stdout"
+    return tmp_path / "logs" / str(group.job_id) / "1.workerpool0-0.0" / "stdout"
 
 
 def kill(pid: int) -> None:
@@ -127,12 +127,12 @@ def test_two_dead_agents_are_a_loss_that_is_told(tmp_path: Path, watched: bool) 
 
     async def story() -> None:
         executor = await opened(tmp_path)
-        group = a_group(f"setsid sleep 1000 & env -i sleep 1000 & echo $! >{tmp_path}/pid; sleep 1000")
+        group = a_group(f"echo up; setsid sleep 1000 & env -i sleep 1000 & echo $! >{tmp_path}/pid; sleep 1000")
         await executor.launch(group)
         await phase(executor, group, Phase.RUNNING)
 
         async def up() -> bool:
-            return len(of_group(group)) >= 3 and (tmp_path / "pid").exists()
+            return len(of_group(group)) >= 3 and (tmp_path / "pid").exists() and stdout(group, tmp_path).exists()
 
         await until(up, "the tree")
         pair = agents(group, tmp_path)

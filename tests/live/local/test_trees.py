@@ -198,7 +198,7 @@ def test_a_background_child_holds_up_neither_end_nor_output(tmp_path: Path) -> N
         assert (await end(executor, group)).code == 0
         assert time.monotonic() - began < 10
         assert not alive(int((tmp_path / "pid").read_text()))
-        log = tmp_path / "logs" / str(group.job_id) / "1" / "workerpool0-0" / "0" / "stdout"
+        log = tmp_path / "logs" / str(group.job_id) / "1.workerpool0-0.0" / "stdout"
         assert sorted(log.read_text().split()) == ["stray", "x"]
         await executor.close()
 
@@ -231,7 +231,7 @@ def test_a_program_gets_three_descriptors_and_no_signal_ignored(tmp_path: Path) 
             said = []
             for name in ("workerpool0-0", "workerpool1-0"):
                 assert (await end(executor, group, name)).code == 0
-                said += (tmp_path / "logs" / str(group.job_id) / "1" / name / "0" / "stdout").read_text().splitlines()
+                said += (tmp_path / "logs" / str(group.job_id) / f"1.{name}.0" / "stdout").read_text().splitlines()
             assert said[:3] == ["['0', '1', '2'] /dev/null", "True True", "SigBlk:\t0000000000000000"]
             # Signals 32 and 33 are the C library's own: nobody can set them back.
             assert int(said[3].split()[1], 16) & 0x7FFFFFFF == 0

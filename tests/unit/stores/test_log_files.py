@@ -238,13 +238,13 @@ def test_attempts_and_incarnations_come_in_order_and_raw_files_by_attempt(tmp_pa
         return path.split(str(JOB))[1]
 
     assert [*map(end, of.raw_files(JOB, "workerpool0-0", "stdout"))] == [
-        "/2/workerpool0-0/0/stdout",
-        "/2/workerpool0-0/9/stdout",
-        "/2/workerpool0-0/10/stdout",
+        "/2.workerpool0-0.0/stdout",
+        "/2.workerpool0-0.9/stdout",
+        "/2.workerpool0-0.10/stdout",
     ]
     assert [*map(end, of.raw_files(JOB, "workerpool0-0", "stdout", 1))] == [
-        "/1/workerpool0-0/0/stdout",
-        "/1/workerpool0-0/1/stdout",
+        "/1.workerpool0-0.0/stdout",
+        "/1.workerpool0-0.1/stdout",
     ]
     assert of.raw_files(JOB, "workerpool0-0", "stderr") == of.raw_files(JOB, "..", "stdout") == ()
     with pytest.raises(InvalidArgument):
@@ -259,7 +259,7 @@ GOOD = {"v": 1, "j": JOB, "n": 0, "p": {}}
 
 
 def positioned(position: object) -> str:
-    return forged({**GOOD, "p": {"1/workerpool0-0/0": position}})
+    return forged({**GOOD, "p": {"1.workerpool0-0.0": position}})
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_a_bad_cursor_is_refused(tmp_path: Path, cursor: str) -> None:
 def test_a_made_up_cursor_reads_nothing_that_is_not_the_jobs(tmp_path: Path) -> None:
     """Sources are looked up, never opened by name; offsets beyond the end give nothing."""
     Agent(tmp_path).write(b"a\n")
-    cursor = forged({**GOOD, "p": {"../../../etc/passwd": [0, 0, 0], "1/workerpool0-0/0": [1 << 40, 1 << 41, 0]}})
+    cursor = forged({**GOOD, "p": {"../../../etc/passwd": [0, 0, 0], "1.workerpool0-0.0": [1 << 40, 1 << 41, 0]}})
     assert read(book(tmp_path), cursor).lines == ()
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from trainyard.agent import ending, records
-from trainyard.core.log_files import replica_directory
+from trainyard.core.log_files import read_directory_name, replica_directory
 from trainyard.core.runs import Phase
 from trainyard.executors.local.plan import Allotment, Places, attempt_of
 from trainyard.executors.local.readings import Incarnation
-from trainyard.executors.local.sweep import close_logs
 
 _HELD = "held"
 _GAP_OF_ATTEMPTS = 8
@@ -134,7 +133,8 @@ class Groups:
 
     def runs_of(self, job_id: int) -> list[str]:
         """The run ids of a job that have left anything here."""
-        found = {f"{job_id}-{path.name}" for path in _entries(self.places.logs / str(job_id))}
+        written = (read_directory_name(path.name) for path in _entries(self.places.logs / str(job_id)))
+        found = {f"{job_id}-{source[0]}" for source in written if source}
         attempt = missing = 0
         while missing < _GAP_OF_ATTEMPTS:
             present = (self.places.runs / f"{job_id}-{attempt}").exists()
@@ -157,7 +157,6 @@ def write_unstarted(incarnation: Incarnation, cause: str, message: str, *, inter
     try:
         if incarnation.was_started() or records.read_exit(incarnation.control) is not None:
             return False
-        close_logs(incarnation.logs)
         record: dict[str, Any] = ending.unstarted(cause, message, internal=internal)
         records.write_exit(incarnation.control, record)
         return True

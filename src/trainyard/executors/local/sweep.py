@@ -47,7 +47,8 @@ def bury(control: str, logs: Path, name: str, lock: int) -> bool:
 
 def close_logs(logs: Path) -> None:
     """Say in an agent's stead that an incarnation's output is complete: its index up to date, its marker there."""
-    logs.mkdir(parents=True, exist_ok=True)
+    if not logs.exists():  # it never said anything
+        return
     lengths = [
         (number, path.stat().st_size) for number, stream in enumerate(STREAMS) if (path := logs / stream).exists()
     ]

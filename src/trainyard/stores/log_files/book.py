@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from trainyard.core.errors import InvalidArgument
-from trainyard.core.log_files import STREAMS, replica_directory
+from trainyard.core.log_files import STREAMS, directory_name, read_directory_name, replica_directory
 from trainyard.core.severity import StderrSeverity, severity_of_text, structured
 from trainyard.store import LogBatch, LogLine, Narrated
 from trainyard.stores.log_files.cursor import Cursor, unread
@@ -21,7 +21,6 @@ from trainyard.stores.log_files.output import Output, Piece
 
 SERVICE = "service"  # the task and stream of the service's own narration
 _MOST_BYTES = 4 << 20  # of text in one batch, whatever its number of lines
-_MOST_SETTLED = 1024  # attempts whose directories are remembered
 
 _Source = tuple[int, str, int]  # attempt, replica, incarnation
 
@@ -42,7 +41,6 @@ class FileLogBook:
         self._root = root
         self._narration = narration
         self._stderr = StderrSeverity(stderr_severity)
-        self._settled: dict[tuple[int, int], tuple[_Source, ...]] = {}
 
     async def read(self, job_id: int, cursor: str = "", size: int = 1000, task: str = "") -> LogBatch:
         """See LogBook.read. Where nothing is new it costs two stats for each replica that is up."""
@@ -116,25 +114,10 @@ class FileLogBook:
         return LogLine(piece.time_us, replica, attempt, piece.stream, severity or judged, text, payload, mark)
 
     def _sources(self, job_id: int) -> list[_Source]:
-        """Every incarnation that has written, in order of attempt, replica, incarnation.
-
-        An attempt is settled once there is a later one (no two run side by side), and is then listed no more.
-        """
-        attempts = sorted(_numbers(f"{self._root}/{job_id}"))
-        found: list[_Source] = []
-        for attempt in attempts:
-            known = self._settled.get((job_id, attempt))
-            if known is None:
-                known = tuple(_incarnations(f"{self._root}/{job_id}/{attempt}", attempt))
-                if attempt != attempts[-1]:
-                    self._remember(job_id, attempt, known)
-            found += known
-        return found
-
-    def _remember(self, job_id: int, attempt: int, sources: tuple[_Source, ...]) -> None:
-        while len(self._settled) >= _MOST_SETTLED:
-            del self._settled[next(iter(self._settled))]
-        self._settled[job_id, attempt] = sources
+        """Every incarnation that has written, in order of attempt, replica, incarnation."""
+        read = map(read_directory_name, _names(f"{self._root}/{job_id}"))
+        found = [source for source in read if source is not None]
+        return sorted(found, key=lambda source: (source[0], len(source[1]), source[1], source[2]))
 
 
 class _Merge:
@@ -178,19 +161,7 @@ def _narrated_lines(at: Cursor, narrated: Sequence[Narrated]) -> Iterator[LogLin
 
 def _key(source: _Source) -> str:
     """The source's name in cursors, and its path below the job's directory (core/log_files.py)."""
-    attempt, replica, incarnation = source
-    return f"{attempt}/{replica}/{incarnation}"
-
-
-def _incarnations(directory: str, attempt: int) -> Iterator[_Source]:
-    """The sources of one attempt."""
-    for replica in sorted(_names(directory), key=lambda name: (len(name), name)):
-        for incarnation in sorted(_numbers(f"{directory}/{replica}")):
-            yield attempt, replica, incarnation
-
-
-def _numbers(directory: str) -> list[int]:
-    return [int(name) for name in _names(directory) if name.isascii() and name.isdecimal()]
+    return directory_name(*source)
 
 
 def _names(directory: str) -> list[str]:

@@ -1,7 +1,7 @@
 """A cursor says how far every file was read, in the cursor's own text: it needs no memory here and never expires.
 
 The text is URL-safe: base64 of deflated JSON `{"v":1,"j":job,"n":last seq of the narration,"p":{source:position}}`.
-A source is `attempt/replica/incarnation`; its position is 0 once it is read to its end for good, else
+A source is `attempt.replica.incarnation`; its position is 0 once it is read to its end for good, else
 `[index bytes, stdout bytes, stderr bytes]`. What a cursor claims is never trusted further than as numbers.
 """
 

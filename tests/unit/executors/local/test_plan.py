@@ -39,7 +39,7 @@ env -i \\
   TRAINYARD_RUNS=/d/runs \\
   WORLD_SIZE=2 \\
   train --out=gs://b/o/model/ --root=/d/buckets \
->/d/logs/7/2/workerpool1-0/1/stdout 2>/d/logs/7/2/workerpool1-0/1/stderr
+>/d/logs/7/2.workerpool1-0.1/stdout 2>/d/logs/7/2.workerpool1-0.1/stderr
 """
 
 
