@@ -81,6 +81,8 @@ def _prepare(file: CredentialFile, clock: Clock, audit: AuditLog) -> None:
         file.add(credential)
         audit.write(now_us, "trainyard serve", "tokens.create", credential.name)
         log.warning("made a first token; it is shown only now: %s (its hash is in %s)", token, file.path)
+    elif not file.read():
+        log.warning("nobody holds a credential, so nobody gets in; make one: trainyard tokens create NAME")
 
 
 def object_access(doors: Doors, clock: Clock, objects: ObjectStore) -> ObjectAccess:

@@ -115,7 +115,7 @@ def test_a_certificate_and_its_key_go_together(tmp_path: Path) -> None:
 
 
 def test_the_names_of_the_service(tmp_path: Path) -> None:
-    """Loopback always, the address that is listened on, what is listed; the machine's name where all are listened on."""
+    """Loopback always, the address that is listened on, what is listed, and the machine's name."""
     loopback = {"localhost", "127.0.0.1", "::1"}
     given: dict[str, object] = {"data_dir": tmp_path, "auth": True, "tls": True}
     assert Settings.load(given, {}).names() == loopback

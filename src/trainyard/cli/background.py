@@ -23,7 +23,7 @@ from trainyard.cli.terminal import Terminal
 READY_SECONDS: Final = 30.0
 _LOOK_EVERY_SECONDS: Final = 0.01
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-_ADDRESS: Final = re.compile(rb"http://[^\s/]+:\d+")
+_ADDRESS: Final = re.compile(rb"https?://[^\s/]+:\d+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,14 +102,20 @@ class Connection:
     ) -> http.client.HTTPResponse:
         if self._open is None:
             host, port = self._address
-            make = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            self._open = make(host, port, timeout=self._patience_seconds)
+            self._open = self._made(host, port)
         try:
             self._open.request(verb, target, data, headers)
             return self._open.getresponse()
         except BaseException:
             self.close()
             raise
+
+    def _made(self, host: str, port: int | None) -> http.client.HTTPConnection:
+        if not self._secure:
+            return http.client.HTTPConnection(host, port, timeout=self._patience_seconds)
+        from trainyard.cli.trust import context  # noqa: PLC0415 - 10 ms, which clear text need not pay
+
+        return http.client.HTTPSConnection(host, port, timeout=self._patience_seconds, context=context())
 
     def close(self) -> None:
         """Let go of the connection; the next request opens another."""

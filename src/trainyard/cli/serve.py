@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag(
         "--machine-types", metavar="WHICH", help="known refuses machine types that Google does not have, any takes them"
     )
-    flag("--missing-buckets", metavar="WHICH", help="make buckets that are asked for: auto (on loopback), always, never")
+    flag("--missing-buckets", metavar="WHICH", help="make buckets asked for: auto (on loopback), always or never")
     flag("--objects-url", metavar="URL", help="where objects are kept instead of DIR/buckets: s3://, gs://, az://")
     flag("--stderr-severity", metavar="WHICH", help="severity of text on stderr: ERROR or auto")
     flag("--grace", type=float, metavar="SECONDS", help="how long programs get between SIGTERM and SIGKILL")

@@ -1,6 +1,6 @@
 """The service's own certificate authority: made once, and its server certificate renewed long before it expires.
 
-Importing this module loads `cryptography` (docs/adr/0007); the composition root does so under `--tls` alone. Keys are
+Importing this module loads `cryptography` (docs/adr/0008); the composition root does so under `--tls` alone. Keys are
 P-256. Whatever is killed in the middle leaves a whole old file or a whole new one, and a key always with its own
 certificate. Form of the certificates: RFC 5280, as strictly as Python 3.13 and BoringSSL read it.
 """

@@ -106,7 +106,7 @@ def test_a_wrong_api_key_is_told_as_the_original_tells_it(
 ) -> None:
     """A key that nobody has is INVALID_ARGUMENT, with the reason that clients look for."""
     added(file)
-    with pytest.raises(InvalidArgument, match="^API key not valid. Please pass a valid API key.$") as caught:
+    with pytest.raises(InvalidArgument, match=r"^API key not valid\. Please pass a valid API key\.$") as caught:
         opened().identify("", "wrong")
     assert caught.value.reason == "API_KEY_INVALID"
 
@@ -154,7 +154,7 @@ def test_a_file_spoilt_under_a_running_service_closes_it(
 
 
 def test_a_role_holds_in_its_projects_only(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:
-    """By id or by number, and nowhere else; without projects it holds in all; what belongs to no project is for these."""
+    """By id or by number, and nowhere else; without projects it holds in all, and for what belongs to none."""
     access = opened()
     bound, free = Credential("a", Form.TOKEN, "user", ("p1",)), Credential("b", Form.TOKEN, "user")
     create = "aiplatform.customJobs.create"

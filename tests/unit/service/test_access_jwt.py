@@ -41,7 +41,7 @@ def part(value: Any) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def signed(header: Mapping[str, Any] = {}, key: Any = KEY, **claims: Any) -> str:  # noqa: B006 - only read
+def signed(header: Mapping[str, Any] = {}, key: Any = KEY, **claims: Any) -> str:
     """A JWT as google-auth signs it; None takes a claim away."""
     head = {"alg": "RS256", "typ": "JWT", "kid": "k1", **header}
     body = {"iss": EMAIL, "sub": EMAIL, "iat": NOW, "exp": NOW + 3600, "scope": SCOPE, **claims}
