@@ -56,10 +56,12 @@ ctypes.CDLL(None).syscall({"x86_64": 60}.get(os.uname().machine, 93), 0)
 def with_in_its_environment(text: str) -> list[int]:
     """Processes that were started with this text in their environment; asked by thread, since the first may be gone."""
     found = set()
-    for path in Path("/proc").glob("[0-9]*/task/[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if text.encode() in path.read_bytes():
-                found.add(int(path.parts[2]))
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has gone meanwhile
+            for thread in (process / "task").iterdir():
+                with contextlib.suppress(OSError):
+                    if text.encode() in (thread / "environ").read_bytes():
+                        found.add(int(process.name))
     return sorted(found - {os.getpid()})
 
 
