@@ -269,8 +269,8 @@ def serve(guard: socket.socket) -> None:
         task = Task(json.loads(request), lock, [(ends[0], ends[1]), (ends[2], ends[3])])
         answer = supervise(task)
         task.close()
+        guard.send(b"d" + answer)  # before tidying up: the server's next launch may be on its way already
         gc.collect()
-        guard.send(b"d" + answer)
 
 
 def supervise(task: Task) -> bytes:
