@@ -92,16 +92,25 @@ class Groups:
         """Write down what the group holds, before anything of it starts. Raises OSError."""
         if group.is_kept or group.allotment is None:
             return
-        run_directory, held = f"{self._runs}/{group.run_id}", f"{self._runs}/{_HELD}/{group.run_id}"
+        run_directory = f"{self._runs}/{group.run_id}"
         with contextlib.suppress(FileExistsError):
             os.mkdir(run_directory)  # noqa: PTH102 - see _runs
         with contextlib.suppress(FileExistsError):
             os.mkfifo(f"{run_directory}/{records.WAKE}", 0o600)
         content = {"ports": group.allotment.ports, "gpus": group.allotment.gpus, "notes": list(group.notes)}
-        with open(f"{held}.draft", "w") as draft:  # noqa: PTH123 - see _runs
-            draft.write(json.dumps(content))
-        os.rename(f"{held}.draft", f"{held}.json")  # noqa: PTH104 - see _runs
+        self._write_held(f"{self._runs}/{_HELD}/{group.run_id}", json.dumps(content))
         group.is_kept = True
+
+    @staticmethod
+    def _write_held(path: str, content: str) -> None:
+        """At first in place: until it is whole nothing has been started. What is there already is never half there."""
+        with contextlib.suppress(FileExistsError):
+            with open(f"{path}.json", "x") as file:  # noqa: PTH123 - see _runs
+                file.write(content)
+            return
+        with open(f"{path}.draft", "w") as draft:  # noqa: PTH123 - see _runs
+            draft.write(content)
+        os.rename(f"{path}.draft", f"{path}.json")  # noqa: PTH104 - see _runs
 
     def stop(self, run_id: str, grace_seconds: float) -> None:
         """Place the stop marker, or bring its deadline nearer, and wake the agents. Raises OSError."""
