@@ -25,6 +25,7 @@ from trainyard.executors.local import environments
 from trainyard.executors.local.allotment import Room, gpus_of_this_machine
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
 from trainyard.executors.local.launcher import Launcher, this_python
+from trainyard.executors.local.own_environment import calls_pip, own_environment
 from trainyard.executors.local.packages import PreparationFailed
 from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, names_buckets, notes_on, plan
 from trainyard.executors.local.readings import Incarnation
@@ -221,8 +222,9 @@ class LocalExecutor:
                 f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}.",
             )
         prepared = self._environments.needs(spec)
+        own = not prepared and calls_pip(spec)
         self._groups.note(held, notes_on(spec, held.allotment, prepared=prepared))
-        if prepared:
+        if prepared or own:
             return partial(self._begin_preparing, held, group, spec, incarnation)
         planned = plan(group, spec, held.allotment, self._base, self._places)
         self._groups.note(held, (*planned.notes, *self._notes_on_view(group, spec)))
@@ -246,7 +248,10 @@ class LocalExecutor:
             self._announce(held.run_id)
 
         try:
-            prepared = await self._environments.prepare(spec, say)
+            if self._environments.needs(spec):
+                prepared = await self._environments.prepare(spec, say)
+            else:
+                prepared = await own_environment(spec, Path(f"{incarnation.control}.environment"), self._base)
             assert held.allotment is not None
             planned = plan(group, spec, held.allotment, prepared.over(self._base), self._places)
             self._groups.note(held, (*prepared.notes, *planned.notes, *self._notes_on_view(group, spec)))
