@@ -57,15 +57,15 @@ class Limit:
     until: float
 
 
-def controls(service: Service, run_id: str = "*") -> list[str]:
+def controls(service: Service, run_id: str) -> list[str]:
     """The records of every incarnation of a run group, as agent/records.py names them."""
     return [str(path).removesuffix(".state") for path in service.data_dir.glob(f"runs/{run_id}/*.state")]
 
 
-def agents_of(service: Service) -> list[tuple[int, int]]:
+def agents_of(service: Service, workload: Workload) -> list[tuple[int, int]]:
     """(guard, supervisor) of every program that runs now, found as its parent and grandparent."""
     pairs = []
-    for control in controls(service):
+    for control in (each for job in workload.unfinished() for each in controls(service, f"{job.id}-*")):
         running = records.read_state(control).running
         if running is None or records.read_exit(control):
             continue
@@ -97,11 +97,11 @@ def kill(pid: int) -> bool:
     return True
 
 
-def strike(victim: str, service: Service, dice: random.Random) -> bool:
+def strike(victim: str, service: Service, workload: Workload, dice: random.Random) -> bool:
     """Kill one victim of that sort; False where there is none just now."""
     hit = False
     if "supervisor" in victim or "guard" in victim:
-        pairs = agents_of(service)
+        pairs = agents_of(service, workload)
         if not pairs:
             return False
         guard, supervisor = dice.choice(pairs)
@@ -129,8 +129,7 @@ def ended_on_disk(service: Service, job: Tracked) -> bool:
 
 def check_consistency(service: Service, workload: Workload, tally: Tally) -> None:
     """After a restart: everything acknowledged is there, and what had ended is final within two seconds."""
-    tracked = list(workload.jobs)
-    ended = [job for job in tracked if not job.seen_final and ended_on_disk(service, job)]
+    ended = [job for job in workload.unfinished() if ended_on_disk(service, job)]
     began = time.monotonic()
     for job in ended:
         attempts = len(list(service.data_dir.glob(f"runs/{job.id}-*")))
@@ -146,6 +145,7 @@ def check_consistency(service: Service, workload: Workload, tally: Tally) -> Non
                 break
             time.sleep(0.01)
     tally.consistency.append(time.monotonic() - began)
+    tracked = workload.jobs
     for job in random.Random(len(tracked)).sample(tracked, min(20, len(tracked))):
         try:
             service.get(f"/v1/{job.name}")
@@ -159,7 +159,7 @@ def storm(service: Service, workload: Workload, tally: Tally, limit: Limit, dice
         workload.top_up()
         time.sleep(dice.expovariate(1 / 0.03))
         victim = dice.choices(list(VICTIMS), weights=list(VICTIMS.values()))[0]
-        if strike(victim, service, dice):
+        if strike(victim, service, workload, dice):
             tally.kills[victim] += 1
             if tally.kills.total() % 500 == 0:
                 print(

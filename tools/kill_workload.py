@@ -82,7 +82,7 @@ class Workload:
 
     def top_up(self) -> None:
         """Submit until enough jobs live; cancel some that never end by themselves. Refusals are tried again later."""
-        live = [job for job in self.jobs if not job.seen_final and self.look(job) not in FINAL]
+        live = [job for job in self.unfinished() if self.look(job) not in FINAL]
         for job in live:
             if job.plan.cancel and self._dice.random() < 0.3:
                 self._cancel(job)
@@ -92,6 +92,10 @@ class Workload:
                 self.jobs.append(Tracked(str(self._service.post(JOBS, self._body(plan))["name"]), plan))
             except Unanswered:
                 return
+
+    def unfinished(self) -> list[Tracked]:
+        """Jobs that were not seen in a final state yet."""
+        return [job for job in self.jobs if not job.seen_final]
 
     def _body(self, plan: Plan) -> dict[str, Any]:
         def pool(count: int) -> dict[str, Any]:
