@@ -89,6 +89,7 @@ class SecureListener:
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
         self._joining: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        self._closed = False
         self.handshake_seconds = HANDSHAKE_SECONDS
 
     def start(self) -> None:
@@ -99,6 +100,7 @@ class SecureListener:
 
     def close(self) -> None:
         """Accept nobody any more, and let go of those who have said nothing yet."""
+        self._closed = True
         self._loop.remove_reader(self._listener.fileno())
         for connection in list(self._silent):
             self._let_go(connection).close()
@@ -123,7 +125,7 @@ class SecureListener:
             self._loop.add_reader(connection.fileno(), self._look, connection)
 
     def _accept_again(self) -> None:
-        if self._listener.fileno() >= 0:
+        if not self._closed:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _look(self, connection: socket.socket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -133,6 +134,42 @@ def test_strangers_disturb_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
     asyncio.run(story())
     assert "Traceback" not in caplog.text
+
+
+def test_a_process_without_free_descriptors_takes_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so, waits a little and goes on accepting; and not after it was told to stop."""
+    monkeypatch.setattr(secure, "_FULL_PAUSE_SECONDS", 0.01)
+
+    class Full(socket.socket):
+        """Has no room for the first two."""
+
+        refusals = 2
+
+        def accept(self) -> tuple[socket.socket, object]:
+            if self.refusals:
+                self.refusals -= 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().accept()
+
+    async def story() -> None:
+        path = issued(tmp_path)
+        with Full() as listener:
+            listener.bind(("127.0.0.1", 0))
+            door = secure.SecureListener(listener, Certificate(lambda: (path, path)).context, Told)
+            door.start()
+            assert await said(listener.getsockname()[1], b"GET") == (b"clear GET", None)
+            listener.refusals = 1
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            while caplog.text.count("Too many open files") < 3:
+                await asyncio.sleep(0.001)
+            door.close()
+            await asyncio.sleep(0.03)
+            assert not door._silent
+            writer.close()
+
+    asyncio.run(story())
 
 
 def test_stopping_lets_go_of_the_silent(tmp_path: Path) -> None:

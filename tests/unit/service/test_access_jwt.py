@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trainyard.credentials import Credential, Form
 from trainyard.service.access_jwt import MOST_BYTES, BadJwt, NoScope, looks_like_jwt, verify
@@ -166,3 +168,31 @@ def test_what_is_to_be_exchanged_needs_both() -> None:
         check(signed(), needs_audience=True)
     with pytest.raises(NoScope):
         check(signed(aud=OURS, scope=None), needs_audience=True)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
+)
+
+
+@given(
+    header=st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit"]), JSON),
+    claims=st.dictionaries(st.sampled_from(["iss", "sub", "aud", "iat", "exp", "scope"]), JSON),
+)
+def test_whatever_is_signed_by_us_or_not_is_judged(header: dict[str, Any], claims: dict[str, Any]) -> None:
+    """Any JSON in any place of a token, signed with the right key: a proof, or a refusal, and never anything else."""
+    head = {"alg": "RS256", "kid": "k1", **header}
+    body = {"iss": EMAIL, "sub": EMAIL, "iat": NOW, "exp": NOW + 60, "scope": SCOPE, **claims}
+    text = f"{part(head)}.{part(body)}"
+    token = f"{text}.{part(KEY.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+    try:
+        assert check(token).credential is ACCOUNT
+    except (BadJwt, NoScope):
+        assert header or claims
+
+
+@given(st.text() | st.from_regex(r"ey[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", fullmatch=True))
+def test_no_text_is_a_proof(text: str) -> None:
+    """Whatever stands in the header."""
+    with pytest.raises(BadJwt):
+        check(text)
