@@ -8,7 +8,6 @@ else is served in clear text by a protocol that knows it: a client hears a sente
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import ssl
@@ -22,7 +21,6 @@ HANDSHAKE_SECONDS: Final = 10.0
 LOOK_AT_FILES_SECONDS: Final = 3600.0
 BACKLOG: Final = 1024
 _MOST_AT_ONCE: Final = 128
-_FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _FULL_PAUSE_SECONDS: Final = 0.5
 
 log = logging.getLogger("trainyard.tls")
@@ -113,9 +111,7 @@ class SecureListener:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError as error:
-                if error.errno not in _FULL:
-                    raise
+            except OSError as error:  # no descriptors, no memory: to ask again at once would only spin
                 log.error("no further connection can be taken now: %s", error.strerror)
                 self._loop.remove_reader(self._listener.fileno())
                 self._loop.call_later(_FULL_PAUSE_SECONDS, self._accept_again)

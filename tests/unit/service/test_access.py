@@ -11,7 +11,7 @@ import pytest
 
 from trainyard.core.errors import ApiError, InvalidArgument, PermissionDenied, Unauthenticated, Unavailable
 from trainyard.core.names import JobName, Scope, project_number
-from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, new_secret
+from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, new_account, new_secret
 from trainyard.service.access import Caller, CredentialAccess, OpenAccess, caller_of, require
 from trainyard.service.access_tickets import ACCESS, METADATA, Ticket, Tickets
 
@@ -229,6 +229,28 @@ def test_a_permission_is_required_only_where_there_is_one() -> None:
     )
     assert caught.value.reason == "IAM_PERMISSION_DENIED"
     assert caught.value.metadata == {"permission": "aiplatform.customJobs.create", "resource": P1}
+
+
+def test_a_signed_jwt_is_its_account(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:
+    """With the account's role, or a viewer's where its scopes only read; one for other services is refused as such."""
+    from google.auth import crypt, jwt
+
+    key, account = new_account(Credential("ci", Form.ACCOUNT, "user", ("p1",), NOW_US), "p1", "")
+    file.add(account)
+    signer = crypt.RSASigner.from_service_account_info(key)
+    scopes = "https://www.googleapis.com/auth/"
+
+    def shown(scope: str) -> Caller:
+        now = NOW_US // 1_000_000
+        claims = {"iss": account.email, "sub": account.email, "iat": now, "exp": now + 3600, "scope": scopes + scope}
+        return access.identify(f"Bearer {jwt.encode(signer, claims).decode()}")
+
+    access = opened()
+    assert shown("cloud-platform") == Caller(account.email, "user", frozenset({project_number("p1")}))
+    assert shown("devstorage.read_only").role == "viewer"
+    with pytest.raises(PermissionDenied, match="insufficient authentication scopes") as caught:
+        shown("drive")
+    assert caught.value.reason == "ACCESS_TOKEN_SCOPE_INSUFFICIENT"
 
 
 def test_every_refusal_is_an_error_of_the_api(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:

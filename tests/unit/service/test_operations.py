@@ -170,5 +170,5 @@ def test_a_verb_that_nobody_serves_says_so(bench: Bench) -> None:
 @pytest.mark.parametrize("method", ["GetIamPolicy", "SetIamPolicy"])
 def test_policies_are_not_kept(bench: Bench, method: str) -> None:
     """Policies are not served, and the error says what decides instead."""
-    with pytest.raises(Unimplemented, match="token file"):
+    with pytest.raises(Unimplemented, match="trainyard tokens"):
         bench.call(method, {"resource": PARENT})
