@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from random import Random
 
 from trainyard.core.points import Pick, alternatives, changed, drawn, evenly
@@ -56,12 +57,38 @@ class Evolution:
 
 
 def mutated(space: Space, parent: Point, random: Random, pick: Pick) -> Point:
-    """The point with one open decision, drawn evenly among those with alternatives, changed to another option."""
+    """The point with one open decision, drawn evenly among those with alternatives, changed to another option.
+
+    What opens below it keeps the values that decisions of the same name had below the old option: one layer more is
+    one layer more, and not a new network. The rest is answered by `pick`.
+    """
     open_ones = [number for number, value in enumerate(parent) if value != CLOSED and space.options[number] > 1]
     while open_ones:
         number = open_ones[int(random.random() * len(open_ones))]
         others = alternatives(space, parent, number)
         if others:
-            return changed(space, parent, number, others[int(random.random() * len(others))], pick)
+            option = others[int(random.random() * len(others))]
+            return changed(space, parent, number, option, _inheriting(space, parent, number, option, pick))
         open_ones.remove(number)
     return parent
+
+
+def _inheriting(space: Space, parent: Point, number: int, option: int, pick: Pick) -> Pick:
+    decision = space.decisions[number]
+    if decision.end == number + 1:
+        return pick
+
+    def below(chosen: int) -> int:
+        return len(f"{decision.key}[={chosen}/{decision.options}]")
+
+    before = {
+        space.decisions[n].key[below(parent[number]) :]: parent[n]
+        for n in range(number + 1, decision.end)
+        if parent[n] != CLOSED
+    }
+
+    def inherited(child: int, among: Sequence[int]) -> int:
+        value = before.get(space.decisions[child].key[below(option) :], CLOSED)
+        return value if value in among else pick(child, among)
+
+    return inherited
