@@ -44,7 +44,7 @@ class StoredOperation:
 
     name: OperationName
     api_version: str
-    kind: str                   # which metadata message: `DeleteOperationMetadata`
+    kind: str  # which metadata message: `DeleteOperationMetadata`
     create_time_us: int
     update_time_us: int
     done: bool = True
@@ -100,7 +100,12 @@ class Desk(Protocol):
         """The job; raises NotFound. Answers in microseconds, on the caller's thread."""
 
     async def page(
-        self, scope: Scope, collection: str, filter: Filter | None, size: int, after: int | None  # noqa: A002 - AIP's word
+        self,
+        scope: Scope,
+        collection: str,
+        filter: Filter | None,
+        size: int,
+        after: int | None,  # noqa: A002 - AIP's word
     ) -> Page:
         """Up to `size` jobs with an id below `after`, newest first, that match the filter.
 
@@ -202,13 +207,13 @@ class LogLine:
     """One line of output. `text` has no line end; a line that is one JSON object has it in `payload` too."""
 
     time_us: int
-    task: str                    # workerpool0-0, or `service`
+    task: str  # workerpool0-0, or `service`
     attempt: int
-    stream: str                  # stdout, stderr, or `service`
+    stream: str  # stdout, stderr, or `service`
     severity: Severity
     text: str
     payload: Mapping[str, object] | None = None
-    mark: str = ""               # which line of the job's it is: the same for ever, larger for a later one of a stream
+    mark: str = ""  # which line of the job's it is: the same for ever, larger for a later one of a stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +222,7 @@ class LogBatch:
 
     lines: tuple[LogLine, ...]
     cursor: str
-    more: bool                   # whether further lines were there already when this batch was cut
+    more: bool  # whether further lines were there already when this batch was cut
 
 
 class LogBook(Protocol):

@@ -37,12 +37,12 @@ class Operation:
     method: str
     verb: str
     collection: str
-    request: str                          # message full name with `{v}` where the version stands
+    request: str  # message full name with `{v}` where the version stands
     response: str
     versions: tuple[str, ...]
     rules: tuple[HttpRule, ...]
-    permission: str = ""                  # IAM permission, such as aiplatform.customJobs.create
-    grpc_path: str = ""                   # `/google.cloud.aiplatform.{v}.JobService/CreateCustomJob`
+    permission: str = ""  # IAM permission, such as aiplatform.customJobs.create
+    grpc_path: str = ""  # `/google.cloud.aiplatform.{v}.JobService/CreateCustomJob`
     doc: str = ""
     stream: bool = False
 

@@ -98,7 +98,12 @@ class MemoryStore:
         return self._file(name).job
 
     async def page(
-        self, scope: Scope, collection: str, filter: Filter | None, size: int, after: int | None  # noqa: A002 - AIP's word
+        self,
+        scope: Scope,
+        collection: str,
+        filter: Filter | None,
+        size: int,
+        after: int | None,  # noqa: A002 - AIP's word
     ) -> Page:
         """See Desk."""
         below = len(self._ids) if after is None else bisect.bisect_left(self._ids, after)

@@ -104,7 +104,12 @@ class SqliteStore:
         return job
 
     async def page(
-        self, scope: Scope, collection: str, filter: Filter | None, size: int, after: int | None  # noqa: A002 - AIP's word
+        self,
+        scope: Scope,
+        collection: str,
+        filter: Filter | None,
+        size: int,
+        after: int | None,  # noqa: A002 - AIP's word
     ) -> Page:
         """See Desk."""
         loop = asyncio.get_running_loop()
@@ -157,9 +162,7 @@ class SqliteStore:
         elif job.scope != scope:
             found = []
         else:
-            found = self._rows(
-                "operations_of_job", job.id, scope.project, scope.location, job.collection, below, size
-            )
+            found = self._rows("operations_of_job", job.id, scope.project, scope.location, job.collection, below, size)
         return tuple(map(rows.operation_from, found))
 
     async def delete_operation(self, name: OperationName) -> None:
