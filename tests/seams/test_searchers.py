@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import statistics
 import time
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from searcher_suite import SMALL, SPACES, SearcherSuite, Story, value
 
-from trainyard.core.points import every_point
+from trainyard.core.points import drawn, every_point, is_point
 from trainyard.core.space import Choice, Space, Template, space_of
-from trainyard.searcher import Past, Searcher, propose, replay
+from trainyard.core.trials import Measurement, Metric, Trial, TrialState
+from trainyard.searcher import Past, Searcher, past, propose, replay
 from trainyard.searchers import BUILT_IN
 
 CHEAP = ("reinforce", "evolution", "random_search", "grid_search")
@@ -137,6 +139,42 @@ def test_replay_equals_life(name: str, seed: int, moment: int, parallel: int) ->
     searcher = opened(name, SPACES["conditional"], seed)
     replay(searcher, history)
     assert searcher.propose() == story.searcher.propose()
+
+
+def test_what_is_still_tried_or_failed_has_no_reward() -> None:
+    """An open trial teaches nothing whatever it has reported; an infeasible one that it failed."""
+    metric, reported = Metric("m"), Measurement({"m": 1.0})
+    running = Trial(1, (0,), TrialState.ACTIVE, 3, measurement=reported)
+    failed = Trial(2, (1,), TrialState.INFEASIBLE, 3, 4)
+    done = Trial(3, (1,), TrialState.SUCCEEDED, 3, 5, reported)
+    assert past(running, metric) == Past((0,), 3)
+    assert past(failed, metric) == Past((1,), 3, 4)
+    assert past(done, metric) == Past((1,), 3, 5, 1.0)
+
+
+def test_the_model_keeps_the_best_and_the_latest_of_many() -> None:
+    """Its cost stops growing: a thousand trials weigh as much as some four hundred, and the best is never dropped."""
+    searcher = opened("model_based", MNASNET, 3)
+    random = Random(9)
+    for number in range(1, 1001):
+        point = drawn(MNASNET, random)
+        searcher.asked(point)
+        searcher.told(number, 1000.0 if number == 17 else value(point))
+    assert is_point(MNASNET, searcher.propose() or ())
+    rows = searcher._belief.rows  # type: ignore[attr-defined]  # looks inside on purpose
+    assert 16 in rows
+    assert 999 in rows
+    assert len(rows) <= 450
+
+
+def test_milestones_are_reached_and_never_rare() -> None:
+    """The model is made anew at numbers of ends that depend on nothing else, and at least every fifty."""
+    from trainyard.searchers.expected_improvement import last_milestone
+
+    reached = sorted({last_milestone(told) for told in range(2000)})
+    assert reached[:5] == [0, 10, 20, 30, 40]
+    assert all(last_milestone(milestone) == milestone for milestone in reached)
+    assert max(later - earlier for earlier, later in itertools.pairwise(reached)) <= 50
 
 
 def test_without_numpy_the_model_based_searcher_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
