@@ -103,9 +103,9 @@ class Desk(Protocol):
         self,
         scope: Scope,
         collection: str,
-        filter: Filter | None,
+        filter: Filter | None,  # noqa: A002 - AIP-132's word
         size: int,
-        after: int | None,  # noqa: A002 - AIP's word
+        after: int | None,
     ) -> Page:
         """Up to `size` jobs with an id below `after`, newest first, that match the filter.
 

@@ -109,10 +109,10 @@ class OperationName:
     @classmethod
     def parse(cls, text: str) -> OperationName:
         """Read `{scope or job name}/operations/{id}`; raises InvalidArgument on anything else."""
-        head, slash, id = text.rpartition("/operations/")
-        if not slash or not id.isascii() or not id.isdecimal() or len(id) > 19 or int(id) >= 2**63:
+        head, slash, number = text.rpartition("/operations/")
+        if not slash or not number.isascii() or not number.isdecimal() or len(number) > 19 or int(number) >= 2**63:
             raise InvalidArgument(f"{text!r} is not an operation name such as projects/*/locations/*/operations/*.")
         if head.count("/") == 3:
-            return cls(Scope.parse(head), None, int(id))
+            return cls(Scope.parse(head), None, int(number))
         job = JobName.parse(head)
-        return cls(job.scope, job, int(id))
+        return cls(job.scope, job, int(number))

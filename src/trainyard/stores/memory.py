@@ -101,9 +101,9 @@ class MemoryStore:
         self,
         scope: Scope,
         collection: str,
-        filter: Filter | None,
+        filter: Filter | None,  # noqa: A002 - AIP-132's word
         size: int,
-        after: int | None,  # noqa: A002 - AIP's word
+        after: int | None,
     ) -> Page:
         """See Desk."""
         below = len(self._ids) if after is None else bisect.bisect_left(self._ids, after)

@@ -107,9 +107,9 @@ class SqliteStore:
         self,
         scope: Scope,
         collection: str,
-        filter: Filter | None,
+        filter: Filter | None,  # noqa: A002 - AIP-132's word
         size: int,
-        after: int | None,  # noqa: A002 - AIP's word
+        after: int | None,
     ) -> Page:
         """See Desk."""
         loop = asyncio.get_running_loop()
