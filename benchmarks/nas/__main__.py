@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="FILE", help="keep raw results here; a cell that is in it is not run again"
     )
+    parser.add_argument("--note", default="", help="a fact about this run for the page, such as what else was running")
     asked = parser.parse_args()
     if asked.write and asked.quick:
         parser.error("--write documents a whole run: leave out --quick")
@@ -54,6 +55,8 @@ def main() -> None:
         results = list(pool.map(measured, plan))
     lines = [f"- {time.strftime('%Y-%m-%d')}", f"- {machine()}", f"- {versions()}"]
     lines.append(f"- load average before / after: {before:.1f} / {load():.1f}, {asked.jobs} races at a time")
+    if asked.note:
+        lines.append(f"- {asked.note}")
     text = report.page(lines, results)
     print(text)
     if asked.write:
