@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import signal
 import sys
 import threading
 import zlib
@@ -43,10 +44,17 @@ def serve(server: ThreadingHTTPServer) -> int:
     """Until interrupted; 0 then, since that is how one ends it."""
     with server:
         try:
+            listen_to_signals()
             server.serve_forever(poll_interval=0.1)
         except KeyboardInterrupt:
             return 0
     return 0
+
+
+def listen_to_signals() -> None:
+    """Make SIGINT and SIGTERM a KeyboardInterrupt, also where a shell started us in the background, deaf to SIGINT."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 class Recorder(ThreadingHTTPServer):
@@ -148,12 +156,7 @@ class _Recording(PlainHandler):
         if not counted:
             self.send_header("Connection", "close")
             self.close_connection = True
-        self.end_headers()
-        kept = b""
-        while piece := answer.read1(CHUNK_BYTES):
-            self.wfile.write(piece)
-            self.wfile.flush()
-            kept += piece if len(kept) <= MOST_KEPT_BYTES else b""
+        last, kept = self._stream(answer, hold_last=counted)
         split, clean = urlsplit(self.path), self.server.cleaner
         query = clean.pairs(parse_qsl(split.query, keep_blank_values=True))
         self.server.keep(
@@ -162,6 +165,26 @@ class _Recording(PlainHandler):
                 clean.message(given, _plain(kept, answer.getheader("content-encoding", ""))),
             )
         )  # fmt: skip
+        self.end_headers() if last is None else self.wfile.write(last)
+
+    def _stream(self, answer: http.client.HTTPResponse, *, hold_last: bool) -> tuple[bytes | None, bytes]:
+        """Pass the body on as it comes; what is still to be written, and what is to be kept of it.
+
+        The end of an answer is held back where it can be, so that whoever has it whole finds it written down. None:
+        there is no body, and the end of the headers is what is held back.
+        """
+        held, kept = answer.read1(CHUNK_BYTES), b""
+        if not held and hold_last:
+            return None, kept
+        self.end_headers()
+        while held:
+            kept += held if len(kept) <= MOST_KEPT_BYTES else b""
+            if hold_last and not answer.length:
+                break
+            self.wfile.write(held)
+            self.wfile.flush()
+            held = answer.read1(CHUNK_BYTES)
+        return held, kept
 
     def _here(self, location: str) -> str:
         upstream = self.server.upstream
