@@ -30,7 +30,7 @@ setup: .venv/.service          ## build .venv with the service in it
 demo: .venv/.group-demo        ## run the main job on real input
 	@$(BIN)/trainyard demo
 
-test: .venv/.group-test .venv/.group-contract .venv/.group-clients   ## every test that needs nothing but Python
+test: .venv/.group-test .venv/.group-contract .venv/.group-clients .venv/.group-demo   ## every test that needs nothing but Python
 	@$(PYTEST) $(PYTEST_FLAGS)
 
 lint: .venv/.group-lint .venv/.group-test   ## format, style, types, layers
