@@ -21,6 +21,7 @@ BENCHMARKS = (
     "durable_creates",
     "list_page",
     "log_throughput",
+    "fresh_service",
 )
 PAGE = """# Benchmarks
 

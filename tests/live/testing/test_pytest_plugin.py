@@ -177,25 +177,11 @@ def commands_and_environment(process: Path) -> bytes:
 
 
 def test_the_import_is_light() -> None:
-    """The plugin costs a run that does not use it next to nothing: 50 ms at most, and none of our other modules."""
-    code = (
-        "import sys, time, pytest; t = time.perf_counter(); import trainyard.pytest_plugin; "
-        "print(time.perf_counter() - t); print(sorted(m for m in sys.modules if m.startswith('trainyard')))"
-    )
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
-    assert min(float(each.stdout.split()[0]) for each in runs) < 0.050
-    assert runs[0].stdout.splitlines()[1] == "['trainyard', 'trainyard.pytest_plugin']"
-
-
-def test_a_fresh_service_is_there_in_half_a_second(tmp_path: Path) -> None:
-    """It takes less than half a second of processor time, which does not depend on the neighbours as a clock does."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    spent = []
-    for n in range(5):
-        with LocalService(tmp_path / str(n)) as service:
-            fields = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
-            spent.append((int(fields[11]) + int(fields[12])) / ticks)  # utime and stime: proc(5)
-    assert min(spent) < 0.5, spent
+    """The plugin costs a run that does not use it next to nothing: none of our other modules (time: benchmarks/)."""
+    ours = "sorted(name for name in sys.modules if name.startswith('trainyard'))"
+    code = f"import sys, pytest, trainyard.pytest_plugin; print({ours})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['trainyard', 'trainyard.pytest_plugin']"
 
 
 def test_the_next_service_comes_up_while_a_test_runs(pytester: pytest.Pytester) -> None:
