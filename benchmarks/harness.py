@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainyard.local_ending import end_all
+
 BIN = Path(sys.executable).parent
 JOBS_PATH = "/v1/projects/bench/locations/us-central1/customJobs"
 STOP_SECONDS = 30.0
@@ -116,24 +118,13 @@ def server(*flags: str, data_dir: Path | None = None) -> Iterator[Server]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_SECONDS)
-        end_replicas(data)
+        end_all(data / "runs")
 
 
 @functools.cache
 def scratch() -> tempfile.TemporaryDirectory[str]:
     """Where the data of all servers of this run lies; removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="trainyard-bench-", ignore_cleanup_errors=True)
-
-
-def end_replicas(data_dir: Path) -> None:
-    """SIGKILL the programs that still run in a data directory, and wait until their ends are on record."""
-    running = [path for path in data_dir.glob("runs/*/*/*/running") if not (path.parent / "exit.json").exists()]
-    for path in running:
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            os.kill(json.loads(path.read_text().splitlines()[0])["pid"], signal.SIGKILL)
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline and any(not (path.parent / "exit.json").exists() for path in running):
-        time.sleep(0.01)
 
 
 def job_body(*command: str, replicas: int = 1, name: str = "bench") -> bytes:
