@@ -9,7 +9,7 @@ import struct
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_WAITID = {"x86_64": 247, "aarch64": 95, "riscv64": 95, "ppc64le": 272, "s390x": 281, "loongarch64": 95}
 _SIGINFO_BYTES = 128
-_RUSAGE = struct.Struct("@16l")  # two timevals and fourteen longs, <sys/resource.h>
+_RUSAGE = struct.Struct("@18l")  # two timevals of two longs and fourteen longs, <sys/resource.h>
 _SI_PID, _SI_STATUS = 12 + 4 * (ctypes.sizeof(ctypes.c_long) == 8), 20 + 4 * (ctypes.sizeof(ctypes.c_long) == 8)
 _libc = ctypes.CDLL(None, use_errno=True)
 _waitid_number = _SYS_WAITID.get(os.uname().machine) if ctypes.sizeof(ctypes.c_long) == 8 else None
