@@ -1,0 +1,1 @@
+"""SQL over the live service: StackQL's statements and plain SQL, on SQLite's own engine, through the single door."""
