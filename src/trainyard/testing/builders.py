@@ -13,9 +13,9 @@ from trainyard.core.names import JobName, Scope
 from trainyard.core.runs import Reading, ReplicaSpec, Resources, RunGroup
 from trainyard.core.states import JobState
 from trainyard.kind import Demand, Draft, Room
-from trainyard.kinds.custom_job.decide import decide
-from trainyard.kinds.custom_job.memo import with_incarnations
-from trainyard.kinds.custom_job.policy import RunPolicy
+from trainyard.kinds.running.decide import decide
+from trainyard.kinds.running.memo import with_incarnations
+from trainyard.kinds.running.policy import RunPolicy
 from trainyard.testing.virtual_time import EPOCH_US
 
 

@@ -13,7 +13,7 @@ from trainyard.core.jobs import Decision, Intent, Job
 from trainyard.core.names import JobName
 from trainyard.core.runs import Cause, RunGroup
 from trainyard.core.states import FINAL, JobState
-from trainyard.kinds.custom_job.memo import incarnations
+from trainyard.kinds.running.memo import incarnations
 from trainyard.store import Standing, StoredOperation
 from trainyard.stores.memory import MemoryStore, Snapshot
 from trainyard.testing.builders import PlainSpec

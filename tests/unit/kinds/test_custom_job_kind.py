@@ -16,9 +16,9 @@ from trainyard.core.names import JobName, Scope
 from trainyard.core.runs import PythonPackage, Resources
 from trainyard.core.states import JobState
 from trainyard.kind import Room
-from trainyard.kinds.custom_job import spec as reading
 from trainyard.kinds.custom_job.kind import CustomJobKind
-from trainyard.kinds.custom_job.memo import Memo
+from trainyard.kinds.running import spec as reading
+from trainyard.kinds.running.memo import Memo
 
 CLASS: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.CustomJob")
 KIND = CustomJobKind()

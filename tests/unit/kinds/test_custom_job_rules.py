@@ -12,6 +12,7 @@ from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
 from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.kinds.custom_job import rules
 from trainyard.kinds.machines import Machines
+from trainyard.kinds.resource_rules import without_output
 
 MACHINES = Machines.known()
 POOL = {"machineSpec": {"machineType": "n1-standard-4"}, "replicaCount": 1, "containerSpec": {"imageUri": "img"}}
@@ -483,7 +484,7 @@ def test_any_machine_type_passes_where_it_may() -> None:
 def test_what_only_the_service_sets_is_dropped() -> None:
     """Output-only fields that a client sends are ignored, everything else stays, and the request is left alone."""
     job = message(name="n", state="JOB_STATE_RUNNING", createTime="2020-01-01T00:00:00Z", labels={"k": "v"})
-    asked = rules.without_output(job)
+    asked = without_output(job, rules.OUTPUT_ONLY)
     assert {field.name for field, _ in asked.ListFields()} == {"display_name", "job_spec", "labels"}
     assert job.name == "n"
 
@@ -491,7 +492,7 @@ def test_what_only_the_service_sets_is_dropped() -> None:
 def test_fields_that_nobody_knows_are_dropped() -> None:
     """What a newer client sends beside the known fields is not stored, where it could neither be checked nor read."""
     job = type(message()).FromString(message().SerializeToString() + b"\xfa\x3f\x03new")
-    assert rules.without_output(job).SerializeToString() == message().SerializeToString()
+    assert without_output(job, rules.OUTPUT_ONLY).SerializeToString() == message().SerializeToString()
 
 
 def test_a_value_quoted_in_an_error_is_short() -> None:

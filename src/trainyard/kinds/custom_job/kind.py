@@ -9,13 +9,14 @@ from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
 from trainyard.core.jobs import Decision, Job
 from trainyard.core.runs import Reading, RunGroup
 from trainyard.kind import Demand, Draft, Room
-from trainyard.kinds.custom_job import decide, effects, rules, spec
-from trainyard.kinds.custom_job.memo import with_incarnations
-from trainyard.kinds.custom_job.policy import DEFAULT_GRACE_SECONDS, RunPolicy
+from trainyard.kinds.custom_job import effects, rules
 from trainyard.kinds.machines import Machines
+from trainyard.kinds.resource_message import stamp_job
+from trainyard.kinds.resource_rules import without_output
+from trainyard.kinds.running import decide, spec
+from trainyard.kinds.running.memo import with_incarnations
+from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
 from trainyard.kinds.worker_pools import demand_of, run_group
-
-_NANOS = 1000
 
 
 class CustomJobKind:
@@ -36,32 +37,22 @@ class CustomJobKind:
 
     def draft(self, message: Any) -> Draft:
         """Check a CustomJob message; raises InvalidArgument with all faults, or says what cannot be kept here."""
-        asked = rules.without_output(message)
+        asked = without_output(message, rules.OUTPUT_ONLY)
         rules.check(asked, self._machines, spec.priority_faults(asked.labels))
         notes = effects.kept_in_part(asked)
         return Draft(
             display_name=asked.display_name,
             labels=dict(asked.labels),
             spec=asked.SerializeToString(deterministic=True),
-            priority=spec.priority_of(asked),
+            priority=spec.priority_of(asked.labels, asked.job_spec),
             notes=notes,
         )
 
     def render(self, job: Job) -> Any:
         """The CustomJob message of a stored job. `web_access_uris` stays empty: no shells are opened here."""
-        message, status = self._class.FromString(job.spec), job.status
-        spec.complete(message)
-        message.name = str(job.name)
-        message.state = status.state
-        _stamp(message.create_time, job.create_time_us)
-        _stamp(message.update_time, status.update_time_us)
-        if status.start_time_us is not None:
-            _stamp(message.start_time, status.start_time_us)
-        if status.end_time_us is not None:
-            _stamp(message.end_time, status.end_time_us)
-        if status.error is not None:
-            message.error.code = status.error.code
-            message.error.message = status.error.message
+        message = self._class.FromString(job.spec)
+        spec.complete(message.job_spec)
+        stamp_job(message, job)
         return message
 
     def demand(self, job: Job) -> Demand:
@@ -84,8 +75,3 @@ class CustomJobKind:
 
     def _read_policy(self, text: bytes, location: str) -> RunPolicy:
         return spec.policy_of(self._spec(text), location, self._grace_seconds)
-
-
-def _stamp(timestamp: Any, time_us: int) -> None:
-    seconds, micros = divmod(time_us, 1_000_000)
-    timestamp.seconds, timestamp.nanos = seconds, micros * _NANOS

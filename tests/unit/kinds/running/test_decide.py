@@ -12,9 +12,9 @@ from trainyard.core.jobs import Decision, Intent, Job, Launch, Release, Status, 
 from trainyard.core.runs import Cause, Exit, Phase, Reading, ReplicaReading
 from trainyard.core.states import FINAL, JobState
 from trainyard.kind import Room
-from trainyard.kinds.custom_job.decide import decide
-from trainyard.kinds.custom_job.memo import End, Memo, Timer, Verdict
-from trainyard.kinds.custom_job.policy import RunPolicy
+from trainyard.kinds.running.decide import decide
+from trainyard.kinds.running.memo import End, Memo, Timer, Verdict
+from trainyard.kinds.running.policy import RunPolicy
 from trainyard.testing.builders import plain_job
 
 T = 1_000_000_000_000

@@ -1,4 +1,4 @@
-"""What a CustomJob's spec says about its running, in plain values, so that `decide` needs no protobuf."""
+"""What a CustomJobSpec says about its running, in plain values, so that `decide` needs no protobuf."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from trainyard.core.jobs import Decision, ReplicaRecord
 from trainyard.core.outcomes import MOST_WORKER_RESTARTS, Line, exit_status, signal_name
 from trainyard.core.runs import Cause, Exit
-from trainyard.kinds.custom_job.judge import Scene
-from trainyard.kinds.custom_job.memo import Memo
-from trainyard.kinds.custom_job.sight import Seen
+from trainyard.kinds.running.judge import Scene
+from trainyard.kinds.running.memo import Memo
+from trainyard.kinds.running.sight import Seen
 
 _MOST_TOLD = 200  # notes remembered; an executor that makes up new ones for ever must not grow the memo for ever
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from trainyard.core.outcomes import Why, why_ended
 from trainyard.core.runs import Cause, Exit, Phase, Reading
-from trainyard.kinds.custom_job.memo import Memo
-from trainyard.kinds.custom_job.policy import RunPolicy
+from trainyard.kinds.running.memo import Memo
+from trainyard.kinds.running.policy import RunPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from trainyard.core.outcomes import (
     replica_sentence,
 )
 from trainyard.core.runs import Cause, Exit, Reading
-from trainyard.kinds.custom_job.memo import End, Memo, Verdict
-from trainyard.kinds.custom_job.policy import RunPolicy
-from trainyard.kinds.custom_job.sight import Seen, Sight
+from trainyard.kinds.running.memo import End, Memo, Verdict
+from trainyard.kinds.running.policy import RunPolicy
+from trainyard.kinds.running.sight import Seen, Sight
 
 NO_TRACE = Exit(Cause.LOST)
 

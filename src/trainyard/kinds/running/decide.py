@@ -1,4 +1,4 @@
-"""What comes next for a CustomJob: pure, the same arguments always give the same Decision.
+"""What comes next for a job that is one run group at a time: pure, the same arguments always give the same Decision.
 
 Nothing here reads a clock. Stamps are calendar time (`now_us`); durations are measured on the steady clock that the
 controller puts into Reading and Room, so a calendar that jumps neither ends a job early nor keeps one for ever.
@@ -17,11 +17,11 @@ from trainyard.core.outcomes import Line, Why, by_whom, job_problem, plain_secon
 from trainyard.core.runs import Phase, Reading
 from trainyard.core.states import Event, JobState
 from trainyard.kind import Room
-from trainyard.kinds.custom_job.judge import Scene, judge, workers_to_restart
-from trainyard.kinds.custom_job.memo import End, Memo, Timer, Verdict
-from trainyard.kinds.custom_job.narrate import record_ends, restart_line, tell_notes
-from trainyard.kinds.custom_job.policy import RunPolicy
-from trainyard.kinds.custom_job.sight import look
+from trainyard.kinds.running.judge import Scene, judge, workers_to_restart
+from trainyard.kinds.running.memo import End, Memo, Timer, Verdict
+from trainyard.kinds.running.narrate import record_ends, restart_line, tell_notes
+from trainyard.kinds.running.policy import RunPolicy
+from trainyard.kinds.running.sight import look
 
 LOOK_AGAIN_US: Final = 1 * MICROSECONDS  # while something is under way that nobody will announce
 WORTH_TELLING_US: Final = 1 * MICROSECONDS  # a wait shorter than this is not written down

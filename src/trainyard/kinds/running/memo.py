@@ -1,4 +1,4 @@
-"""The notebook of a CustomJob between two decisions: small JSON in Status.memo, read and written here only."""
+"""The notebook of a running job between two decisions: small JSON in Status.memo, read and written here only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a CustomJob's message says about its running, in plain values; the caller's own bytes are never edited."""
+"""What a CustomJobSpec and a job's labels say about its running, in plain values; the bytes given are never edited."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.core.errors import FieldViolation
-from trainyard.kinds.custom_job.policy import (
+from trainyard.kinds.faults import shortened
+from trainyard.kinds.pool_rules import is_skipped
+from trainyard.kinds.running.policy import (
     DEFAULT_GRACE_SECONDS,
     DEFAULT_MAX_WAIT_SECONDS,
     DEFAULT_TIMEOUT_SECONDS,
     RunPolicy,
 )
-from trainyard.kinds.faults import shortened
-from trainyard.kinds.pool_rules import is_skipped
 from trainyard.kinds.spec_rules import is_spot, seconds_of, strategy_name
 from trainyard.kinds.worker_pools import directory, replica_names
 
@@ -48,11 +48,11 @@ def _max_wait(scheduling: Any) -> float | None:
     return seconds_of(scheduling.max_wait_duration) or None
 
 
-def priority_of(message: Any) -> int:
+def priority_of(labels: Mapping[str, str], job_spec: Any) -> int:
     """The place in the queue that the label and the strategy ask for; larger goes first. Expects checked labels."""
-    text = message.labels.get(PRIORITY_LABEL, "normal")
+    text = labels.get(PRIORITY_LABEL, "normal")
     asked = PRIORITIES[text] if text in PRIORITIES else int(text)
-    return asked + SPOT_PRIORITY if is_spot(strategy_name(message.job_spec.scheduling)) else asked
+    return asked + SPOT_PRIORITY if is_spot(strategy_name(job_spec.scheduling)) else asked
 
 
 def priority_faults(labels: Mapping[str, str]) -> tuple[FieldViolation, ...]:
@@ -69,11 +69,11 @@ def priority_faults(labels: Mapping[str, str]) -> tuple[FieldViolation, ...]:
     return (FieldViolation("labels", sentence),)
 
 
-def complete(message: Any) -> None:
-    """Fill in, on a message that is about to be shown, what the service takes for granted where nothing is given."""
-    for pool in message.job_spec.worker_pool_specs:
+def complete(job_spec: Any) -> None:
+    """Fill in, on a spec that is about to be shown, what the service takes for granted where nothing is given."""
+    for pool in job_spec.worker_pool_specs:
         if not pool.replica_count and not is_skipped(pool):
             pool.replica_count = 1
-    if message.job_spec.HasField("base_output_directory"):
-        output = message.job_spec.base_output_directory
+    if job_spec.HasField("base_output_directory"):
+        output = job_spec.base_output_directory
         output.output_uri_prefix = directory(output.output_uri_prefix)

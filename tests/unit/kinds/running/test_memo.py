@@ -7,7 +7,7 @@ import json
 import pytest
 
 from trainyard.core.jobs import Problem
-from trainyard.kinds.custom_job.memo import End, Memo, Timer, Verdict, incarnations
+from trainyard.kinds.running.memo import End, Memo, Timer, Verdict, incarnations
 
 FULL = Memo(
     verdict=Verdict(End.FAILED, "exited", Problem(3, 'It said: "no".')),

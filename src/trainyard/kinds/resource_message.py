@@ -1,0 +1,31 @@
+"""What the service itself says of every job, put into the message of its kind: name, state, times, error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainyard.core.jobs import Job
+
+_NANOS = 1000
+
+
+def stamp_job(message: Any, job: Job) -> None:
+    """Fill the output-only fields that all kinds of job have."""
+    status = job.status
+    message.name = str(job.name)
+    message.state = status.state
+    stamp(message.create_time, job.create_time_us)
+    stamp(message.update_time, status.update_time_us)
+    if status.start_time_us is not None:
+        stamp(message.start_time, status.start_time_us)
+    if status.end_time_us is not None:
+        stamp(message.end_time, status.end_time_us)
+    if status.error is not None:
+        message.error.code = status.error.code
+        message.error.message = status.error.message
+
+
+def stamp(timestamp: Any, time_us: int) -> None:
+    """Set a google.protobuf.Timestamp."""
+    seconds, micros = divmod(time_us, 1_000_000)
+    timestamp.seconds, timestamp.nanos = seconds, micros * _NANOS
