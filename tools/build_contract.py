@@ -5,7 +5,8 @@
 
 The APIs' .proto files come from the official Node.js clients (pinned versions, checked by their digests), the common
 ones from googleapis-common-protos and grpc-google-iam-v1, the compiler from grpcio-tools. Of the whole API only the
-methods named in contract_book.py and what they reach are kept. Comments go into the book, never into the binary.
+methods named in contract_book.py and what they reach are kept; of the other services the book has the names of their
+collections, so that who asks for one can be told. Comments go into the book, never into the binary.
 """
 
 from __future__ import annotations
@@ -90,11 +91,15 @@ def compile_protos(folder: Path, tarballs: Sequence[Path]) -> FileDescriptorSet:
     clients = [fetch(folder, package, tarball) for package, tarball in zip(PACKAGES, given, strict=True)]
     common, out = common_protos(folder), folder / "all.binpb"
     includes = [*clients, common, Path(str(resources("grpc_tools") / "_proto"))]
-    subprocess.run(
+    services = sorted(f"google/cloud/aiplatform/{v}/{path.name}" for v in contract_book.API_VERSIONS
+                      for path in clients[0].glob(f"google/cloud/aiplatform/{v}/*_service.proto"))  # fmt: skip
+    done = subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", "--include_imports", "--include_source_info",
-         *(f"-I{path}" for path in includes), f"--descriptor_set_out={out}", *SOURCES],
-        check=True,
+         *(f"-I{path}" for path in includes), f"--descriptor_set_out={out}", *SOURCES, *services],
+        check=False, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    if done.returncode:
+        sys.exit(done.stderr)  # what it says when it succeeds are warnings about files that are not ours
     data = out.read_bytes()
     pool = descriptor_pool.DescriptorPool()
     for file in FileDescriptorSet.FromString(data).file:

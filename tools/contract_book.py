@@ -74,6 +74,7 @@ LOGGING_METHODS = {"ListLogEntries": "logging.logEntries.list", "TailLogEntries"
 
 SCALARS = {number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()}
 Path = tuple[int, ...]  # as in google.protobuf.SourceCodeInfo.Location
+_COLLECTION = re.compile(r"projects/\*/locations/\*\}?/([A-Za-z]+)")
 _LINK = re.compile(r"\[([^\]]*)\](?:\[[^\]]*\]|\([^)]*\))")
 _BEHAVIOUR_WORDS = re.compile(r"^((Required|Optional|Immutable|Output only|Input only|Deprecated)[.:] )+")
 
@@ -146,10 +147,23 @@ def write(found: Index, kept: set[str], source: str) -> bytes:
     operations = ",\n".join(json.dumps(operation) for operation in _operations(found))
     messages = ",\n".join(json.dumps(message) for message in _messages(found, kept))
     enums = ",\n".join(json.dumps(enum) for enum in _enums(found, kept))
+    elsewhere = ",\n".join(json.dumps({"collection": name, "service": service}) for name, service in _elsewhere(found))
     return (
         f'{{"source": {json.dumps(source)},\n"operations": [\n{operations}\n],\n'
-        f'"messages": [\n{messages}\n],\n"enums": [\n{enums}\n]}}\n'
+        f'"messages": [\n{messages}\n],\n"enums": [\n{enums}\n],\n"elsewhere": [\n{elsewhere}\n]}}\n'
     ).encode()
+
+
+def _elsewhere(found: Index) -> list[tuple[str, str]]:
+    """Collections of a location that no kept method has, with the service that serves them in the original."""
+    kept = {collection for _, collection in KINDS.values()} | {"operations"}
+    there: dict[str, str] = {}
+    for name, service in sorted(found.services.items(), reverse=True):  # v1's word counts where both have one
+        if _versionless(name) != name:
+            templates = [template for method in service.method for _, template, _ in _bindings(method)]
+            collections = [_COLLECTION.search(template) for template in templates]
+            there |= dict.fromkeys((each[1] for each in collections if each and each[1] not in kept), service.name)
+    return sorted(there.items())
 
 
 def _operations(found: Index) -> Iterator[dict[str, Any]]:
@@ -184,15 +198,18 @@ def _operations(found: Index) -> Iterator[dict[str, Any]]:
 
 
 def _rules(method: Any) -> list[dict[str, str]]:
-    (http,) = [value for option, value in method.options.ListFields() if option.full_name == "google.api.http"]
     return [
-        {
-            "verb": rule.WhichOneof("pattern").upper(),
-            "template": getattr(rule, rule.WhichOneof("pattern")).split("/", 2)[2],
-            "body": rule.body,
-        }
-        for rule in (http, *http.additional_bindings)
+        {"verb": verb, "template": template.split("/", 2)[2], "body": body}
+        for verb, template, body in _bindings(method)
     ]
+
+
+def _bindings(method: Any) -> Iterator[tuple[str, str, str]]:
+    """(verb, template, body) of every HTTP binding; none of what gRPC alone has."""
+    for http in (value for option, value in method.options.ListFields() if option.full_name == "google.api.http"):
+        for rule in (http, *http.additional_bindings):
+            verb = rule.WhichOneof("pattern")
+            yield verb.upper(), getattr(rule, verb), rule.body
 
 
 def _messages(found: Index, kept: set[str]) -> Iterator[dict[str, Any]]:

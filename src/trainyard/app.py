@@ -274,6 +274,7 @@ async def _executor(settings: Settings, clock: SystemClock) -> Executor:
         ports=range(first, last + 1),
         accelerators=settings.accelerators,
         prepared=environments.Options(prebuilt="host") if settings.prebuilt == "host" else None,
+        gcs_mount=settings.gcs_mount != "never",
     )
     executor: Executor = await module.open_executor(settings.data_dir, clock, options)
     return executor

@@ -158,6 +158,12 @@ class Settings:
         "Where the gs:// endpoint keeps objects instead of <data-dir>/buckets: s3://, gs://, az:// or file:// (needs "
         "the extra `objects`); jobs then reach them through the endpoint only.",
     )
+    gcs_mount: str = _setting(
+        "auto",
+        "Whether programs see the buckets at /gcs: where the machine lets us (auto), or not (never); without it they "
+        "find them in $TRAINYARD_GCS_ROOT, and a job that names buckets is told so in its service log.",
+        _one_of("auto", "never"),
+    )
     drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
 
     @classmethod

@@ -172,3 +172,14 @@ def test_many_calls_at_once(server: Server, api: Api) -> None:
     for _ in range(50):
         with Grpc(server.port) as fresh:
             fresh.call("JobService/GetCustomJob", request, "CustomJob")
+
+
+def test_what_only_the_original_serves_is_refused_with_a_way_on(rpc: Grpc, api: Api) -> None:
+    """A tuning job is UNIMPLEMENTED over gRPC and 501 over REST, in the same sentence, which says what to do."""
+    request = rpc.message("google.protobuf.Empty")
+    error = failing(rpc, "JobService/CreateHyperparameterTuningJob", request, "google.protobuf.Empty")
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]  # of the concrete class
+    answer = api.call("POST", f"{api.parent}/hyperparameterTuningJobs", {"displayName": "x"})
+    assert (answer.status, answer.error["status"]) == (501, "UNIMPLEMENTED")
+    assert answer.error["message"] == error.details()  # type: ignore[attr-defined]  # as above
+    assert "customJob" in answer.error["message"]

@@ -37,13 +37,15 @@ def variables(target: Target, environment: Mapping[str, str]) -> dict[str, str]:
 
     Sources: the clients' own code. STORAGE_EMULATOR_HOST is read by google-cloud-storage and gcsfs, CLOUDSDK_* by
     gcloud (`gcloud topic configurations`), GOOGLE_CLOUD_REGION by google-cloud-aiplatform, GOOGLE_CLOUD_LOCATION by
-    google-genai, NO_GCE_CHECK by google-auth, which else waits for a metadata server.
+    google-genai, NO_GCE_CHECK by google-auth, which else waits for a metadata server. gcsfs would ask by gRPC what kind
+    each bucket is, and wait a minute for an emulator to answer.
     """
     endpoint = target.endpoint.rstrip("/")
     found = {
         "TRAINYARD_ENDPOINT": endpoint,
         "TRAINYARD_REGION": target.region,
         "STORAGE_EMULATOR_HOST": endpoint,
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "GOOGLE_CLOUD_PROJECT": target.project,
         "GOOGLE_CLOUD_REGION": target.region,
         "GOOGLE_CLOUD_LOCATION": target.region,

@@ -121,6 +121,12 @@ def enums() -> Mapping[str, EnumType]:
 
 
 @cache
+def elsewhere() -> Mapping[str, str]:
+    """Collections of a location that the original has and the book has not, with the service that serves them."""
+    return {entry["collection"]: entry["service"] for entry in _book()["elsewhere"]}
+
+
+@cache
 def _book() -> dict[str, list[dict[str, Any]]]:
     book: dict[str, list[dict[str, Any]]] = json.loads(files(__package__).joinpath("book.json").read_text("utf-8"))
     return book

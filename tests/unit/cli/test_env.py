@@ -60,6 +60,7 @@ def test_gcloud_and_storage_are_told_their_endpoints(capsys: pytest.CaptureFixtu
     assert found["CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"] == "http://h:1/"
     assert found["CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE"] == "http://h:1/storage/v1/"
     assert found["STORAGE_EMULATOR_HOST"] == "http://h:1"
+    assert found["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] == "false"
     assert {found[name] for name in ("GOOGLE_CLOUD_REGION", "CLOUDSDK_AI_REGION", "TRAINYARD_REGION")} == {
         "europe-west4"
     }

@@ -23,6 +23,7 @@ from trainyard.edges.rest.pages import answer_page
 from trainyard.edges.rest.replies import ReplyStyle
 from trainyard.service.access import Caller
 from trainyard.service.dispatch import Service
+from trainyard.service.not_served import refused_path
 
 WITHOUT_CALLER: Final = frozenset({"/", "/trainyard/v1/health"})
 
@@ -88,6 +89,8 @@ class RestApp:
         try:
             match = self._router.match(verb, exchange.path)
         except NoRoute:
+            if refused := refused_path(exchange.path):
+                raise refused from None
             sentence = f"Nothing is at {exchange.path}; paths look like /v1/projects/P/locations/L/customJobs."
             raise Refusal(404, Code.NOT_FOUND, sentence) from None
         except WrongMethod as wrong:

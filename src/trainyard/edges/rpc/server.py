@@ -19,6 +19,7 @@ from trainyard.contract.operations import Operation, operations, versioned
 from trainyard.contract.pool import message_class
 from trainyard.core.errors import ApiError
 from trainyard.edges.faults import status_bytes, unforeseen
+from trainyard.service.not_served import refused_method
 
 MOST_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 UNVERSIONED: Final = "v1"
@@ -92,8 +93,9 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no 
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        """The handler; None makes grpcio answer UNIMPLEMENTED."""
-        return self._handlers.get(handler_call_details.method)
+        """The handler; None makes grpcio answer UNIMPLEMENTED, without a word about why."""
+        method = handler_call_details.method
+        return self._handlers.get(method) or _refusal_handler(method)
 
 
 def _versions(operation: Operation) -> tuple[str, ...]:
@@ -133,6 +135,18 @@ def _stream_handler(stream: Stream, operation: Operation) -> grpc.RpcMethodHandl
         await _abort(context, failure)
 
     return grpc.stream_stream_rpc_method_handler(behaviour, **_serializers(operation, UNVERSIONED))
+
+
+def _refusal_handler(method: str) -> grpc.RpcMethodHandler | None:
+    failure = refused_method(method)
+    if failure is None:
+        return None
+
+    async def behaviour(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: ARG001 - grpcio's signature
+        await _abort(context, failure)
+        yield  # never reached: it makes this an answer that is a stream, which does for every form of call
+
+    return grpc.stream_stream_rpc_method_handler(behaviour)
 
 
 def _serializers(operation: Operation, version: str) -> dict[str, Callable[[Any], Any]]:
