@@ -26,7 +26,7 @@ Work = Callable[[sqlite3.Connection], tuple[T, int | None]]
 An ApiError must be raised before the first write; any other exception may come at any point.
 """
 
-_LARGEST_BATCH = 256
+_ENOUGH = 256  # for one transaction, whatever else waits
 _SECONDS_BETWEEN_PROBES = 1.0
 _PROBE = "PRAGMA user_version = {}"  # the same number once more: the smallest write there is, one page to the disk
 _log = logging.getLogger("trainyard.store")
@@ -50,7 +50,8 @@ class GroupWriter:
         self._path = path
         self._hint = hint
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
+        self._asked: list[_Item] = []  # in this turn of the loop
         self._closed = False
         self.problem = ""  # why nothing can be written just now; found out again and again until it can
         self._damaged = False
@@ -63,13 +64,21 @@ class GroupWriter:
         if self._closed:
             raise Unavailable("The server is stopping; nothing was changed.")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Item(work, future))
+        if not self._asked:
+            self._loop.call_soon(self._hand_over)
+        self._asked.append(_Item(work, future))
         return await future
+
+    def _hand_over(self) -> None:
+        """What one turn of the loop has asked for goes together: the thread is woken once, and shares one sync."""
+        self._queue.put(self._asked)
+        self._asked = []
 
     async def close(self) -> None:
         """Finish what is queued, then end the thread and close its connection."""
         if not self._closed:
             self._closed = True
+            self._hand_over()
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
             self._connection.close()
@@ -79,19 +88,19 @@ class GroupWriter:
         while not stopping:
             batch: list[_Item] = []
             try:
-                item = self._queue.get(timeout=_SECONDS_BETWEEN_PROBES if self.problem else None)
+                items = self._queue.get(timeout=_SECONDS_BETWEEN_PROBES if self.problem else None)
             except queue.Empty:
                 self._probe()
                 continue
-            while item is not None:
-                batch.append(item)
-                if len(batch) == _LARGEST_BATCH:
+            while items is not None:
+                batch += items
+                if len(batch) >= _ENOUGH:
                     break
                 try:
-                    item = self._queue.get_nowait()
+                    items = self._queue.get_nowait()
                 except queue.Empty:
                     break
-            stopping = item is None
+            stopping = items is None
             if batch:
                 self._write(batch)
                 try:
