@@ -1,4 +1,8 @@
-"""Regularised evolution (Real et al. 2019): the best of a sample of the youngest gets a child with one change."""
+"""Regularised evolution (Real et al. 2019): the best of a sample of the youngest gets a child with one change.
+
+Most changes are taken over from the best of another sample, the others are drawn: a whole population has found out
+what its members' options are worth, and chance alone has not (docs/nas-benchmarks.md, B3).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,10 @@ from trainyard.core.space import CLOSED, Point, Space
 from trainyard.searcher import Searcher
 from trainyard.searchers.notebook import Notebook
 
-POPULATION = 30
-SAMPLE = 10
+FIRST_RANDOM = 20
+POPULATION = 40
+SAMPLE = 30
+TAKEN_OVER = 0.7
 
 
 def open_searcher(space: Space, seed: int) -> Searcher:
@@ -21,7 +27,7 @@ def open_searcher(space: Space, seed: int) -> Searcher:
 
 
 class Evolution:
-    """Random until a population was asked; then children of the best of SAMPLE drawn from the last POPULATION told.
+    """Random at first; then children of the best of SAMPLE drawn, with repeats, from the last POPULATION told.
 
     An infeasible trial stays in the population as worse than any other: where it was, the search does not go on. No
     point is asked twice.
@@ -35,7 +41,7 @@ class Evolution:
         """A child never asked before, or a random point; None when every point was asked."""
         notebook = self._notebook
         random = notebook.chance()
-        if len(notebook.points) < POPULATION or not self._population:
+        if len(notebook.points) < FIRST_RANDOM or not self._population:
             return notebook.unseen(lambda: drawn(notebook.space, random), random)
         pick = evenly(notebook.space, random)
         return notebook.unseen(lambda: self._child(random, pick), random)
@@ -50,10 +56,36 @@ class Evolution:
         self._population.append((float("-inf") if known is None else known, self._notebook.points[number - 1]))
 
     def _child(self, random: Random, pick: Pick) -> Point:
+        space, parent = self._notebook.space, self._best_of_some(random)
+        if random.random() < TAKEN_OVER:
+            child = taking_over(space, parent, self._best_of_some(random), random, pick)
+            if child is not None:
+                return child
+        return mutated(space, parent, random, pick)
+
+    def _best_of_some(self, random: Random) -> Point:
         population = self._population
         sample = [population[int(random.random() * len(population))] for _ in range(SAMPLE)]
-        _, parent = max(sample, key=lambda each: each[0])
-        return mutated(self._notebook.space, parent, random, pick)
+        return max(sample, key=lambda each: each[0])[1]
+
+
+def taking_over(space: Space, parent: Point, other: Point, random: Random, pick: Pick) -> Point | None:
+    """The parent with one decision, and what lies below it, as the other has it; None where nothing can be taken."""
+    differing = [
+        number
+        for number, (own, its) in enumerate(zip(parent, other, strict=True))
+        if own != its and CLOSED not in (own, its)
+    ]
+    if not differing:
+        return None
+    number = differing[int(random.random() * len(differing))]
+    if other[number] not in alternatives(space, parent, number):
+        return None
+
+    def taken(child: int, among: Sequence[int]) -> int:
+        return other[child] if other[child] in among else pick(child, among)
+
+    return changed(space, parent, number, other[number], taken)
 
 
 def mutated(space: Space, parent: Point, random: Random, pick: Pick) -> Point:
