@@ -10,6 +10,7 @@ from typing import Final
 from trainyard.core.names import JobName
 from trainyard.core.runs import Exit
 from trainyard.core.states import FINAL, Event, JobState, advance
+from trainyard.core.trials import Stage, Trial
 
 
 class Intent(StrEnum):
@@ -74,6 +75,15 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Parentage:
+    """Whose trial a job runs: the job that searches, the stage, and the trial's number in it."""
+
+    job_id: int
+    stage: Stage
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One job, as the store holds it.
 
@@ -92,6 +102,7 @@ class Job:
     intent_by: str = ""  # who asked for the present intent, for the sentence that explains it
     intent_time_us: int | None = None
     revision: int = 0
+    parent: Parentage | None = None  # set for the jobs of trials: internal, made and ended by their parent
 
     @property
     def id(self) -> int:
@@ -160,8 +171,25 @@ Action = Launch | Stop | Release
 
 
 @dataclass(frozen=True, slots=True)
+class Spawn:
+    """A job that is to run a trial; its name, id and time are the controller's to give."""
+
+    collection: str
+    stage: Stage
+    number: int
+    display_name: str
+    spec: bytes
+    labels: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What a kind answers: the new status, what to tell people, what to do after the commit, when to look again."""
+    """What a kind answers: the new status, what to tell people, what to do after the commit, when to look again.
+
+    A job that searches also says which of its trials are new or have changed, which jobs are to run them, and which of
+    those jobs are to end (by id): all of it durable in the same commit, or none of it.
+    """
 
     status: Status
     changes: tuple[Change, ...] = ()
@@ -169,6 +197,9 @@ class Decision:
     records: tuple[ReplicaRecord, ...] = ()
     actions: tuple[Action, ...] = ()
     look_again_us: int | None = None  # calendar time; None: only when something happens
+    trials: tuple[Trial, ...] = ()
+    spawns: tuple[Spawn, ...] = ()
+    ends: tuple[int, ...] = ()
 
     def moved(self, event: Event, now_us: int, why: str) -> Decision:
         """This decision with one more transition, its line of history and the stamps that the state carries."""
@@ -186,12 +217,11 @@ class Decision:
     def noted(self, text: str, now_us: int, severity: Severity = Severity.INFO) -> Decision:
         """This decision with one more line for the job's service log."""
         notes = (*self.notes, Note(now_us, severity, text))
-        return Decision(self.status, self.changes, notes, self.records, self.actions, self.look_again_us)
+        return replace(self, notes=notes)
 
     def doing(self, *actions: Action) -> Decision:
         """This decision with further actions after its commit."""
-        actions = (*self.actions, *actions)
-        return Decision(self.status, self.changes, self.notes, self.records, actions, self.look_again_us)
+        return replace(self, actions=(*self.actions, *actions))
 
 
 @dataclass(frozen=True, slots=True)

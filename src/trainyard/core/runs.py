@@ -76,6 +76,8 @@ class RunGroup:
     tensorboard: str = ""
     grace_seconds: float = 30.0
     extra_env: Mapping[str, str] = field(default_factory=dict)  # set by the kind, over the service's own variables
+    takes_report: bool = False  # programs get CLOUD_ML_HP_METRIC_FILE, and what they leave in it is their Exit's report
+    makes_output: bool = False  # the directory of base_output_uri is there before any program starts
 
 
 class Phase(StrEnum):
@@ -112,6 +114,7 @@ class Exit:
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
     internal: bool = False  # with START_FAILED: the fault is the service's, not the job's; worth a retry
+    report: str | None = None  # the newest lines of the metric file; None where none was asked for or written
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
 
 from trainyard.core.space import Point
+from trainyard.core.states import JobState
 
 # More than the hundred lines that a reporter keeps; a caller hands over the end of a longer file.
 MOST_METRIC_FILE_BYTES = 1 << 20
@@ -37,6 +38,23 @@ class TrialState(IntEnum):
 
 
 ENDED = frozenset({TrialState.SUCCEEDED, TrialState.INFEASIBLE})
+
+
+class Stage(StrEnum):
+    """What a trial is for. Each stage of a job counts its trials from 1."""
+
+    PAST = "past"  # searched by the job that this one resumes: history, never shown as this job's own
+    SEARCH = "search"
+    TRAIN = "train"  # one of the best, trained in full
+
+
+class Ending(StrEnum):
+    """How a trial ended; what it counts as."""
+
+    MEASURED = "measured"
+    UNMEASURED = "unmeasured"  # its program ended well, without a measurement that can be used
+    FAILED = "failed"  # its program failed: counts towards maxFailedTrialCount
+    CUT_SHORT = "cut short"  # ended by the end of its job: says nothing about its point
 
 
 class Goal(IntEnum):
@@ -85,7 +103,8 @@ class Trial:
     """One point that is, or was, tried. `number` counts from 1 in the order in which a search asked.
 
     `asked_after` is how many trials of the search had ended when it was asked, `ended_as` its own place (from 1) in
-    the order of ends: together they let a searcher replay what it knew at every moment. `why`: how it ended.
+    the order of ends: together they let a searcher replay what it knew at every moment. `why`: how it ended, in one
+    sentence. `of`: in the stage TRAIN, the number of the search trial whose point it trains.
     """
 
     number: int
@@ -97,6 +116,48 @@ class Trial:
     start_time_us: int | None = None
     end_time_us: int | None = None
     why: str = ""
+    stage: Stage = Stage.SEARCH
+    of: int = 0
+    ending: Ending | None = None
+
+
+class TrialRun(NamedTuple):
+    """The job that runs an open trial, in a few words. Times in microseconds since the epoch.
+
+    `error`: its sentence where it did not end well. `report`: the end of its trainer's metric file, None without one.
+    """
+
+    job_id: int
+    state: JobState
+    start_us: int | None = None
+    end_us: int | None = None
+    error: str = ""
+    report: str | None = None
+
+
+class OpenTrial(NamedTuple):
+    """A trial that has not ended as far as its job knows, and the job that runs it (None: nobody does, yet)."""
+
+    trial: Trial
+    run: TrialRun | None
+
+
+_STATE_OF_RUN: Mapping[JobState, TrialState] = {
+    JobState.QUEUED: TrialState.REQUESTED,
+    JobState.PENDING: TrialState.REQUESTED,
+    JobState.CANCELLING: TrialState.STOPPING,
+}
+
+
+def seen_now(open_trial: OpenTrial) -> Trial:
+    """An open trial as people see it: REQUESTED until its programs are up, STOPPING once its end was asked for.
+
+    A run that has ended stays ACTIVE until its job has taken its measurement: nothing is shown before it is durable.
+    """
+    trial, run = open_trial
+    if run is None:
+        return trial
+    return replace(trial, state=_STATE_OF_RUN.get(run.state, TrialState.ACTIVE), start_time_us=run.start_us)
 
 
 def read_measurement(data: bytes | None, metric: str) -> Measurement | Unusable:
