@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from trainyard.core.clock import MICROSECONDS, Clock
@@ -34,12 +34,14 @@ class Caller:
     """Who calls; `name` stands in the sentence that says who cancelled a job, empty where nobody asked who it is.
 
     `projects`: the numbers of those that the role holds in; None for all. `address`: `127.0.0.1:43512`, for the audit.
+    `mark`: which credential it was, so that a stream can be ended that outlives it; no secret.
     """
 
     name: str = ""
     role: str = ""
     projects: frozenset[str] | None = None
     address: str = ""
+    mark: str = field(default="", compare=False, repr=False)
 
 
 class Access(Protocol):
@@ -50,6 +52,9 @@ class Access(Protocol):
 
     def may(self, caller: Caller, permission: str, resource: str) -> bool:
         """Whether the caller has an IAM permission on a resource (its name, `projects/…`)."""
+
+    def recheck(self, caller: Caller) -> None:
+        """Raise Unauthenticated where a caller of a while ago could not call any more; asked in every long stream."""
 
 
 class OpenAccess:
@@ -62,6 +67,9 @@ class OpenAccess:
     def may(self, caller: Caller, permission: str, resource: str) -> bool:  # noqa: ARG002 - the promise's signature
         """Yes."""
         return True
+
+    def recheck(self, caller: Caller) -> None:
+        """Nothing is ever taken from anybody."""
 
 
 LiveRuns = Callable[[str], JobName | None]
@@ -107,6 +115,16 @@ class CredentialAccess:
         """Whether the caller's role grants it, and holds in the resource's project."""
         return grants(caller.role, permission) and (caller.projects is None or project_of(resource) in caller.projects)
 
+    def recheck(self, caller: Caller) -> None:
+        """Revoked, over its time, or of a run that has ended. A token's own hour only counts when it is shown."""
+        if caller.mark.startswith(OF_RUN):
+            gone = self._live(caller.mark.removeprefix(OF_RUN)) is None
+        else:
+            now_us = self._clock.now_us()
+            gone = not any(mark_of(each) == caller.mark and not each.expired(now_us) for each in self._credentials())
+        if gone:
+            raise _invalid(" The credential was revoked, or its time is over.", expired=True)
+
     def accounts(self) -> tuple[Credential, ...]:
         """The service accounts that may call now."""
         now_us = self._clock.now_us()
@@ -150,7 +168,8 @@ class CredentialAccess:
             job = self._live(ticket.subject.removeprefix(OF_RUN))
             if job is None:
                 raise _invalid(" The run that the token was made for has ended.", expired=True)
-            return Caller(f"the replicas of {job}", RUNS_ROLE, frozenset({job.scope.project}))
+            projects = frozenset({job.scope.project})
+            return Caller(f"the replicas of {job}", RUNS_ROLE, projects, mark=ticket.subject)
         key_id = ticket.subject.removeprefix(OF_ACCOUNT)
         found = next((each for each in self.accounts() if each.key_id == key_id), None)
         if found is None:
@@ -161,7 +180,13 @@ class CredentialAccess:
 def caller_of(credential: Credential, *, read_only: bool = False) -> Caller:
     """Who holds a credential. `read_only`: a token with scopes that only read does no more than a viewer may."""
     projects = frozenset(map(project_number, credential.projects)) if credential.projects else None
-    return Caller(credential.email or credential.name, "viewer" if read_only else credential.role, projects)
+    role = "viewer" if read_only else credential.role
+    return Caller(credential.email or credential.name, role, projects, mark=mark_of(credential))
+
+
+def mark_of(credential: Credential) -> str:
+    """What tells a credential from every other, one of the same name that came after it included."""
+    return credential.digest or credential.key_id
 
 
 def _invalid(why: str = "", *, expired: bool = False) -> Unauthenticated:

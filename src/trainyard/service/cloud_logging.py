@@ -64,7 +64,8 @@ async def tail(call: Call, request: Any) -> NoReturn:  # noqa: ARG001 - the sign
 async def tailed(call: Call, requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
     """Entries written from now on, in groups by `buffer_window`, until the caller goes away.
 
-    A later request of the same stream takes the first one's place. Raises InvalidArgument as `list_` does.
+    A later request of the same stream takes the first one's place. Raises InvalidArgument as `list_` does, and
+    Unauthenticated once the caller's credential is revoked.
     """
     first = await anext(aiter(requests), None)
     if first is None:
@@ -84,11 +85,19 @@ async def tailed(call: Call, requests: AsyncIterator[Any]) -> AsyncGenerator[Any
                 for entry in entries:
                     fill(entry, answer.entries.add())
                 yield answer
-            await asyncio.sleep(window)
+            await _rest(call, window)
     finally:
         listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await listening
+
+
+async def _rest(call: Call, window: float) -> None:
+    """Wait the window out, looking every now and then whether the caller may still listen."""
+    while window > 0:
+        await asyncio.sleep(min(window, USUAL_WINDOW_SECONDS))
+        window -= USUAL_WINDOW_SECONDS
+        call.access.recheck(call.caller)
 
 
 async def _listen(requests: AsyncIterator[Any], latest: list[Any]) -> None:

@@ -74,13 +74,15 @@ class Follower:
     async def follow(self, name: str, caller: Caller, cursor: str = "") -> AsyncIterator[Followed]:
         """Every event behind the cursor, oldest first; ends when the job is final and everything has been told.
 
-        Raises NotFound (also when the job is deleted meanwhile), PermissionDenied, InvalidArgument on a bad cursor.
+        Raises NotFound (also when the job is deleted meanwhile), PermissionDenied, InvalidArgument on a bad cursor,
+        Unauthenticated once the caller's credential is revoked.
         """
         place, pause = _Place.read(cursor), SHORTEST_PAUSE_SECONDS
         job_name = self._insight.job(name, caller).name
         revision: int | None = None
         changes: Sequence[Change] = ()
         while True:
+            self._insight.recheck(caller)
             # Looked at before the lines are read: what was final before has written its last line before, too.
             job = self._desk.get(job_name)
             if job.revision != revision:

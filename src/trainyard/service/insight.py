@@ -42,6 +42,10 @@ class Insight:
         self._logbook = logbook
         self._access = access
 
+    def recheck(self, caller: Caller) -> None:
+        """Raises Unauthenticated where the caller's credential is no longer one."""
+        self._access.recheck(caller)
+
     def explain(self, name: str, caller: Caller) -> dict[str, Any]:
         """The explanation of one job as JSON values; raises NotFound, PermissionDenied, InvalidArgument."""
         return as_json(self.explanation(name, caller))

@@ -139,6 +139,20 @@ def test_revoking_and_adding_work_at_once(file: CredentialFile, opened: Callable
         access.identify(f"Bearer {later}")
 
 
+def test_who_was_let_in_is_looked_at_again(file: CredentialFile, opened: Callable[[], CredentialAccess]) -> None:
+    """What outlives a call ends with the credential, also where another of the same name has come after it."""
+    token, short = added(file), added(file, "bob", expires_us=NOW_US + 1)
+    access = opened()
+    ann, run = access.identify(f"Bearer {token}"), Caller("replicas", mark="run/7-1")
+    for caller in (ann, access.identify(f"Bearer {short}"), run):
+        access.recheck(caller)
+    file.revoke("ann")
+    added(file)
+    for caller in (ann, Caller(), replace(run, mark="run/7-2")):
+        with pytest.raises(Unauthenticated, match="revoked, or its time is over"):
+            access.recheck(caller)
+
+
 def test_a_file_spoilt_under_a_running_service_closes_it(
     file: CredentialFile, opened: Callable[[], CredentialAccess]
 ) -> None:
