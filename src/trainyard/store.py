@@ -6,9 +6,10 @@ A guarded write that finds another revision changes nothing and says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from trainyard.core.errors import AlreadyExists, FailedPrecondition, NotFound
 from trainyard.core.filters import Filter
@@ -90,6 +91,64 @@ def _resource(name: JobName) -> str:
     return name.collection[:1].upper() + name.collection[1:].removesuffix("s")
 
 
+@dataclass(frozen=True, slots=True)
+class Among:
+    """Which jobs to look at: those of a scope and kind that match the filter, or the one of them with this id."""
+
+    scope: Scope
+    collection: str
+    filter: Filter | None = None
+    id: int | None = None
+
+
+COLUMNS: Mapping[str, Callable[[Job], object]] = {
+    "id": lambda job: job.id,
+    "state": lambda job: int(job.status.state),
+    "display_name": lambda job: job.display_name,
+    "create_time_us": lambda job: job.create_time_us,
+    "update_time_us": lambda job: job.status.update_time_us,
+    "start_time_us": lambda job: job.status.start_time_us,
+    "end_time_us": lambda job: job.status.end_time_us,
+    "error_code": lambda job: None if job.status.error is None else job.status.error.code,
+    "error_message": lambda job: None if job.status.error is None else job.status.error.message,
+    "labels": lambda job: json.dumps(dict(job.labels), ensure_ascii=False) if job.labels else "{}",
+    "spec": lambda job: job.spec,
+}
+"""What a View can be asked for by name. `labels` is the text of a JSON object, `spec` bytes, times are microseconds."""
+
+
+class View(Protocol):
+    """All jobs as they were at one moment, for readers that look at many. Any thread may use it, one at a time.
+
+    What it gives comes newest first, in bounded parts, read only as far as it is asked for. Close it soon: the store
+    keeps all that has changed since.
+    """
+
+    def scopes(self, collection: str) -> tuple[Scope, ...]:
+        """Where jobs of this kind are or were, in order."""
+
+    def find(self, job_id: int) -> Job | None:
+        """The job by id; None where there is none."""
+
+    def jobs(self, among: Among) -> Iterator[Sequence[Job]]:
+        """Whole jobs."""
+
+    def columns(self, among: Among, names: Sequence[str]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The named COLUMNS of each job, in that order; at least one name."""
+
+    def tally(self, among: Among, names: Sequence[str]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Each combination of the named COLUMNS once, in no order, and how many jobs have it as the last value."""
+
+    def changes(self, among: Among) -> Iterator[Sequence[tuple[int, Change]]]:
+        """The history of each job, with the job's id, oldest first within the job."""
+
+    def replica_records(self, among: Among) -> Iterator[Sequence[tuple[int, ReplicaRecord]]]:
+        """How the incarnations of each job's replicas ended, with the job's id."""
+
+    def close(self) -> None:
+        """Let go of the moment; may be repeated. Iterators of this view are of no use afterwards."""
+
+
 class Desk(Protocol):
     """What the API may do."""
 
@@ -118,6 +177,9 @@ class Desk(Protocol):
 
     async def recent(self, project: str, size: int, after: int | None = None) -> tuple[Job, ...]:
         """Up to `size` jobs of a project (its number), of every location and kind, newest first, below `after`."""
+
+    def view(self) -> View:
+        """All jobs as they are now; may be called in any thread."""
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """Write the intent to cancel (no change on a final or already cancelled job); raises NotFound."""

@@ -20,6 +20,7 @@ LOCK = "trainyard.lock"
 POINT_CACHE_KIB = 4 * 1024
 WRITE_CACHE_KIB = 16 * 1024
 SEARCH_CACHE_KIB = 32 * 1024  # filled only as far as somebody searches
+VIEW_CACHE_KIB = 8 * 1024  # views may be many at a time, and read most pages once
 
 _BUSY_SECONDS = 5.0
 

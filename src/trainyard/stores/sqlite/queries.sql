@@ -12,6 +12,9 @@ SELECT project, location, collection FROM place WHERE id = ?
 -- name: places_of_project
 SELECT id FROM place WHERE project = ?
 
+-- name: scopes_of_kind
+SELECT project, location FROM place WHERE collection = ? ORDER BY project, location
+
 -- name: newest_of_place
 SELECT id FROM job INDEXED BY job_by_place WHERE place = ? AND id < ? ORDER BY id DESC LIMIT ?
 
@@ -89,6 +92,12 @@ UPDATE job_detail SET intent = ?, intent_by = ?, intent_time_us = ? WHERE id = ?
 INSERT INTO history (job, seq, time_us, source, target, attempt, why)
 VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM history WHERE job = ?1), ?2, ?3, ?4, ?5, ?6)
 
+-- name: add_first_change
+INSERT INTO history (job, seq, time_us, source, target, attempt, why) VALUES (?, 1, ?, ?, ?, ?, ?)
+
+-- name: add_numbered_note
+INSERT INTO note (job, seq, time_us, severity, text) VALUES (?, ?, ?, ?, ?)
+
 -- name: add_note
 INSERT INTO note (job, seq, time_us, severity, text)
 VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM note WHERE job = ?1), ?2, ?3, ?4)
@@ -101,6 +110,17 @@ VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM replica_record WHERE job = ?1
 
 -- name: history
 SELECT time_us, source, target, attempt, why FROM history WHERE job = ? ORDER BY seq
+
+-- name: changes_of_jobs
+SELECT h.job, h.time_us, h.source, h.target, h.attempt, h.why
+FROM json_each(?) AS wanted CROSS JOIN history AS h ON h.job = wanted.value
+ORDER BY wanted.key, h.seq
+
+-- name: records_of_jobs
+SELECT r.job, r.attempt, r.replica, r.incarnation, r.cause, r.code, r.signal, r.message, r.last_lines, r.started_us,
+       r.ended_us, r.peak_memory_bytes, r.cpu_seconds, r.internal
+FROM json_each(?) AS wanted CROSS JOIN replica_record AS r ON r.job = wanted.value
+ORDER BY wanted.key, r.seq
 
 -- name: narration
 SELECT seq, time_us, severity, text FROM note WHERE job = ? AND seq > ? ORDER BY seq

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import local
 
@@ -25,11 +25,20 @@ from trainyard.store import Narrated, Page, Standing, StoredOperation, job_missi
 from trainyard.stores.sqlite import grams, rows
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.faults import DATABASE, told
-from trainyard.stores.sqlite.files import POINT_CACHE_KIB, SEARCH_CACHE_KIB, connect, hold, open_writer, opening
+from trainyard.stores.sqlite.files import (
+    POINT_CACHE_KIB,
+    SEARCH_CACHE_KIB,
+    VIEW_CACHE_KIB,
+    connect,
+    hold,
+    open_writer,
+    opening,
+)
 from trainyard.stores.sqlite.queries import SQL
 from trainyard.stores.sqlite.search import Ground, search
+from trainyard.stores.sqlite.view import SqliteView, Views
 from trainyard.stores.sqlite.writer import GroupWriter
-from trainyard.stores.sqlite.writes import Writes
+from trainyard.stores.sqlite.writes import Insertion, Writes
 
 _SEARCH_THREADS = 2
 _NO_BOUND = 2**63 - 1
@@ -68,6 +77,7 @@ class SqliteStore:
         self._reader = connect(path, POINT_CACHE_KIB)
         self._per_thread = local()
         self._searchers: list[sqlite3.Connection] = []
+        self._views = Views(partial(self._connect, VIEW_CACHE_KIB), path)
         self._pool = ThreadPoolExecutor(_SEARCH_THREADS, "store-search")
         tallies = dict(connection.execute(SQL["tallies"]).fetchall())
         self._writes = Writes(Bounds(tallies["ahead_us"], tallies["behind_us"]), grams=grams.prepare(connection))
@@ -85,6 +95,7 @@ class SqliteStore:
         await asyncio.to_thread(self._pool.shutdown)
         for connection in (self._reader, *self._searchers):
             connection.close()
+        self._views.close()
         self._searchers.clear()
         if self._lock >= 0:
             os.close(self._lock)
@@ -94,7 +105,7 @@ class SqliteStore:
 
     async def insert(self, job: Job, notes: Sequence[Note] = ()) -> None:
         """See Desk."""
-        await self._writer.do(self._writes.insert(job, notes))
+        await self._writer.do(Insertion(self._writes, job, notes), self._writes.insert)
 
     def get(self, name: JobName) -> Job:
         """See Desk."""
@@ -119,6 +130,10 @@ class SqliteStore:
         """See Desk."""
         loop, below = asyncio.get_running_loop(), _NO_BOUND if after is None else after
         return await loop.run_in_executor(self._pool, self._recent, project, size, below)
+
+    def view(self) -> SqliteView:
+        """See Desk."""
+        return self._views.open(self._writes.skew, grams=self._writes.grams)
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """See Desk."""
@@ -272,9 +287,13 @@ class SqliteStore:
     def _searcher(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._per_thread, "connection", None)
         if connection is None:
-            connection = self._per_thread.connection = connect(self._path, SEARCH_CACHE_KIB)
-            connection.create_function("name_like", 2, _name_like, deterministic=True)
+            connection = self._per_thread.connection = self._connect(SEARCH_CACHE_KIB)
             self._searchers.append(connection)
+        return connection
+
+    def _connect(self, cache_kib: int) -> sqlite3.Connection:
+        connection = connect(self._path, cache_kib)
+        connection.create_function("name_like", 2, _name_like, deterministic=True)
         return connection
 
 

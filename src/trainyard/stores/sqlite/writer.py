@@ -11,8 +11,10 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,8 @@ Work = Callable[[sqlite3.Connection], tuple[T, int | None]]
 
 An ApiError must be raised before the first write; any other exception may come at any point.
 """
+Joint = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[tuple[Any, int | None]]]
+"""Runs several pieces of work, all of its own kind, as one; any exception has each of them done again on its own."""
 
 _ENOUGH = 256  # for one transaction, whatever else waits
 _SECONDS_BETWEEN_PROBES = 1.0
@@ -35,6 +39,7 @@ _log = logging.getLogger("trainyard.store")
 @dataclass(slots=True)
 class _Item:
     work: Work[Any]
+    joint: Joint | None
     future: asyncio.Future[Any]
     answer: Any = None
     hint: int | None = None
@@ -59,14 +64,17 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Work[T]) -> T:
-        """Have it done durably. Raises what `work` raised, or Unavailable where the store could not write."""
+    async def do(self, work: Work[T], joint: Joint | None = None) -> T:
+        """Have it done durably, by `joint` where more such work waits beside it.
+
+        Raises what `work` raised, or Unavailable where the store could not write.
+        """
         if self._closed:
             raise Unavailable("The server is stopping; nothing was changed.")
         future: asyncio.Future[T] = self._loop.create_future()
         if not self._asked:
             self._loop.call_soon(self._hand_over)
-        self._asked.append(_Item(work, future))
+        self._asked.append(_Item(work, joint, future))
         return await future
 
     def _hand_over(self) -> None:
@@ -130,11 +138,18 @@ class GroupWriter:
     def _transaction(self, batch: list[_Item]) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
-        for item in batch:
-            try:
-                item.answer, item.hint = item.work(self._connection)
-            except ApiError as error:
-                item.error = error
+        for joint, alike in groupby(batch, attrgetter("joint")):
+            items = list(alike)
+            if joint is not None and len(batch) > 1:
+                answers = joint(self._connection, [item.work for item in items])
+                for item, answer in zip(items, answers, strict=True):
+                    item.answer, item.hint = answer
+                continue
+            for item in items:
+                try:
+                    item.answer, item.hint = item.work(self._connection)
+                except ApiError as error:
+                    item.error = error
         execute("COMMIT")
         if self.problem:
             self._told("")

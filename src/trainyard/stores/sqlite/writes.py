@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
 
 from trainyard.core.errors import AlreadyExists
 from trainyard.core.ids import lowest_id_at
@@ -19,7 +21,28 @@ from trainyard.stores.sqlite.writer import Work
 
 ReadJob = Callable[[rows.Row, sqlite3.Connection], Job]
 
+_SIZES = (64, 16, 4, 1)  # of one statement's rows: few, so that all of them stay prepared
 _IDS_PER_MICROSECOND = lowest_id_at(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """A new job with its first notes."""
+
+    writes: Writes
+    job: Job
+    notes: Sequence[Note]
+
+    @property
+    def numbered(self) -> Iterator[tuple[int, Note]]:
+        """The notes from 1 on."""
+        return enumerate(self.notes, 1)
+
+    def __call__(self, connection: sqlite3.Connection) -> tuple[None, int]:
+        """The work of it alone. Raises AlreadyExists."""
+        if connection.execute(SQL["place_of_job"], (self.job.id,)).fetchone():
+            raise id_taken(self.job.name)
+        return self.writes.insert(connection, [self])[0]
 
 
 class Writes:
@@ -37,28 +60,22 @@ class Writes:
         self._places.clear()
         self._untold = True
 
-    def insert(self, job: Job, notes: Sequence[Note]) -> Work[None]:
-        """Raises AlreadyExists."""
-
-        def work(connection: sqlite3.Connection) -> tuple[None, int]:
-            if connection.execute(SQL["place_of_job"], (job.id,)).fetchone():
-                raise id_taken(job.name)
-            place = self._place(connection, job.name)
+    def insert(self, connection: sqlite3.Connection, new: Sequence[Insertion]) -> list[tuple[None, int]]:
+        """Many jobs at once; any other exception than AlreadyExists may hide a taken id."""
+        placed = [(one.job, self._place(connection, one.job.name)) for one in new]
+        for job, _ in placed:
             self._widen(connection, job)
-            connection.execute(SQL["add_job"], rows.job_row(job, place))
-            connection.execute(SQL["add_detail"], rows.detail_row(job))
-            connection.execute(SQL["add_body"], rows.body_row(job))
-            if job.labels:
-                labels = [(place, key, value, job.id) for key, value in job.labels.items()]
-                connection.executemany(SQL["add_label"], labels)
-            if self.grams:
-                connection.execute(SQL["add_gram"], (job.id, indexed(job.display_name)))
-            connection.execute(SQL["add_change"], rows.change_row(job.id, first_change(job)))
-            for note in notes:
-                connection.execute(SQL["add_note"], rows.note_row(job.id, note))
-            return None, job.id
-
-        return work
+        add_rows(connection, "add_job", [rows.job_row(job, place) for job, place in placed])
+        add_rows(connection, "add_detail", [rows.detail_row(job) for job, _ in placed])
+        add_rows(connection, "add_body", [rows.body_row(job) for job, _ in placed])
+        labels = [(place, key, value, job.id) for job, place in placed for key, value in job.labels.items()]
+        add_rows(connection, "add_label", labels)
+        if self.grams:
+            add_rows(connection, "add_gram", [(job.id, indexed(job.display_name)) for job, _ in placed])
+        add_rows(connection, "add_first_change", [rows.change_row(job.id, first_change(job)) for job, _ in placed])
+        notes = [(one.job.id, seq, *rows.note_row(one.job.id, note)[1:]) for one in new for seq, note in one.numbered]
+        add_rows(connection, "add_numbered_note", notes)
+        return [(None, job.id) for job, _ in placed]
 
     def ask_cancel(self, name: JobName, by: str, now_us: int, read: ReadJob) -> Work[Job]:
         """Raises NotFound."""
@@ -150,6 +167,21 @@ class Writes:
             connection.execute(SQL["raise_tally"], (skew.ahead_us, "ahead_us"))
             connection.execute(SQL["raise_tally"], (skew.behind_us, "behind_us"))
             self.skew, self._untold = skew, False
+
+
+def add_rows(connection: sqlite3.Connection, insert: str, new: Sequence[rows.Row]) -> None:
+    """Few statements of many rows: the interpreter's lock is handed to and fro at every statement, not at every row."""
+    at = 0
+    for size in _SIZES:
+        while len(new) - at >= size:
+            connection.execute(_of_rows(insert, size), [*chain.from_iterable(new[at : at + size])])
+            at += size
+
+
+@cache
+def _of_rows(insert: str, size: int) -> str:
+    head, values, row = SQL[insert].rpartition("VALUES")
+    return head + values + ",".join([row] * size)
 
 
 def _present(connection: sqlite3.Connection, name: JobName, read: ReadJob) -> Job:
