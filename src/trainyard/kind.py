@@ -5,11 +5,13 @@ Keepers are in `kinds/`, listed in its BUILT_IN table. Everything here is pure: 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from trainyard.core.jobs import Decision, Job
 from trainyard.core.runs import Reading, Resources, RunGroup
+from trainyard.core.trials import OpenTrial, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,58 @@ class Kind(Protocol):
         `reading` is what was seen of `status.run_id` (None where it has none); `room` is the admission's answer
         (None unless the job is QUEUED). Same arguments, same Decision; nothing to do gives the job's own status back.
         """
+
+
+class Moment(NamedTuple):
+    """Now, on the calendar and on the steady clock, in microseconds."""
+
+    now_us: int
+    steady_us: int
+
+
+@runtime_checkable
+class Searches(Protocol):
+    """The talent of a kind whose jobs run trials, each a job of its own, instead of programs.
+
+    Such a job needs no room for itself, and has no run group; `conduct` decides in the place of `decide`.
+    """
+
+    def conduct(
+        self, job: Job, trials: Sequence[OpenTrial], history: Callable[[], Sequence[Trial]], moment: Moment
+    ) -> Decision:
+        """What comes next for this search: `trials` are those that have not ended, as its last commit left them.
+
+        `history` reads every trial, the past of a resumed search first. Same arguments, same Decision.
+        """
+
+    def resumes(self, message: Any, job_name_prefix: str) -> str:
+        """The name of the job that this one goes on from; empty where it begins anew. Raises InvalidArgument.
+
+        `job_name_prefix` is what the names of all jobs of this kind in the same project and location begin with.
+        """
+
+    def resumed(self, message: Any, before: Job) -> Any:
+        """The message completed by what it takes over from `before`; raises InvalidArgument, FailedPrecondition."""
+
+    def render_whole(self, job: Job, trials: Sequence[Trial]) -> Any:
+        """As `render`, with the trials; open ones as seen now (core.trials.seen_now)."""
+
+    def render_trial(self, job: Job, search: Trial, train: Trial | None) -> Any:
+        """The detail of one search trial, and of its training where it was chosen for that."""
+
+    def best_first(self, job: Job, trials: Sequence[Trial]) -> list[Trial]:
+        """Search trials that were measured, by the job's goal, equal ones in order of their numbers."""
+
+
+@runtime_checkable
+class ShowsSpec(Protocol):
+    """The talent of a kind whose answers can be made field by field, for readers of very many jobs.
+
+    A property test holds it against `render`. Names are those of the message (`job_spec`).
+    """
+
+    fields_of_spec: frozenset[str]
+    """Fields that `render` makes from the same field of the spec, and from nothing else."""
+
+    fields_never_set: frozenset[str]
+    """Fields that `render` never sets."""

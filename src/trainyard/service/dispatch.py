@@ -12,9 +12,11 @@ from trainyard.service import cloud_logging, iam, locations, lro, verbs
 from trainyard.service.access import Access, Caller, require
 from trainyard.service.access_roles import SEES_SECRETS
 from trainyard.service.call import Call, Handler, Keepers, StreamHandler
+from trainyard.service.cells import Cells
 from trainyard.service.following import Follower
 from trainyard.service.hiding import hide_env
 from trainyard.service.insight import Insight
+from trainyard.service.reading import Reading
 
 if TYPE_CHECKING:
     from trainyard.audit import AuditLog
@@ -71,7 +73,12 @@ class Service:
         self.access = access
         self.insight = Insight(desk, logbook, access)
         self.follower = Follower(self.insight, desk, logbook)
+        self._cells = Cells()
         self._keepers = Keepers(desk, {kind.collection: kind for kind in kinds}, clock, ids, logbook)
+
+    def reading(self, caller: Caller) -> Reading:
+        """Many jobs at one moment, with the rights of this caller; for any thread."""
+        return Reading(self._keepers, self._cells, self.access, caller)
 
     async def call(self, operation: Operation, version: str, request: Any, caller: Caller) -> Any:
         """The answer to one call, as a message of `version`; raises ApiError.

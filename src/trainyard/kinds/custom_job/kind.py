@@ -24,6 +24,8 @@ class CustomJobKind:
 
     collection = "customJobs"
     message_name = "CustomJob"
+    fields_of_spec = frozenset({"job_spec", "encryption_spec"})
+    fields_never_set = frozenset({"satisfies_pzs", "satisfies_pzi", "web_access_uris"})
 
     def __init__(self, machines: Machines | None = None, grace_seconds: float = DEFAULT_GRACE_SECONDS) -> None:
         """Check machine types against `machines` (this release's catalogue); stop programs with the grace."""

@@ -1,0 +1,185 @@
+"""API fields as table cells: which of the store's columns a field needs, and how many jobs' values are made at once.
+
+A cell is None where the API's answer lacks the field, JSON text for objects and lists, 0 or 1 for booleans, otherwise
+text or a number as proto3 JSON has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from trainyard.contract import codec, versions
+from trainyard.core.clock import rfc3339
+from trainyard.core.jobs import Job, Status
+from trainyard.core.names import JobName, Scope
+from trainyard.core.states import JobState
+from trainyard.kind import Kind, ShowsSpec
+from trainyard.service.hiding import hide_env
+from trainyard.service.rendering import snake
+
+Cell = str | int | float | None
+_Key = TypeVar("_Key")
+
+VERSION: Final = "v1"
+"""The API version that tables show."""
+
+_MOST_REMEMBERED = 4096
+_STATES: Final = {state.value: state.api_name for state in JobState}
+
+
+class Memo(dict[_Key, Cell]):
+    """What a function said, asked again and again by the same few values; forgets everything once it knows many."""
+
+    def __init__(self, make: Callable[[_Key], Cell]) -> None:
+        """Remember what `make` says."""
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: _Key) -> Cell:
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        value = self[key] = self._make(key)
+        return value
+
+
+def cell(value: Any) -> Cell:
+    """The cell of a JSON value."""
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    return int(value) if isinstance(value, bool) else value
+
+
+class Field:
+    """One field of a kind: `sources` are the store's columns (COLUMNS), `cells` makes their values into cells."""
+
+    def __init__(self, sources: Sequence[str], cells: Callable[..., Iterable[Cell]]) -> None:
+        """Made by `field_of`."""
+        self.sources = tuple(sources)
+        self.cells = cells
+
+
+def whole(kind: Kind, job: Job, *, secrets: bool) -> dict[str, Any]:
+    """The JSON object of a job as the API shows it."""
+    message = kind.render(job)
+    if not secrets:
+        hide_env(message)
+    shown: dict[str, Any] = codec.render(versions.narrow(message, VERSION))
+    return shown
+
+
+class Cells:
+    """The fields of every kind; one per service, so that what it remembers serves all."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._known: dict[tuple[str, str, bool], Field | None] = {}
+
+    def field(self, kind: Kind, name: str, scope: Scope, *, secrets: bool) -> Field | None:
+        """How a field (`createTime`) of jobs of a scope is made; None where it takes the whole job."""
+        if name == "name":
+            prefix = f"{scope}/{kind.collection}/"
+            return Field(["id"], lambda ids: [f"{prefix}{each}" for each in ids])
+        key = (kind.collection, name, secrets)
+        if key not in self._known:
+            self._known[key] = _field_of(kind, name, secrets=secrets)
+        return self._known[key]
+
+
+def _field_of(kind: Kind, name: str, *, secrets: bool) -> Field | None:
+    if name in _OF_EVERY_JOB:
+        return _OF_EVERY_JOB[name]
+    if isinstance(kind, ShowsSpec):
+        if snake(name) in kind.fields_never_set:
+            return Field(["id"], lambda ids: [None] * len(ids))
+        if snake(name) in kind.fields_of_spec:
+            return _of_spec(kind, name, secrets=secrets)
+    return None
+
+
+def _of_spec(kind: Kind, name: str, *, secrets: bool) -> Field:
+    number = kind.render(_bare(kind, b"")).DESCRIPTOR.fields_by_name[snake(name)].number
+
+    def shown(part: bytes) -> Cell:
+        return cell(whole(kind, _bare(kind, part), secrets=secrets).get(name)) if part else None
+
+    memo = Memo(shown)
+    return Field(["spec"], lambda specs: [memo[part_of(spec, number)] for spec in specs])
+
+
+def _bare(kind: Kind, spec: bytes) -> Job:
+    return Job(JobName(Scope("0", "a"), kind.collection, 0), 0, "", {}, spec, Status(JobState.QUEUED, 0))
+
+
+def part_of(message: bytes, number: int) -> bytes:
+    """The entries of one length-delimited field, cut out of a message that was written in the order of its fields.
+
+    The specs of a store are: `Draft` writes them deterministically.
+    """
+    at, started, size = 0, -1, len(message)
+    while at < size:
+        begin = at
+        tag, at = _varint(message, at)
+        if started >= 0 and tag >> 3 != number:
+            return message[started:begin]
+        if started < 0 and tag >> 3 == number:
+            started = begin
+        at = _after(message, at, tag & 7)
+    return message[started:] if started >= 0 else b""
+
+
+def _after(message: bytes, at: int, wire_type: int) -> int:
+    """Where the value ends that begins here (protobuf.dev/programming-guides/encoding)."""
+    if wire_type == 2:
+        length, at = _varint(message, at)
+        return at + length
+    if wire_type == 0:
+        return _varint(message, at)[1]
+    return at + (8 if wire_type == 1 else 4)
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    byte = message[at]
+    if byte < 0x80:
+        return byte, at + 1
+    value, shift = byte & 0x7F, 7
+    while True:
+        at += 1
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at + 1
+        shift += 7
+
+
+def _time(time_us: int | None) -> Cell:
+    return None if time_us is None else rfc3339(time_us)
+
+
+def _labels(text: str) -> Cell:
+    """Keys in their own order, as the API's answers have them."""
+    return None if text == "{}" else orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _error(code: int | None, message: str | None) -> Cell:
+    if code is None:
+        return None
+    return cell({key: value for key, value in (("code", code), ("message", message)) if value})
+
+
+def _one_source(column: str, make: Callable[[Any], Cell]) -> Field:
+    return Field([column], lambda values: map(make, values))
+
+
+_OF_EVERY_JOB: Final = {
+    "displayName": Field(["display_name"], lambda names: names),
+    "state": _one_source("state", _STATES.__getitem__),
+    "createTime": _one_source("create_time_us", _time),
+    "updateTime": _one_source("update_time_us", _time),
+    "startTime": _one_source("start_time_us", _time),
+    "endTime": _one_source("end_time_us", _time),
+    "labels": _one_source("labels", _labels),
+    "error": Field(["error_code", "error_message"], lambda codes, messages: map(_error, codes, messages)),
+}

@@ -1,0 +1,188 @@
+"""Many jobs at one moment as rows of API fields, under the access rights of one caller.
+
+It gives what `get` and `list` give, field for field, but reads only what is asked for and only as far as it is taken.
+Unlike the rest of the service it may be used in any thread, by one at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from trainyard.core.filter_tree import And, Filter, NameIs, StateIs
+from trainyard.core.filters import STATE_VALUES, parse_filter
+from trainyard.core.names import Scope
+from trainyard.service.access import require
+from trainyard.service.access_roles import SEES_SECRETS
+from trainyard.service.cells import Cell, Cells, cell, whole
+from trainyard.store import Among
+
+if TYPE_CHECKING:
+    from trainyard.core.jobs import Change, Job, ReplicaRecord
+    from trainyard.kind import Kind
+    from trainyard.service.access import Access, Caller
+    from trainyard.service.call import Keepers
+    from trainyard.store import View
+
+Row = tuple[Cell, ...]
+_Combine = Callable[[Sequence[tuple[Any, ...]]], Iterable[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which jobs: of a kind (`customJobs`), project (id or number) and location.
+
+    Of these the one of this id, where one is given, and those that meet the filter (AIP-160 text, as `list` takes it).
+    """
+
+    collection: str
+    project: str
+    location: str
+    id: str | None = None
+    filter: str = ""
+    equal: tuple[tuple[str, str], ...] = ()  # of FILTERED fields: (field, value)
+
+
+_NO_STATE = -1
+FILTERED = frozenset({"state", "displayName"})
+"""Fields whose value the store can look for."""
+
+
+class Reading:
+    """All jobs as they were when it was first asked. Close it soon."""
+
+    def __init__(self, keepers: Keepers, cells: Cells, access: Access, caller: Caller) -> None:
+        """Read with the rights of this caller."""
+        self._keepers = keepers
+        self._access = access
+        self._caller = caller
+        self._cells = cells
+        self._view: View | None = None
+
+    def close(self) -> None:
+        """Let go of the moment; may be repeated. What is asked afterwards is of a new one."""
+        view, self._view = self._view, None
+        if view is not None:
+            view.close()
+
+    def kinds(self) -> frozenset[str]:
+        """The collections whose jobs can be read."""
+        return frozenset(self._keepers.kinds)
+
+    def scopes(self, collection: str) -> tuple[Scope, ...]:
+        """Where the caller may list jobs of this kind, and there are or were some."""
+        permission = f"aiplatform.{collection}.list"
+        found = self._opened().scopes(collection)
+        return tuple(scope for scope in found if self._access.may(self._caller, permission, str(scope)))
+
+    def rows(self, asked: Asked, fields: Sequence[str]) -> Iterator[Sequence[Row]]:
+        """These fields (`createTime`) of each job, newest first, in parts; at least one field.
+
+        Raises PermissionDenied, and InvalidArgument on a malformed scope or filter; a job that is not there is no row.
+        """
+        kind, among = self._checked(asked)
+        if among is None:
+            return
+        made = self._made(kind, among.scope, fields)
+        if made is None:
+            secrets = self._secrets(kind, among.scope)
+            for jobs in self._opened().jobs(among):
+                yield [_of_whole(kind, job, fields, secrets=secrets) for job in jobs]
+            return
+        names, combine = made
+        for part in self._opened().columns(among, names):
+            if part:
+                yield list(combine(part))
+
+    def tally(self, asked: Asked, fields: Sequence[str]) -> Iterator[Sequence[Row]]:
+        """As `rows`, but each row has the number of jobs that it stands for as one more value.
+
+        The same fields may come again in another row, as often as it saves work.
+        """
+        kind, among = self._checked(asked)
+        if among is None:
+            return
+        made = self._made(kind, among.scope, fields)
+        if made is None or "id" in made[0]:
+            for rows in self.rows(asked, fields):
+                yield [(*row, 1) for row in rows]
+            return
+        names, combine = made
+        if "spec" in names:
+            for part in self._opened().columns(among, names):
+                counted = Counter(combine(part))
+                yield [(*row, count) for row, count in counted.items()]
+            return
+        for part in self._opened().tally(among, names):
+            if part:
+                yield [(*row, old[-1]) for row, old in zip(combine(part), part, strict=True)]
+
+    def changes(self, asked: Asked) -> Iterator[Sequence[tuple[int, Change]]]:
+        """The history of each job, with the job's id."""
+        _, among = self._checked(asked)
+        return iter(()) if among is None else self._opened().changes(among)
+
+    def replica_records(self, asked: Asked) -> Iterator[Sequence[tuple[int, ReplicaRecord]]]:
+        """How the incarnations of each job's replicas ended, with the job's id."""
+        _, among = self._checked(asked)
+        return iter(()) if among is None else self._opened().replica_records(among)
+
+    def _checked(self, asked: Asked) -> tuple[Kind, Among | None]:
+        """Rights first, then what to look at; None where there can be no such job."""
+        kind = self._keepers.kinds[asked.collection]
+        scope = Scope.of(asked.project, asked.location)
+        if asked.id is None:
+            require(self._access, self._caller, f"aiplatform.{asked.collection}.list", str(scope))
+            tree = _tree(asked)
+            return kind, Among(scope, asked.collection, tree)
+        resource = f"{scope}/{asked.collection}/{asked.id}"
+        require(self._access, self._caller, f"aiplatform.{asked.collection}.get", resource)
+        if not asked.id.isascii() or not asked.id.isdecimal() or len(asked.id) > 19 or int(asked.id) >= 2**63:
+            return kind, None
+        return kind, Among(scope, asked.collection, _tree(asked), int(asked.id))
+
+    def _made(self, kind: Kind, scope: Scope, fields: Sequence[str]) -> tuple[list[str], _Combine] | None:
+        """The store's columns for these fields, and what makes rows of them; None where whole jobs are needed."""
+        secrets, found = self._secrets(kind, scope), []
+        for name in fields:
+            field = self._cells.field(kind, name, scope, secrets=secrets)
+            if field is None:
+                return None
+            found.append(field)
+        names = list(dict.fromkeys(source for field in found for source in field.sources))
+        return names, partial(
+            _combined, [(field.cells, [names.index(each) for each in field.sources]) for field in found]
+        )
+
+    def _secrets(self, kind: Kind, scope: Scope) -> bool:
+        return self._access.may(self._caller, f"aiplatform.{kind.collection}.{SEES_SECRETS}", str(scope))
+
+    def _opened(self) -> View:
+        if self._view is None:
+            self._view = self._keepers.desk.view()
+        return self._view
+
+
+def _tree(asked: Asked) -> Filter | None:
+    """Everything that the store is to look for; raises InvalidArgument on a bad filter."""
+    tree = parse_filter(asked.filter)
+    terms: list[Filter] = [] if tree is None else [tree]
+    for field, value in asked.equal:
+        terms.append(NameIs(value) if field == "displayName" else StateIs(STATE_VALUES.get(value, _NO_STATE)))
+    return And(tuple(terms)) if len(terms) > 1 else terms[0] if terms else None
+
+
+def _combined(
+    made: Sequence[tuple[Callable[..., Iterable[Cell]], Sequence[int]]], part: Sequence[tuple[Any, ...]]
+) -> Iterable[Row]:
+    """The rows of a part, made column by column."""
+    columns = list(zip(*part, strict=True))
+    return zip(*(cells(*(columns[index] for index in indexes)) for cells, indexes in made), strict=True)
+
+
+def _of_whole(kind: Kind, job: Job, fields: Sequence[str], *, secrets: bool) -> Row:
+    shown = whole(kind, job, secrets=secrets)
+    return tuple(cell(shown.get(field)) for field in fields)
