@@ -11,7 +11,7 @@ import pytest
 
 from trainyard.control import acts, admission, loop, reconcile, watcher
 from trainyard.core.jobs import Launch, Stop
-from trainyard.kinds.custom_job import decide, memo, sight
+from trainyard.kinds.running import decide, memo, sight
 from trainyard.testing import builders, fake_executor, laws
 from trainyard.testing.simulation import Simulation
 

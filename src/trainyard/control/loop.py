@@ -195,6 +195,7 @@ class Controller:
             async for page in self._census():
                 for one in page:
                     if self._reconciler.revisions.get(one.id) != one.revision or one.state is not JobState.QUEUED:
+                        self._reconciler.read_again(one.id)
                         self._wakeups.now(one.id)
                 await asyncio.sleep(self._taken(began_us) / self._pace.most_load)
                 began_us = self._clock.steady_us()

@@ -8,6 +8,7 @@ from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.jobs import NOTHING_NOTED, Decision, Intent, Job, Release
+from trainyard.core.runs import Reading
 from trainyard.core.states import JobState
 from trainyard.kind import Kind, Room
 from trainyard.store import Ledger
@@ -34,8 +35,10 @@ class Reconciler:
         self._wake = wake
         self._runs: dict[int, str] = {}  # job id -> the run group that it may hold
         self._releases: dict[str, int] = {}  # run id -> job id: over, and the executor does not know yet
+        self._kept: dict[int, Job | None] = {}  # jobs with a run, as last written; None: read it again
         self.on_deleted: Callable[[], None] = lambda: None
         self.revisions: dict[int, int] = {}  # job id -> the revision that the last step ended at
+        store.on_write(self.read_again)
 
     def adopt(self, job: Job) -> bool:
         """Take up a live job after a start: what it holds is held again, before anybody else may ask.
@@ -57,11 +60,15 @@ class Reconciler:
             self._watcher.watch(status.run_id, job.id)
         return True
 
+    def read_again(self, job_id: int) -> None:
+        """Somebody else may have written the job: its next step trusts nothing that was kept of it."""
+        self._kept[job_id] = None
+
     async def step(self, job_id: int) -> float | None:
         """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""
         if self._releases:
             await self.release_leftovers(job_id)
-        job = self._store.find(job_id)
+        job = self._kept.pop(job_id, None) or self._store.find(job_id)
         if job is None:
             self.on_deleted()
         if job is None or job.is_final:
@@ -69,7 +76,7 @@ class Reconciler:
             return None
         kind = self._kinds[job.name.collection]
         room = self._room(job, kind, self._clock.steady_us())
-        reading = self._watcher.reading(job.status.run_id) if job.status.run_id is not None else None
+        reading = self._reading(job.status.run_id)
         now_us = self._clock.now_us()
         decision = kind.decide(job, reading, room, now_us)
         if decision.actions and job.status.run_id is not None:
@@ -81,6 +88,8 @@ class Reconciler:
             job = committed
         self.revisions[job_id] = job.revision
         await self._act(job, decision)
+        if job.status.run_id is not None:
+            self._kept.setdefault(job_id, job)  # unless somebody wrote meanwhile
         if decision.look_again_us is None:
             return None
         return max(0, decision.look_again_us - now_us) / MICROSECONDS
@@ -95,6 +104,13 @@ class Reconciler:
         """Grant what can be granted, and let those who got it know."""
         for job_id in self._admission.admit(steady_us):
             self._wake(job_id)
+
+    def _reading(self, run_id: str | None) -> Reading | None:
+        """What is known of a run group. Where that is nothing yet, the first look is asked for."""
+        reading = self._watcher.reading(run_id) if run_id is not None else None
+        if run_id is not None and reading is None:
+            self._watcher.hint(run_id)
+        return reading
 
     def _room(self, job: Job, kind: Kind, steady_us: int) -> Room | None:
         if job.status.state is not JobState.QUEUED:

@@ -51,10 +51,9 @@ class Watcher:
         self._nudge = asyncio.Event()
 
     def watch(self, run_id: str, job_id: int) -> None:
-        """Look at this run from now on; its first reading is taken without waiting for the next look at all."""
+        """Look at this run from now on, once somebody hints at it or all are looked at."""
         if run_id not in self._runs:
             self._runs[run_id] = _Watched(job_id, self._clock.steady_us())
-            self.hint(run_id)
 
     def unwatch(self, run_id: str) -> None:
         """Nothing of this run is of interest any more."""

@@ -118,7 +118,8 @@ def _launched(draft: Decision, job: Job, memo: Memo, now_us: int, steady_us: int
 def _attempt(scene: Scene) -> Decision:
     """An attempt that may hold processes: what was seen is taken down first, then judged, then acted upon."""
     draft, memo = record_ends(scene, Decision(scene.job.status))
-    draft, memo = tell_notes(scene, draft, memo)
+    if not _tells_later(scene):
+        draft, memo = tell_notes(scene, draft, memo)
     memo = _timed(scene, memo)
     scene = replace(scene, memo=memo)
     verdict = judge(scene)
@@ -130,6 +131,12 @@ def _attempt(scene: Scene) -> Decision:
     if scene.sight.all_gone and not _to_be_fenced(scene):
         return _over(scene, draft, verdict)
     return _stopping(scene, draft, verdict)
+
+
+def _tells_later(scene: Scene) -> bool:
+    """What the executor remarks at the launch goes with the next thing to be written, if that comes soon."""
+    young = 0 <= scene.now_us - scene.job.status.update_time_us < WORTH_TELLING_US
+    return young and all(seen.phase in (Phase.ABSENT, Phase.STARTING) for seen in scene.sight.replicas)
 
 
 def _to_be_fenced(scene: Scene) -> bool:
@@ -177,6 +184,8 @@ def _running_on(scene: Scene, draft: Decision) -> Decision:
     if lost or scene.sight.missing:
         draft = draft.doing(Launch(scene.reading.run_id))
         left_us = min(left_us, LOOK_AGAIN_US)
+    elif _tells_later(scene):
+        left_us = min(left_us, WORTH_TELLING_US)
     return replace(draft, look_again_us=scene.now_us + left_us)
 
 

@@ -382,16 +382,28 @@ def test_a_cancelled_job_is_not_retried() -> None:
 def test_the_executors_notes_are_told_once_per_job() -> None:
     """Of the group and of a replica that prepares; not again at the next look."""
     prepares = ReplicaReading(Phase.STARTING, note="installing numpy")
-    first = decide(live(), ONE, seen(prepares, notes=("Runs on the host.",)), None, T)
+    first = decide(live(), ONE, seen(prepares, notes=("Runs on the host.",)), None, T + SECOND)
     assert [note.text for note in first.notes] == ["Runs on the host.", "workerpool0-0: installing numpy"]
     job = replace(live(), status=first.status)
-    assert decide(job, ONE, seen(prepares, notes=("Runs on the host.",)), None, T).notes == ()
+    assert decide(job, ONE, seen(prepares, notes=("Runs on the host.",)), None, T + SECOND).notes == ()
+
+
+def test_a_remark_at_the_launch_is_written_with_what_follows() -> None:
+    """A commit of its own is not worth it while the program is about to start; a second later it is told alone."""
+    job = live()
+    waits = decide(job, ONE, seen(STARTING, notes=("Runs on the host.",)), None, T)
+    assert (waits.notes, waits.status) == ((), job.status)
+    assert waits.look_again_us == T + SECOND
+    runs = decide(job, ONE, seen(RUNNING, notes=("Runs on the host.",)), None, T)
+    assert [note.text for note in runs.notes] == ["Runs on the host.", "Job is running."]
+    alone = decide(job, ONE, seen(STARTING, notes=("Runs on the host.",)), None, T + SECOND)
+    assert [note.text for note in alone.notes] == ["Runs on the host."]
 
 
 def test_made_up_notes_do_not_grow_the_memo_for_ever() -> None:
     """A note that changes at each look stops being told."""
     memo = Memo(told=("0" * 8,) * 200, timer=Timer(T, 0))
-    decision = decide(live(memo=memo), ONE, seen(STARTING, notes=("one more",)), None, T)
+    decision = decide(live(memo=memo), ONE, seen(STARTING, notes=("one more",)), None, T + SECOND)
     assert decision.notes == ()
 
 
