@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import Final
+
+OWN_GROUPS: Final = "/proc/self/cgroup"
 
 
 class KillCounter:
@@ -14,10 +17,13 @@ class KillCounter:
 
     __slots__ = ("before", "path")
 
-    def __init__(self, before: int | None = None) -> None:
-        """Read the count, before the program starts; `before` is what another agent read then."""
+    def __init__(self, before: int | None = None, groups: str = OWN_GROUPS) -> None:
+        """Read the count, before the program starts; `before` is what another agent read then.
+
+        `groups` names the control groups of the program, in the form of /proc/PID/cgroup.
+        """
         self.path, self.before = "", 0
-        for path in (*_group_files(), "/proc/vmstat"):
+        for path in (*_group_files(groups), "/proc/vmstat"):
             count = _oom_kills(path)
             if count is not None:
                 self.path, self.before = path, count if before is None else before
@@ -33,9 +39,9 @@ class KillCounter:
         return self.path != "/proc/vmstat"
 
 
-def _group_files() -> list[str]:
+def _group_files(groups: str) -> list[str]:
     files = []
-    for line in _text("/proc/self/cgroup").splitlines():
+    for line in _text(groups).splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:  # inside a container "/" is the container's own group
             files.append(f"/sys/fs/cgroup{path.rstrip('/')}/memory.events")

@@ -17,7 +17,8 @@ import time
 from typing import Any
 
 from trainyard.agent import ending, kernel, processes, program, records
-from trainyard.agent.memory import KillCounter
+from trainyard.agent.container import NotStarted, judged, not_started
+from trainyard.agent.memory import OWN_GROUPS, KillCounter
 from trainyard.agent.pump import tail
 from trainyard.agent.task import MOST_BYTES_OF_A_PACKET, Task, complaint
 
@@ -57,10 +58,18 @@ class Watch:
         task = self._task
         self._started_us = ending.now_us()
         try:
-            self._main = program.start(argv, env, task.work, *task.write_ends())
+            if task.engine:
+                self._main = task.engine.start(argv, env, *task.write_ends())
+                self._memory = KillCounter(0, task.engine.counters())
+            else:
+                self._main = program.start(argv, env, task.work, *task.write_ends())
         except program.CannotStart as failure:
             task.close_write_ends()
             self._finish(ending.unstarted(ending.START_FAILED, str(failure)))
+            return False
+        except NotStarted as failure:
+            task.close_write_ends()
+            self._finish(not_started(str(failure)))
             return False
         self._announce()
         task.close_write_ends()
@@ -73,6 +82,20 @@ class Watch:
             with contextlib.suppress(FileNotFoundError):
                 stream.open()
         self._announce()
+
+    def find(self) -> bool:
+        """Go on where the agent before was killed while its engine started the container; as `start`."""
+        engine = self._task.engine
+        assert engine is not None
+        self._started_us = ending.now_us()
+        try:
+            self._main = engine.find()
+        except NotStarted as failure:
+            self._finish(not_started(str(failure)))
+            return False
+        self._memory = KillCounter(0, engine.counters())
+        self._announce()
+        return True
 
     def _announce(self) -> None:
         process = processes.read(self._main)
@@ -97,9 +120,11 @@ class Watch:
             return
         self._end_tree()
         assert self._ended is not None
-        self._finish(
-            ending.of_program(self._ended, stopped=self._stopped, memory=self._memory, started_us=self._started_us)
-        )
+        record = ending.of_program(self._ended, stopped=self._stopped, memory=self._memory, started_us=self._started_us)
+        if self._task.engine:
+            self._drain()
+            record = judged(record, self._task.engine, self._last_lines)
+        self._finish(record)
 
     def _is_over(self) -> bool:
         if self._family_changed:
@@ -167,9 +192,15 @@ class Watch:
         if self._ended is None:
             self._stopped = True
             self._task.say({"stopping": True})  # whoever takes over knows that its end is our doing
-        for process in processes.descendants([os.getpid()]):
+        for process in self._those_to_ask():
             processes.send(process, signal.SIGTERM)
             processes.send(process, signal.SIGCONT)  # what is stopped can't hear
+
+    def _those_to_ask(self) -> list[processes.Process]:
+        """Whom a stop is told: everybody, but not an init that passes it on to somebody who has it already."""
+        engine = self._task.engine
+        below = processes.descendants([self._main]) if engine and engine.has_init else []
+        return below or processes.descendants([os.getpid()])
 
     def _tell_trouble(self) -> None:
         trouble = next((stream.trouble for stream in self._streams if stream.trouble), "")
@@ -286,6 +317,8 @@ def supervise(task: Task) -> bytes:
     if watch.start(argv, env):
         watch.run()
     watch.close()
+    if task.engine:
+        task.engine.remove()
     return b""
 
 
@@ -293,16 +326,27 @@ def take_over(task: Task) -> None:
     """The guard's second life, after its supervisor died: the same loop, over children that the kernel handed us."""
     if records.read_exit(task.control) is not None:
         clear_children()
-        return
+    else:
+        _go_on(task)
+    if task.engine:
+        task.engine.remove()
+
+
+def _go_on(task: Task) -> None:
     state = records.read_state(task.control)
     orphans = processes.children()
-    if state.running is None and not orphans:
+    if state.running is None and not orphans and not (task.engine and task.engine.was_begun()):
         supervise(task)  # we hold the lock and no child became ours, so nothing was ever executed
         return
     task.watch_for_stop()
+    groups = task.engine.counters() if task.engine else OWN_GROUPS
     if state.running is not None:
-        watch = Watch(task, KillCounter(state.running["kills_before"]))
+        watch = Watch(task, KillCounter(state.running["kills_before"], groups))
         watch.resume(state.running["pid"], state.running["started_us"], stopped=state.is_stopping)
+    elif task.engine:
+        watch = Watch(task, KillCounter(0))
+        if not watch.find():
+            return
     else:
         # Killed between exec and its record: of the children that became ours, the program is the oldest.
         ages = {pid: process.start_ticks for pid in orphans if (process := processes.read(pid))}

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from trainyard.agent import ending, records
+from trainyard.agent.container import Engine
 from trainyard.agent.pump import Index, Stream
 from trainyard.core.log_files import CLOSED, INDEX, STREAMS
 
@@ -31,6 +32,7 @@ class Task:
         self.logs: str = request["logs"]
         self.logs_root: str = request["logs_root"]
         self._program: dict[str, Any] | str = request["program"]
+        self.engine = Engine(self.control, request["engine"]) if "engine" in request else None
         self.wake = -1
         self._lock = lock
         self._pipes = pipes
