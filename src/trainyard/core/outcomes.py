@@ -13,6 +13,7 @@ messages observed on the service). Choices of ours, where the original is silent
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from trainyard.core.runs import Cause, Exit
 MOST_WORKER_RESTARTS: Final = 5
 MOST_LAST_LINES: Final = 1000  # characters of output in an error message
 CRASH_CODES: Final = frozenset({6, 134, 11, 139})  # SIGABRT and SIGSEGV, plain and as 128+n
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_EXCEPTION: Final = re.compile(r"[A-Za-z_][\w.]*(: |$)")  # the first line of a traceback that is not indented
 OUTSIDE_SIGNALS: Final = frozenset({signal.SIGKILL.value, signal.SIGTERM.value})
 
 
@@ -246,9 +249,12 @@ def _last_lines(text: str) -> str:
 
 
 def _last_line(text: str) -> str:
-    """The last line that was printed, which most often names the error."""
-    tail = text.strip().splitlines()
-    return f" {tail[-1].strip()[:MOST_LAST_LINES]}" if tail else ""
+    """The line that most likely names the error: where Python's last traceback ends, else the last one printed."""
+    _, traceback, after = text.strip().rpartition(_TRACEBACK)
+    lines = after.splitlines()
+    named = [line for line in lines if _EXCEPTION.match(line)] if traceback else []
+    told = named[0] if named else lines[-1] if lines else ""
+    return f" {told.strip()[:MOST_LAST_LINES]}" if told else ""
 
 
 def _memory(end: Exit) -> str:

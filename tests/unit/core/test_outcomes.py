@@ -133,3 +133,21 @@ def test_waits_and_narration_are_templates_that_parse(text: str) -> None:
 def test_seconds_are_written_plainly(seconds: float, text: str) -> None:
     """No trailing zeros, no exponent."""
     assert outcomes.plain_seconds(seconds) == text
+
+
+def test_the_one_line_names_the_exception_and_not_what_was_printed_after_it() -> None:
+    """A traceback's own last line tells why, also where a framework adds advice below; without one, the last line."""
+    printed = (
+        "Traceback (most recent call last):\n  File 'a.py', line 1\n    x\nValueError: first\n\n"
+        "The above exception was the direct cause of the following exception:\n\n"
+        "Traceback (most recent call last):\n  File 'b.py', line 2\n    raise it\njax.Error: no device\n"
+        "----------\nFor simplicity, the framework has removed its frames.\n"
+    )
+    end = Exit(Cause.EXITED, code=1, last_lines=printed)
+    assert replica_problem(Why.EXITED, "workerpool0-0", end, 5).in_one_line.endswith(" jax.Error: no device")
+    plain = Exit(Cause.EXITED, code=1, last_lines="epoch 1: fine\ngiving up")
+    assert replica_problem(Why.EXITED, "workerpool0-0", plain, 5).in_one_line.endswith(" giving up")
+    torn = Exit(Cause.EXITED, code=1, last_lines="Traceback (most recent call last):\n  File 'a.py'\n    x")
+    assert replica_problem(Why.EXITED, "workerpool0-0", torn, 5).in_one_line.endswith(" x")
+    silent = Exit(Cause.EXITED, code=1, last_lines="Traceback (most recent call last):")
+    assert "Error." in replica_problem(Why.EXITED, "workerpool0-0", silent, 5).in_one_line
