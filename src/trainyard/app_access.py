@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from trainyard.audit import AuditLog
@@ -88,13 +88,14 @@ def _prepare(file: CredentialFile, clock: Clock, audit: AuditLog) -> None:
 def object_access(doors: Doors, clock: Clock, objects: ObjectStore) -> ObjectAccess:
     """Who may do what with buckets and objects."""
 
-    def owner(bucket: str) -> str:
+    def attributes(bucket: str) -> Mapping[str, Any]:
         try:
-            return str(objects.bucket(bucket).attributes.get("_project") or "")
+            return objects.bucket(bucket).attributes
         except ApiError:
-            return ""  # the call itself will say that there is no such bucket, or make it
+            return {}  # the call itself will say that there is no such bucket, or make it
 
-    return ObjectAccess(doors.access, doors.audit, clock, owner)
+    enforces = not isinstance(doors.access, OpenAccess)
+    return ObjectAccess(doors.access, doors.audit, clock, attributes, enforces=enforces)
 
 
 def audiences(settings: Settings) -> Callable[[str], bool]:

@@ -34,7 +34,8 @@ class Caller:
     """Who calls; `name` stands in the sentence that says who cancelled a job, empty where nobody asked who it is.
 
     `projects`: the numbers of those that the role holds in; None for all. `address`: `127.0.0.1:43512`, for the audit.
-    `mark`: which credential it was, so that a stream can be ended that outlives it; no secret.
+    `mark`: which credential it was, so that a stream can be ended that outlives it; no secret. `member`: what a
+    bucket's policy calls the holder (bucket_policies.py); empty for who is in none, such as a token that only reads.
     """
 
     name: str = ""
@@ -42,6 +43,7 @@ class Caller:
     projects: frozenset[str] | None = None
     address: str = ""
     mark: str = field(default="", compare=False, repr=False)
+    member: str = field(default="", compare=False)
 
 
 class Access(Protocol):
@@ -180,8 +182,9 @@ class CredentialAccess:
 def caller_of(credential: Credential, *, read_only: bool = False) -> Caller:
     """Who holds a credential. `read_only`: a token with scopes that only read does no more than a viewer may."""
     projects = frozenset(map(project_number, credential.projects)) if credential.projects else None
-    role = "viewer" if read_only else credential.role
-    return Caller(credential.email or credential.name, role, projects, mark=mark_of(credential))
+    name, role = credential.email or credential.name, "viewer" if read_only else credential.role
+    kind = "serviceAccount" if credential.form is Form.ACCOUNT else "user"
+    return Caller(name, role, projects, mark=mark_of(credential), member="" if read_only else f"{kind}:{name}")
 
 
 def mark_of(credential: Credential) -> str:

@@ -25,6 +25,7 @@ from trainyard.edges.storage.partial import selected
 from trainyard.edges.storage.places import Places
 from trainyard.edges.storage.resumable import Sessions
 from trainyard.edges.storage.rights import Need, Porter, needs_of, xml_needs
+from trainyard.edges.storage.uniform import refuse_access_controls, shown
 from trainyard.edges.storage.xml_uploads import XmlUploads, is_multipart, xml_fault
 from trainyard.service.access import Caller
 
@@ -57,7 +58,7 @@ class StorageApp:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, uniform=self._porter.enforces)
         try:
             await self._serve(exchange)
         except Disconnected:
@@ -78,6 +79,7 @@ class StorageApp:
         server = exchange.scope.get("server") or ("", None)
         self._guard(exchange.headers, server[1])
         call = exchange.call
+        refuse_access_controls(call)
         bearer = exchange.headers.get("authorization", "")
         if not bearer and call.text("access_token"):
             bearer = f"Bearer {call.text('access_token')}"
@@ -98,14 +100,12 @@ class StorageApp:
             return await batch(exchange, partial(self._answer_in_batch, caller))
         if call.path[0] in ("upload", "resumable"):
             return await self._upload(exchange)
-        return _seen_by(caller, self._porter, await self._answer(replace(call, raw_body=await exchange.body())))
+        return await self._answer(caller, replace(call, raw_body=await exchange.body()))
 
     async def _admit(self, caller: Caller, needs: Sequence[Need]) -> None:
-        """Raises PermissionDenied. Whoever is bound to projects is looked up in a thread: buckets know theirs."""
+        """Raises PermissionDenied. Whose role alone is not enough is looked up in a thread: buckets know more."""
         for need in needs:
-            if caller.projects is None:
-                self._porter.require(caller, need)
-            else:
+            if not self._porter.admits(caller, need):
                 await self._aside(self._porter.require, caller, need)
 
     async def _noted(self, caller: Caller, needs: Sequence[Need], answer: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -146,21 +146,27 @@ class StorageApp:
                 return await self._sessions.begin(exchange)
         raise HttpFault(400, "invalid", f"Invalid value for uploadType: {kind!r}; it is media, multipart or resumable.")
 
-    async def _answer(self, call: Call) -> Reply:
+    async def _answer(self, caller: Caller, call: Call) -> Reply:
         api = call.path[1:] if call.path[0] == "download" else call.path
         if api[:2] != _API:
             raise HttpFault(404, "notFound", "Not Found")
         verb = "GET" if call.method == "HEAD" else call.method
         function, names = routes.find(verb, api[2:])
-        reply: Reply = await self._aside(function, self._places, replace(call, names=names, path=api))
-        return _cut(call, reply)
+        asked = replace(call, names=names, path=api)
+        return _cut(call, await self._aside(self._answered, function, caller, asked))
+
+    def _answered(self, function: routes.Function, caller: Caller, call: Call) -> Reply:
+        if not call.uniform:
+            return function(self._places, call)
+        refuse_access_controls(call, call.json() if call.raw_body else None)
+        reply = function(self._places, call)
+        return replace(reply, body=shown(self._porter, caller, call, reply.body))
 
     async def _answer_in_batch(self, caller: Caller, call: Call) -> Reply:
         try:
             if _media_names(call) or call.path[0] != "storage":
                 raise HttpFault(400, "badRequest", "Uploads and downloads cannot be part of a batch.")
-            reply = await self._noted(caller, needs_of(call), lambda: self._answer(call))
-            return _seen_by(caller, self._porter, reply)
+            return await self._noted(caller, needs_of(call), lambda: self._answer(caller, call))
         except Exception as error:
             fault = self._fault(error, f"{call.method} {'/'.join(call.path)} (in a batch)")
             return Reply(fault.status, error_body(fault), fault.headers)
@@ -192,15 +198,6 @@ def client_of(scope: Mapping[str, Any]) -> str:
 def _is_step(reply: Reply) -> bool:
     """A part of an upload, or its beginning: nothing is written before its end."""
     return reply.status == 308 or any(name == b"location" for name, _ in reply.headers)
-
-
-def _seen_by(caller: Caller, porter: Porter, reply: Reply) -> Reply:
-    """A list of buckets, without those of projects in which the caller has no right."""
-    body = reply.body
-    if caller.projects is None or not isinstance(body, dict) or body.get("kind") != "storage#buckets":
-        return reply
-    seen = [each for each in body.get("items", []) if porter.sees(caller, each["projectNumber"])]
-    return replace(reply, body={**body, "items": seen})
 
 
 def _result(error: Exception) -> str:

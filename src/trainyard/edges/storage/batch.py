@@ -51,7 +51,8 @@ def _call(exchange: Exchange, content: bytes) -> Call:
         segments, query = read_segments(path), read_query(split.query)
     except InvalidArgument as error:
         raise malformed(error.message) from None
-    return Call(words[0].upper(), segments, query, headers, exchange.call.base, raw_body=body.strip())
+    return Call(words[0].upper(), segments, query, headers, exchange.call.base, raw_body=body.strip(),
+                uniform=exchange.call.uniform)  # fmt: skip
 
 
 def _part(boundary: str, content_id: str, reply: Reply) -> bytes:

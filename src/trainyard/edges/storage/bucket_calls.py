@@ -1,7 +1,7 @@
 """What the JSON API can do with buckets, and with access controls and policies of buckets and objects.
 
-Access controls and policies are kept and told as they were set; who may do what here is decided by the service's own
-credentials, not by them (docs/storage.md says so).
+Where nobody is asked who they are, access controls and policies are kept and told as they were set, and decide nothing;
+where callers are, policies count and access controls are refused before they come here (uniform.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from trainyard.core.errors import InvalidArgument, NotFound
 from trainyard.edges.storage.calls import Call, Reply
 from trainyard.edges.storage.places import Places
 from trainyard.edges.storage.resources import access_entry, bucket_resource, object_acl, predefined_acl, set_on_bucket
+from trainyard.service import bucket_policies
 
 _POLICY = "_iamPolicy"
 
@@ -99,13 +100,15 @@ def set_policy(places: Places, call: Call) -> Reply:
     bindings = sent.get("bindings", [])
     if not isinstance(bindings, list):
         raise InvalidArgument("bindings: it is not a list.")
+    if call.uniform:
+        bucket_policies.check(bindings)
     kept = {"bindings": bindings, "version": sent.get("version", 1)}
     _keep(places, call.names, dict(_attributes(places, call.names)) | {_POLICY: kept})
     return Reply(body=_policy_body(call.names, kept))
 
 
 def test_permissions(places: Places, call: Call) -> Reply:
-    """Tell the permissions: whoever gets in may do everything."""
+    """Tell the permissions; uniform.py leaves those that the caller has."""
     _attributes(places, call.names)
     asked = list(call.query.get("permissions", ()))
     return Reply(body={"kind": "storage#testIamPermissionsResponse", "permissions": asked})

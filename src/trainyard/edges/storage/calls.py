@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -41,7 +41,7 @@ class Call:
     base: str  # http://host:port, as the client wrote it
     names: tuple[str, ...] = ()  # what stood in the places of the route's stars
     raw_body: bytes = b""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    uniform: bool = False  # whether policies of buckets count, and access controls are refused (uniform.py)
 
     def text(self, name: str, default: str = "") -> str:
         """A parameter; the last one counts where there are several."""

@@ -26,9 +26,10 @@ class Disconnected(Exception):
 class Exchange:
     """A request with what is needed to answer it."""
 
-    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Wrap one ASGI call of type http."""
+    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send, *, uniform: bool = False) -> None:
+        """Wrap one ASGI call of type http; `uniform` as Call has it."""
         self.scope = scope
+        self._uniform = uniform
         self._receive = receive
         self._send = send
         self._more = True
@@ -56,6 +57,7 @@ class Exchange:
             read_query(self.scope["query_string"].decode("latin-1")),
             self.headers,
             f"{self.scope.get('scheme', 'http')}://{host}",
+            uniform=self._uniform,
         )
 
     async def pieces(self) -> AsyncIterator[bytes]:

@@ -6,7 +6,7 @@ here than one that does not: whoever may create objects may delete them (service
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -49,11 +49,20 @@ class Need:
 class Porter(Protocol):
     """Who may come in, and what is written down about it."""
 
+    enforces: bool
+    """Whether callers are asked who they are: then policies of buckets count, and access controls are refused."""
+
     def identify(self, authorization: str, api_key: str, address: str) -> Caller:
         """Who calls; raises ApiError."""
 
+    def admits(self, caller: Caller, need: Need) -> bool:
+        """Whether the caller's role alone is enough; never blocks."""
+
     def require(self, caller: Caller, need: Need) -> None:
-        """Raises PermissionDenied. Blocks, where the caller is bound to projects."""
+        """Raises PermissionDenied. Blocks."""
+
+    def held(self, caller: Caller, needs: Sequence[Need]) -> list[str]:
+        """Those of the permissions that the caller has; all needs are of one bucket. Blocks."""
 
     def sees(self, caller: Caller, project: str) -> bool:
         """Whether a bucket of a project (its number; 0 for none) is listed for the caller."""

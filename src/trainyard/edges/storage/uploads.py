@@ -20,6 +20,7 @@ from trainyard.edges.storage.exchange import Exchange
 from trainyard.edges.storage.multipart import RelatedBody
 from trainyard.edges.storage.places import Places
 from trainyard.edges.storage.resources import object_resource, predefined_acl, set_on_object
+from trainyard.edges.storage.uniform import refuse_access_controls
 from trainyard.objects import ANY, Draft, StoredObject, Target
 
 Aside = Callable[..., Awaitable[Any]]
@@ -63,6 +64,7 @@ async def multipart(places: Places, exchange: Exchange, aside: Aside) -> Reply:
 def insertion(call: Call, sent: Mapping[str, Any], content_type: str) -> Insertion:
     """What the caller wants, from parameters, metadata and headers. Raises InvalidArgument."""
     refuse_encryption(call)
+    refuse_access_controls(call, sent)
     name = call.text("name") or sent.get("name")
     if not isinstance(name, str) or not name:
         raise InvalidArgument("Required", reason="required")
