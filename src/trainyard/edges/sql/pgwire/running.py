@@ -1,0 +1,160 @@
+"""Carries out one connection's statements: who may, in which block, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from trainyard.edges.sql.errors import CANCELLED, SqlError
+from trainyard.edges.sql.pgwire.answers import Answer, Feed, OfEngine, Own, Rest
+from trainyard.edges.sql.pgwire.own_statements import Block, OwnStatements, bare, verb
+from trainyard.edges.sql.pgwire.portals import Names, Portal, Prepared
+from trainyard.edges.sql.pgwire.values import Value
+from trainyard.edges.sql.pgwire.variables import Variables
+from trainyard.edges.sql.session import Session
+
+_HARMLESS: Final = frozenset({"SELECT", "VALUES", "WITH", "SHOW", "DESCRIBE", "DESC"})
+_OWN: Final = frozenset(
+    {
+        "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "SET", "RESET", "DEALLOCATE",
+        "DISCARD", "LISTEN", "UNLISTEN", "NOTIFY", "DECLARE", "CLOSE", "FETCH",
+    }
+)  # fmt: skip
+_DECLARE: Final = re.compile(
+    r'DECLARE\s+("[^"]+"|\w+)\s+(?:BINARY\s+|INSENSITIVE\s+|ASENSITIVE\s+|NO\s+SCROLL\s+|SCROLL\s+)*'
+    r"CURSOR\s+(?:WITH(?:OUT)?\s+HOLD\s+)?FOR\s+(.*)\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+_FETCH: Final = re.compile(
+    r'FETCH\s+(?:FORWARD\b\s*|NEXT\b\s*)?(ALL\b|\d+)?\s*(?:(?:FROM|IN)\s+)?("[^"]+"|\w+)\s*\Z', re.IGNORECASE
+)
+_CLOSE: Final = re.compile(r'CLOSE\s+("[^"]+"|\w+)\s*\Z', re.IGNORECASE)
+
+
+@dataclass
+class Runner:
+    """Statements in, answers out. `check` raises where the client may no longer be here."""
+
+    session: Session
+    variables: Variables
+    check: Callable[[], None]
+    names: Names = field(default_factory=Names)
+    block: Block = field(default_factory=Block)
+
+    def __post_init__(self) -> None:
+        """Know what is not the engine's."""
+        self.own = OwnStatements(self.variables, self.block, self.names.forget)
+
+    async def start(self, portal: Portal) -> Feed:
+        """Begin to carry out a portal's statement, where that has not been done. Raises SqlError."""
+        if portal.feed is None:
+            text = portal.prepared.text
+            self.block.admit(text)
+            answer = self.own.answer(text) or await self._cursor(text, portal.values)
+            portal.feed = Feed(answer or await self._of_engine(portal))
+            if not portal.prepared.described:
+                portal.columns = portal.feed.answer.columns
+        return portal.feed
+
+    async def describe(self, prepared: Prepared) -> int:
+        """Have a statement's columns known; answers with the number of its parameters. Raises SqlError."""
+        word = verb(prepared.text)
+        if word in ("SHOW", "FETCH"):
+            own = self.own.answer(prepared.text) if word == "SHOW" else self._fetched(prepared.text)
+            if own is not None:
+                prepared.described, prepared.columns = True, own.columns
+                return 0
+        if word not in _OWN:
+            told = await self.session.describe(prepared.text)
+            prepared.described, prepared.columns = True, told.columns
+            return told.parameters
+        prepared.described, prepared.columns = True, None
+        return len(prepared.oids)
+
+    def harmless(self, text: str) -> bool:
+        """Whether a statement may be begun before its Execute, to learn the types of its columns."""
+        return verb(text) in _HARMLESS
+
+    @contextlib.asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Ends the running statement at statement_timeout, with a sentence that says so."""
+        seconds = self.variables.seconds("statement_timeout")
+        timer = asyncio.get_running_loop().call_later(seconds, self.session.cancel) if seconds else None
+        try:
+            yield
+        except SqlError as error:
+            if timer is None or error.sqlstate != CANCELLED or timer.when() > asyncio.get_running_loop().time():
+                raise
+            raise SqlError(CANCELLED, "canceling statement due to statement timeout") from None
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def close_portals(self) -> None:
+        """The block has ended, and with it every portal."""
+        for portal in self.names.portals.values():
+            if portal.feed is not None:
+                await portal.feed.close()
+        self.names.portals.clear()
+
+    async def _of_engine(self, portal: Portal) -> Answer:
+        self.check()
+        await self.names.make_room(portal)
+        answer = OfEngine(await self.session.run(portal.prepared.text, portal.values))
+        self.block.ran(portal.prepared.text)
+        return answer
+
+    async def _cursor(self, text: str, values: Sequence[Value]) -> Answer | None:
+        """DECLARE, FETCH and CLOSE, which are portals by another name."""
+        text = bare(text).rstrip()
+        match verb(text):
+            case "DECLARE":
+                return await self._declared(text, values)
+            case "FETCH":
+                return await self._taken(text)
+            case "CLOSE":
+                return await self._closed(text)
+        return None
+
+    async def _declared(self, text: str, values: Sequence[Value]) -> Own:
+        match = _DECLARE.match(text)
+        if match is None:
+            raise SqlError("42601", "syntax error: a cursor is made by DECLARE name CURSOR FOR SELECT …")
+        portal = Portal(Prepared(match[2], ()), values, ())
+        await self.start(portal)
+        self.names.bind(match[1].strip('"'), portal)
+        return Own("DECLARE CURSOR")
+
+    def _fetched(self, text: str) -> Own | None:
+        """A FETCH without rows: it has the columns of its cursor."""
+        match = _FETCH.match(bare(text).rstrip())
+        return Own("", self.names.portal(match[2].strip('"')).columns) if match else None
+
+    async def _taken(self, text: str) -> Answer:
+        match = _FETCH.match(text)
+        if match is None:
+            raise SqlError("0A000", "a cursor goes forward only: FETCH n FROM name, or FETCH ALL FROM name")
+        portal = self.names.portal(match[2].strip('"'))
+        feed = await self.start(portal)
+        if (match[1] or "").upper() == "ALL":
+            return Rest(feed)
+        rows = await feed.exactly(int(match[1] or 1))
+        return Own(f"FETCH {len(rows)}", portal.columns, rows)
+
+    async def _closed(self, text: str) -> Own:
+        match = _CLOSE.match(text)
+        if match is None:
+            raise SqlError("42601", "syntax error: CLOSE takes the name of a cursor, or ALL")
+        name = match[1].strip('"')
+        if name.upper() == "ALL":
+            await self.close_portals()
+            return Own("CLOSE CURSOR ALL")
+        portal = self.names.portal(name)
+        if portal.feed is not None:
+            await portal.feed.close()
+        del self.names.portals[name]
+        return Own("CLOSE CURSOR")
