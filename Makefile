@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
 PYTEST := $(BIN)/python -m pytest
 SOURCES := $(shell git ls-files 'src/*.py' 2>/dev/null)
 
-.PHONY: setup demo test lint bench bench-peers reliability contract docs lock clean
+.PHONY: setup demo test test-frameworks lint bench bench-peers reliability contract docs lock clean
 
 setup: .venv/.service          ## build .venv with the service in it
 
@@ -32,6 +32,20 @@ demo: .venv/.group-demo        ## run the main job on real input
 
 test: .venv/.group-test .venv/.group-contract .venv/.group-clients .venv/.group-demo   ## every test that needs nothing but Python
 	@$(PYTEST) $(PYTEST_FLAGS)
+
+# With pip, not uv: a machine's own choice of PyTorch build (its pip settings) is to be honoured.
+FRAMEWORKS := torch jax xgboost tensorflow
+.venv/frameworks/torch/.made: PACKAGES := torch==2.13.0 numpy
+.venv/frameworks/jax/.made: PACKAGES := jax==0.10.2
+.venv/frameworks/xgboost/.made: PACKAGES := xgboost-cpu==3.2.0 scikit-learn
+.venv/frameworks/tensorflow/.made: PACKAGES := tensorflow-cpu==2.21.0
+.venv/frameworks/%/.made: | .venv/.python
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
+	@touch $@
+
+test-frameworks: .venv/.group-test $(FRAMEWORKS:%=.venv/frameworks/%/.made)   ## train with each framework (3 GB)
+	@$(PYTEST) $(PYTEST_FLAGS) -m frameworks
 
 lint: .venv/.group-lint .venv/.group-test   ## format, style, types, layers
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }

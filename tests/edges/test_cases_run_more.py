@@ -132,12 +132,13 @@ def test_case_76_replicas_meet(api: Api) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.frameworks
 def test_case_76_pytorch_trains_over_two_replicas(api: Api) -> None:
     """torch.distributed's own `env://` rendezvous, with nothing set by hand: both end with the same weights."""
-    pytest.importorskip("torch", reason="PyTorch is not among this project's test dependencies (700 MB)")
-    import sys
-
-    spec = {"imageUri": "host", "command": [sys.executable, "-c", DDP]}
+    python = Path(__file__).resolve().parents[2] / ".venv" / "frameworks" / "torch" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("PyTorch is not installed: make test-frameworks")
+    spec = {"imageUri": "host", "command": [str(python), "-c", DDP]}
     name = api.made(pools(pool(containerSpec=spec), pool(containerSpec=spec)))["name"]
     assert api.wait(name, seconds=120)["state"] == "JOB_STATE_SUCCEEDED"
     weights = output(api, name)
