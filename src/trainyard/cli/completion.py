@@ -1,7 +1,7 @@
 """Completion scripts for bash, zsh and fish, made from the parser: what it accepts is what is offered.
 
 All three know the same table: per command path its subcommands, options, and for each value what it is
-(`file`, `job`, one of some words, or anything).
+(`file`, `job`, `nas-job`, one of some words, or anything).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from trainyard.cli.parser import build_parser
 
 _JOBS = "trainyard custom-jobs list --limit 50 --format='value(name.basename())' 2>/dev/null"
-_FILES = frozenset({"config", "program", "data_dir"})
+_NAS_JOBS = _JOBS.replace("custom-jobs", "nas-jobs")
+_FILES = frozenset({"config", "program", "data_dir", "search_space", "output"})
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One command: how it is reached, what may follow. Kinds of values: `file`, `job`, `any`, or words with blanks."""
+    """One command: how it is reached, what may follow. A value: `file`, `job`, `nas-job`, `any`, or some words."""
 
     path: tuple[str, ...]
     commands: dict[str, str] = field(default_factory=dict)  # name -> help
@@ -55,22 +56,24 @@ def _walk(parser: argparse.ArgumentParser, path: tuple[str, ...]) -> Iterator[No
                 if action.nargs == 0:
                     node.switches[option] = summary
                 else:
-                    node.options[option] = (_kind(action), summary)
+                    node.options[option] = (_kind(action, path), summary)
         elif action.nargs != argparse.REMAINDER:
-            operand = _kind(action)
+            operand = _kind(action, path)
     yield Node(path, node.commands, node.switches, node.options, operand)
     for name, child in below.items():
         yield from _walk(child, (*path, name))
 
 
-def _kind(action: argparse.Action) -> str:
+def _kind(action: argparse.Action, path: tuple[str, ...]) -> str:
     if action.choices:
         return " ".join(str(choice) for choice in action.choices)
     if action.dest in _FILES:
         return "file"
     if action.dest == "format":
         return "json yaml table none"
-    return "job" if action.dest == "job" else "any"
+    if action.dest in ("job", "resume"):
+        return "nas-job" if "nas-jobs" in path else "job"
+    return "any"
 
 
 def bash() -> str:
@@ -84,7 +87,12 @@ def bash() -> str:
         if values:
             cases.append(f'      case "$previous" in {" ".join(values)} esac')
         cases.append("      ;;")
-    return _BASH.replace("@CASES@", "\n".join(cases)).replace("@PATHS@", _paths()).replace("@JOBS@", _JOBS)
+    return _filled(_BASH, cases)
+
+
+def _filled(script: str, cases: list[str]) -> str:
+    made = script.replace("@CASES@", "\n".join(cases)).replace("@PATHS@", _paths())
+    return made.replace("@JOBS@", _JOBS).replace("@NAS_JOBS@", _NAS_JOBS)
 
 
 def _paths() -> str:
@@ -115,6 +123,7 @@ _trainyard() {
     any) COMPREPLY=() ;;
     file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     job) mapfile -t COMPREPLY < <(compgen -W "$(@JOBS@)" -- "$current") ;;
+    nas-job) mapfile -t COMPREPLY < <(compgen -W "$(@NAS_JOBS@)" -- "$current") ;;
     "") mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
     *) mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$current") ;;
   esac
@@ -135,7 +144,7 @@ def zsh() -> str:
         if values:
             cases.append(f'      case "$previous" in {" ".join(values)} esac')
         cases.append("      ;;")
-    return _ZSH.replace("@CASES@", "\n".join(cases)).replace("@PATHS@", _paths()).replace("@JOBS@", _JOBS)
+    return _filled(_ZSH, cases)
 
 
 _ZSH = """\
@@ -160,6 +169,7 @@ _trainyard() {
     any) _message value ;;
     file) _files ;;
     job) compadd -- ${(f)"$(@JOBS@)"} ;;
+    nas-job) compadd -- ${(f)"$(@NAS_JOBS@)"} ;;
     "") _describe trainyard choices ;;
     *) compadd -- ${=kind} ;;
   esac
@@ -204,8 +214,9 @@ def _fish_value(kind: str, exclusive: str) -> str:
             return "-r -F" if exclusive else "-F"
         case "any":
             return exclusive
-        case "job":
-            return f"{exclusive} -a {_quoted('(' + _JOBS + ')')}".strip()
+        case "job" | "nas-job":
+            listed = _JOBS if kind == "job" else _NAS_JOBS
+            return f"{exclusive} -a {_quoted('(' + listed + ')')}".strip()
     return f"{exclusive} -a {_quoted(kind)}".strip()
 
 

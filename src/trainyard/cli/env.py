@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from trainyard.cli.background import data_dir
 from trainyard.cli.connection import Target
-from trainyard.cli.custom_jobs import connect
 from trainyard.cli.problems import Problem
+from trainyard.cli.service_api import connect
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,@%+=")

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from trainyard.cli import background
-from trainyard.cli.custom_jobs import connect
 from trainyard.cli.env import credentials, issued_key, trust, variables
 from trainyard.cli.problems import Problem, Usage
-from trainyard.cli.service_api import ServiceApi
+from trainyard.cli.service_api import ServiceApi, connect
 from trainyard.cli.terminal import Terminal
 
 ON_PATH: Final = Path(__file__).resolve().parent.parent / "redirect" / "on_path"

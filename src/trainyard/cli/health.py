@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from trainyard.cli.custom_jobs import connect
 from trainyard.cli.formats import parse_format, write, yaml_text
+from trainyard.cli.service_api import connect
 from trainyard.cli.terminal import Terminal
 
 

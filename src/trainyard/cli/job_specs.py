@@ -64,17 +64,27 @@ def comma_map(text: str, flag: str) -> dict[str, str]:
 def job_from_flags(flags: Namespace) -> dict[str, Any]:
     """The CustomJob that `custom-jobs create` asks for. Raises Usage on what can't be meant."""
     spec = read_config(flags.config) if flags.config else {}
+    if not flags.config and not flags.worker_pool_spec and not flags.python_package_uris:
+        raise Usage("say what is to run: --worker-pool-spec=machine-type=…,container-image-uri=…, or --config=FILE")
+    put_flags(spec, flags)
+    return named_by_flags(flags) | {"jobSpec": spec}
+
+
+def put_flags(spec: dict[str, Any], flags: Namespace) -> None:
+    """Let the flags override a CustomJobSpec. Raises Usage on what can't be meant."""
     if flags.worker_pool_spec:
         packages = comma_list(flags.python_package_uris or "")
         spec["workerPoolSpecs"] = worker_pools(flags.worker_pool_spec, packages)
     elif flags.python_package_uris:
         raise Usage("--python-package-uris goes with --worker-pool-spec; in a --config file each pool has packageUris")
-    elif not flags.config:
-        raise Usage("say what is to run: --worker-pool-spec=machine-type=…,container-image-uri=…, or --config=FILE")
     _to_every_pool(spec, "args", comma_list(flags.args or ""))
     _to_every_pool(spec, "command", comma_list(flags.command_list or ""))
     spec.update({field: getattr(flags, flag) for flag, field in _SPEC_FLAGS.items() if getattr(flags, flag)})
-    job: dict[str, Any] = {"displayName": flags.display_name, "jobSpec": spec}
+
+
+def named_by_flags(flags: Namespace) -> dict[str, Any]:
+    """What the flags say of a job of any kind: its name, its labels, its key."""
+    job: dict[str, Any] = {"displayName": flags.display_name}
     if flags.labels:
         job["labels"] = comma_map(flags.labels, "--labels")
     if key := _kms_key(flags):
@@ -162,7 +172,7 @@ def read_config(path: str) -> dict[str, Any]:
             f"{path} holds a whole CustomJob; --config wants what stands under jobSpec",
             (f"or submit the file as it is:  trainyard run {path}",),
         )
-    _check_pools(spec, path)
+    check_pools(spec, path)
     return spec
 
 
@@ -219,7 +229,7 @@ def camel_keys(value: object, place: str) -> object:
     return found
 
 
-def _check_pools(spec: dict[str, Any], path: str) -> None:
+def check_pools(spec: dict[str, Any], path: str) -> None:
     """Refuse what can't be merged with flags; everything else is the service's to judge."""
     pools = spec.get("workerPoolSpecs", [])
     if not isinstance(pools, list) or not all(isinstance(pool, dict | None) for pool in pools):
@@ -237,7 +247,7 @@ def job_from_file(path: str) -> dict[str, Any]:
     job = document if "jobSpec" in document else {"displayName": Path(path).stem, "jobSpec": document}
     if not isinstance(job["jobSpec"], dict):
         raise Usage(f"{path}: jobSpec is a mapping that begins with workerPoolSpecs:")
-    _check_pools(job["jobSpec"], path)
+    check_pools(job["jobSpec"], path)
     job.setdefault("displayName", Path(path).stem)
     return job
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from trainyard.cli.exchange_options import add_exchange_commands
+from trainyard.cli.job_options import add_job_commands
+from trainyard.cli.options import Commands, command, format_option, positive
 from trainyard.cli.serve import add_arguments as add_serve_arguments
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:8470"
 DEFAULT_PROJECT: Final = "demo"
 DEFAULT_REGION: Final = "us-central1"
-_HERE: Final = "trainyard.cli"
 _EXIT_CODES: Final = """exit codes:
   0    done; for `run`, the job succeeded
   1    refused by the service, or the job failed without an exit code of its own
@@ -38,9 +39,11 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    _add_custom_jobs(commands, shared)
-    vendor = commands.add_parser("ai", help="accepted before custom-jobs, as gcloud has it", allow_abbrev=False)
-    _add_custom_jobs(vendor.add_subparsers(dest="noun", metavar="COMMAND", required=True), shared)
+    add_job_commands(commands, shared)
+    vendor = commands.add_parser(
+        "ai", help="accepted before custom-jobs and nas-jobs, as gcloud has it", allow_abbrev=False
+    )
+    add_job_commands(vendor.add_subparsers(dest="noun", metavar="COMMAND", required=True), shared)
     _add_run(commands, shared)
     _add_clients(commands, shared)
     _add_service_commands(commands, shared)
@@ -73,116 +76,17 @@ def _shared_options(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return shared
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    handler: str,
-    summary: str,
-    *parents: argparse.ArgumentParser,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[:1].upper()}{summary[1:]}.",
-        parents=list(parents),
-        allow_abbrev=False,
-    )
-    parser.set_defaults(handler=f"{_HERE}.{handler}")
-    return parser
-
-
-def _format_option(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--format",
-        default=default,
-        metavar="FORMAT",
-        help="how to print: json, yaml, table, table(FIELD,…), value(FIELD,…), csv(FIELD,…) or none",
-    )
-
-
-def _add_custom_jobs(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    shared: argparse.ArgumentParser,
-) -> None:
-    noun = commands.add_parser(
-        "custom-jobs", help="create, list, describe, cancel, delete and follow jobs", allow_abbrev=False
-    )
-    verbs = noun.add_subparsers(dest="verb", metavar="COMMAND", required=True, title="commands")
-    _add_create(verbs, shared)
-    _add_list(verbs, shared)
-    describe = _command(verbs, "describe", "custom_jobs:describe", "show a job and why it is where it is", shared)
-    _format_option(describe, "text")
-    cancel = _command(verbs, "cancel", "custom_jobs:cancel", "ask for the end of a job", shared)
-    delete = _command(verbs, "delete", "custom_jobs:delete", "delete a job that has ended, with its logs", shared)
-    delete.add_argument("--quiet", "-q", action="store_true", help="don't ask")
-    logs = _command(verbs, "stream-logs", "custom_jobs:stream_logs", "print a job's output until it ends", shared)
-    logs.add_argument("--task-name", metavar="TASK", default="", help="one replica, such as workerpool0-0, or service")
-    logs.add_argument(
-        "--from-start", action=argparse.BooleanOptionalAction, default=True, help="begin with the first line (default)"
-    )
-    logs.add_argument(
-        "--allow-multiline-logs", action="store_true", help="as gcloud has it; lines are never split here"
-    )
-    logs.add_argument("--polling-interval", metavar="SECONDS", help="as gcloud has it; lines come as they are written")
-    _format_option(logs, "")
-    for parser in (describe, cancel, delete, logs):
-        parser.add_argument("job", metavar="JOB", help="id, full name, or a display name that only one job has")
-
-
-def _add_create(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
-    shared: argparse.ArgumentParser,
-) -> None:
-    create = _command(verbs, "create", "custom_jobs:create", "create a custom job", shared)
-    create.add_argument("--display-name", required=True, metavar="NAME", help="name for people; need not be unique")
-    what = create.add_argument_group("what to run (at least one)")
-    what.add_argument(
-        "--worker-pool-spec",
-        action="append",
-        metavar="K=V,…",
-        help="one pool, repeatable: machine-type, replica-count, accelerator-type, accelerator-count, and "
-        "container-image-uri or executor-image-uri with python-module; an empty later one skips that pool",
-    )
-    what.add_argument("--config", metavar="FILE", help="a CustomJobSpec in YAML; flags override it")
-    what.add_argument("--python-package-uris", metavar="URI,…", help="packages for executor-image-uri")
-    what.add_argument("--args", metavar="ARG,…", help="arguments of every pool (begin with ^;^ to split at ; instead)")
-    what.add_argument("--command", metavar="ARG,…", dest="command_list", help="command of every pool's container")
-    more = create.add_argument_group("more")
-    more.add_argument("--labels", metavar="K=V,…", help="labels of the job")
-    more.add_argument("--service-account", metavar="EMAIL", help="identity to run as")
-    more.add_argument("--network", metavar="NAME", help="projects/NUMBER/global/networks/NAME")
-    more.add_argument("--enable-web-access", action="store_true", help="ask for interactive shells")
-    more.add_argument("--enable-dashboard-access", action="store_true", help="ask for the chief's dashboard")
-    more.add_argument("--persistent-resource-id", metavar="ID", help="run on a persistent resource")
-    more.add_argument("--kms-key", "--kms-key-name", metavar="KEY", help="key for all that the job writes")
-    for flag in ("--kms-keyring", "--kms-location", "--kms-project"):
-        more.add_argument(flag, metavar="NAME", help="where a --kms-key without full name lies")
-    _format_option(create, "")
-
-
-def _add_list(verbs: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
-    listing = _command(verbs, "list", "custom_jobs:list_jobs", "list jobs, newest first", shared)
-    listing.add_argument(
-        "--filter", default="", metavar="EXPR", help="AIP-160, such as 'labels.team=vision AND state=JOB_STATE_FAILED'"
-    )
-    listing.add_argument("--limit", type=_positive, metavar="N", help="at most so many")
-    listing.add_argument("--page-size", type=_positive, default=100, metavar="N", help="how many to fetch at a time")
-    listing.add_argument("--sort-by", default="", metavar="FIELD,…", help="fields to sort by; ~FIELD turns one round")
-    listing.add_argument("--uri", action="store_true", help="print addresses instead")
-    _format_option(listing, "table")
-
-
 def add_run_options(run: argparse.ArgumentParser) -> None:
     """What `run` takes before the program; after a spec file too."""
-    run.add_argument("--replicas", type=_positive, default=None, metavar="N", help="copies: one chief and N-1 workers")
+    run.add_argument("--replicas", type=positive, default=None, metavar="N", help="copies: one chief and N-1 workers")
     run.add_argument("--name", default="", help="display name (default: the file's name)")
     run.add_argument("--env", action="append", default=[], metavar="K=V", help="environment variable; repeatable")
     run.add_argument("--label", action="append", default=[], metavar="K=V", help="label of the job; repeatable")
     run.add_argument("--timeout", default="", metavar="TIME", help="how long it may run, such as 90s, 15m or 2h")
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
-    run = _command(
+def _add_run(commands: Commands, shared: argparse.ArgumentParser) -> None:
+    run = command(
         commands, "run", "run:run", "run a script or a spec and end as it ends; starts a service if none runs", shared
     )
     add_run_options(run)
@@ -190,10 +94,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shar
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG", help="the script's own arguments")
 
 
-def _add_clients(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
-) -> None:
-    execute = _command(
+def _add_clients(commands: Commands, shared: argparse.ArgumentParser) -> None:
+    execute = command(
         commands,
         "exec",
         "execute:execute",
@@ -209,35 +111,35 @@ def _add_clients(
     )
     execute.add_argument("--quiet", "-q", action="store_true", help="don't say which hosts are redirected")
     execute.add_argument("program", nargs=argparse.REMAINDER, metavar="-- PROGRAM ARG…", help="what to run")
-    env = _command(commands, "env", "env:env", 'print what clients must be told, for eval "$(trainyard env)"', shared)
+    env = command(commands, "env", "env:env", 'print what clients must be told, for eval "$(trainyard env)"', shared)
     env.add_argument("--format", choices=("shell", "dotenv", "json"), default="shell", help="how to print")
     env.add_argument("--code", action="store_true", help="print the three lines of Python instead")
 
 
 def _add_service_commands(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: Commands,
     shared: argparse.ArgumentParser,
 ) -> None:
-    add_serve_arguments(_command(commands, "serve", "serve:run", "run the service"))
-    health = _command(commands, "health", "health:health", "ask the service how it is", shared)
-    _format_option(health, "text")
-    doctor = _command(commands, "doctor", "doctor:doctor", "check what will work on this machine")
+    add_serve_arguments(command(commands, "serve", "serve:run", "run the service"))
+    health = command(commands, "health", "health:health", "ask the service how it is", shared)
+    format_option(health, "text")
+    doctor = command(commands, "doctor", "doctor:doctor", "check what will work on this machine")
     doctor.add_argument("--data-dir", metavar="DIR", default="", help="directory of all state")
     doctor.add_argument("--port", type=int, default=8470, metavar="N", help="port that the service is to listen on")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="how to print")
-    demo = _command(commands, "demo", "demo:demo", "run the main example: three replicas train one model together")
+    demo = command(commands, "demo", "demo:demo", "run the main example: three replicas train one model together")
     demo.add_argument("--keep", action="store_true", help="leave the service running at the end")
     demo.add_argument("--data-dir", metavar="DIR", default="", help="where the demo's service keeps everything")
     demo.add_argument("--port", type=int, default=None, metavar="N", help="its port (default: 8470 if free)")
-    completion = _command(commands, "completion", "completion:completion", "print the completion script of a shell")
+    completion = command(commands, "completion", "completion:completion", "print the completion script of a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
-    _command(commands, "version", "version:version", "print the version")
+    command(commands, "version", "version:version", "print the version")
 
 
-def _add_tokens(commands: argparse._SubParsersAction[argparse.ArgumentParser], environment: Mapping[str, str]) -> None:
+def _add_tokens(commands: Commands, environment: Mapping[str, str]) -> None:
     tokens = commands.add_parser("tokens", help="who may call a service that runs with --auth", allow_abbrev=False)
     verbs = tokens.add_subparsers(dest="verb", metavar="COMMAND", required=True, title="commands")
-    create = _command(verbs, "create", "tokens:create", "make a credential and print it, this once")
+    create = command(verbs, "create", "tokens:create", "make a credential and print it, this once")
     create.add_argument(
         "--as",
         dest="form",
@@ -267,17 +169,10 @@ def _add_tokens(commands: argparse._SubParsersAction[argparse.ArgumentParser], e
         help="address that a key file names for clients which fetch tokens (TRAINYARD_ENDPOINT; now %(default)s)",
     )
     create.set_defaults(default_project=environment.get("GOOGLE_CLOUD_PROJECT") or DEFAULT_PROJECT)
-    listing = _command(verbs, "list", "tokens:list_", "list credentials, without their secrets")
-    _format_option(listing, "table")
-    revoke = _command(verbs, "revoke", "tokens:revoke", "let the holder of a credential in no more")
+    listing = command(verbs, "list", "tokens:list_", "list credentials, without their secrets")
+    format_option(listing, "table")
+    revoke = command(verbs, "revoke", "tokens:revoke", "let the holder of a credential in no more")
     for parser in (create, revoke):
         parser.add_argument("name", metavar="NAME", help="whose it is; stands in the audit log")
     for parser in (create, listing, revoke):
         parser.add_argument("--data-dir", metavar="DIR", default="", help="the service's directory of all state")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number

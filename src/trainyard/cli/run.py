@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainyard.cli import background
-from trainyard.cli.custom_jobs import connect
 from trainyard.cli.follow import Follower
 from trainyard.cli.job_specs import add_env, add_places, comma_map, duration_seconds, job_from_file
 from trainyard.cli.parser import add_run_options
 from trainyard.cli.problems import FAILED, INTERRUPTED, Unreachable, Usage
-from trainyard.cli.service_api import Job, ServiceApi, job_id
+from trainyard.cli.service_api import Job, ServiceApi, connect, job_id
 from trainyard.cli.terminal import Terminal
 
 _SPEC_SUFFIXES: Final = (".yaml", ".yml", ".json")

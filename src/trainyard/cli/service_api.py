@@ -1,10 +1,13 @@
-"""The calls that the command line makes: the public custom jobs API and the service's own routes beside it."""
+"""The calls that the command line makes: the public API of jobs and the service's own routes beside it."""
 
 from __future__ import annotations
 
+import os
 import re
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from trainyard.cli.connection import Connection, Target
@@ -14,18 +17,44 @@ VERSION = "v1"
 OWN = "trainyard/v1"  # what the original does not have: docs/adr/0005
 FINAL_STATES = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"})
 _MOST_LINES = 10_000  # of one page of output
-_NAME = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/customJobs/[0-9]+\Z")
+_NAME = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/([A-Za-z]+)/[0-9]+\Z")
 
 Job = dict[str, Any]
 
 
-class ServiceApi:
-    """One service, one project and region. All answers are decoded JSON."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a kind of job is called: its resource, its collection, its command."""
 
-    def __init__(self, target: Target) -> None:
+    resource: str
+    collection: str
+    command: str
+
+
+CUSTOM_JOB: Final = Kind("CustomJob", "customJobs", "custom-jobs")
+NAS_JOB: Final = Kind("NasJob", "nasJobs", "nas-jobs")
+_KINDS: Final = {kind.command: kind for kind in (CUSTOM_JOB, NAS_JOB)}
+
+
+def connect(flags: Namespace) -> ServiceApi:
+    """The service that the flags and the environment name, for the kind of job that the command is about."""
+    token = os.environ.get("TRAINYARD_TOKEN", "")
+    target = Target(flags.endpoint.rstrip("/"), flags.project, flags.region, token)
+    return ServiceApi(target, _KINDS[getattr(flags, "noun", CUSTOM_JOB.command)])
+
+
+class ServiceApi:
+    """One service, one project and region, one kind of job. All answers are decoded JSON."""
+
+    def __init__(self, target: Target, kind: Kind = CUSTOM_JOB) -> None:
         """Keep one connection for all calls."""
         self.target = target
+        self.kind = kind
         self.connection = Connection(target)
+
+    @property
+    def _collection(self) -> str:
+        return f"{self.target.parent}/{self.kind.collection}"
 
     def health(self) -> dict[str, Any]:
         """What the service says of itself; raises Unreachable."""
@@ -33,8 +62,8 @@ class ServiceApi:
         return answer if isinstance(answer, dict) else {}
 
     def create(self, job: Job) -> Job:
-        """Create a custom job; it is durable when this returns."""
-        return _object(self.connection.call("POST", f"{VERSION}/{self.target.parent}/customJobs", body=job))
+        """Create a job; it is durable when this returns."""
+        return _object(self.connection.call("POST", f"{VERSION}/{self._collection}", body=job))
 
     def get(self, name: str) -> Job:
         """The job as the API shows it."""
@@ -66,9 +95,13 @@ class ServiceApi:
         query = {"pageSize": str(page_size)}
         if filter_text:
             query["filter"] = filter_text
+        return self.pages(self._collection, self.kind.collection, query)
+
+    def pages(self, path: str, items: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """All items of a list, page by page as they are wanted."""
         while True:
-            page = _object(self.connection.call("GET", f"{VERSION}/{self.target.parent}/customJobs", query))
-            yield from page.get("customJobs", [])
+            page = _object(self.connection.call("GET", f"{VERSION}/{path}", query))
+            yield from page.get(items, [])
             token = page.get("nextPageToken", "")
             if not token:
                 return
@@ -78,12 +111,14 @@ class ServiceApi:
         """The full name of a job given as id, full name, address (as `list --uri` prints) or unique display name."""
         text = job.strip()
         if text.isascii() and text.isdecimal():
-            return f"{self.target.parent}/customJobs/{text}"
+            return f"{self._collection}/{text}"
         path = urlsplit(text).path.removeprefix(f"/{VERSION}/") if "://" in text else text
-        if _NAME.match(path):
+        full = _NAME.match(path)
+        if full and full.group(1) == self.kind.collection:
             return path
         if not text or "/" in text:
-            raise Usage(f"{job!r} is no job; give its id, its full name, or a display name that only one job has")
+            ways = "give its id, its full name, or a display name that only one job has"
+            raise Usage(f"{job!r} is no {self.kind.resource}; {ways}")
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         found = [each for each in self.jobs(f'displayName="{quoted}"') if each.get("displayName") == text]
         if not found:

@@ -14,6 +14,8 @@ from trainyard.cli import completion
 CASES = [
     (["trainyard", "cu"], {"custom-jobs"}),
     (["trainyard", "custom-jobs", "des"], {"describe"}),
+    (["trainyard", "nas-jobs", "tr"], {"trials"}),
+    (["trainyard", "nas-jobs", "create", "--algorithm", "g"], {"grid-search"}),
     (["trainyard", "ai", "custom-jobs", "st"], {"stream-logs"}),
     (["trainyard", "custom-jobs", "list", "--fo"], {"--format"}),
     (["trainyard", "custom-jobs", "list", "--project", "p", "--fi"], {"--filter"}),
