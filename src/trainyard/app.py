@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, app_access, executors, kinds, object_stores, stores
+from trainyard import __version__, app_access, executors, kinds, object_stores, searchers, stores
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
 from trainyard.control.loop import Controller
@@ -47,6 +47,7 @@ from trainyard.executor import Executor
 from trainyard.kind import Kind
 from trainyard.kinds.machines import Machines
 from trainyard.objects import ObjectStore
+from trainyard.searcher import Open
 from trainyard.service.access import Caller
 from trainyard.service.dispatch import Service
 from trainyard.service.following import Follower
@@ -183,6 +184,8 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         known = _kinds(settings)
         equip = app_access.equipment(settings, port, doors.grants)
         controller = Controller(store, known, executor, clock, equip=equip)
+        ids = TimeOrderedIds(clock, store.largest_id)
+        controller.share_ids(ids)
         control = asyncio.create_task(controller.run(), name="controller")
         control.add_done_callback(_controller_ended)
         try:
@@ -192,7 +195,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
                 logbook=logbook,
                 kinds=known.values(),
                 clock=clock,
-                ids=TimeOrderedIds(clock, store.largest_id),
+                ids=ids,
                 access=doors.access,
             )
             service.audit = doors.audit
@@ -283,7 +286,16 @@ async def _executor(settings: Settings, clock: SystemClock) -> Executor:
 def _kinds(settings: Settings) -> Mapping[str, Kind]:
     machines = Machines.known(allow_any=settings.machine_types == "any")
     modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
-    return {collection: module.CustomJobKind(machines, settings.grace) for collection, module in modules.items()}
+    return {
+        "customJobs": modules["customJobs"].CustomJobKind(machines, settings.grace),
+        "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines),
+        "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace),
+    }
+
+
+def _open_searcher(name: str) -> Open:
+    opened: Open = import_module(searchers.BUILT_IN[name]).open_searcher
+    return opened
 
 
 def _narration(store: Store) -> Callable[[int, int], Sequence[Narrated]]:

@@ -7,12 +7,13 @@ sequence of `asked` and `told` calls alone. So it needs no file of its own: afte
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from trainyard.core.space import Point, Space
-from trainyard.core.trials import ENDED, Metric, Trial
+from trainyard.core.trials import ENDED, Ending, Metric, Trial
 
 # Rewards beyond this are cut, so that sums of squares stay finite.
 LARGEST_REWARD = 1e100
@@ -53,6 +54,24 @@ def past(trial: Trial, metric: Metric) -> Past:
     if trial.state not in ENDED:
         return Past(trial.point, trial.asked_after)
     return Past(trial.point, trial.asked_after, trial.ended_as, metric.reward(trial.measurement))
+
+
+def lessons(trials: Sequence[Trial], metric: Metric, behind: int = 0) -> list[Past]:
+    """What the trials of one search, in the order asked, teach; those cut short are left out, as if never asked.
+
+    `behind`: how many trials, all of them ended, a searcher has seen before these.
+    """
+    taught = [trial for trial in trials if trial.ending is not Ending.CUT_SHORT]
+    ends = sorted(trial.ended_as for trial in taught if trial.ended_as is not None)
+    place = {ended_as: behind + number for number, ended_as in enumerate(ends, 1)}
+    return [
+        replace(
+            past(trial, metric),
+            asked_after=behind + bisect.bisect_right(ends, trial.asked_after),
+            ended_as=None if trial.ended_as is None else place[trial.ended_as],
+        )
+        for trial in taught
+    ]
 
 
 def replay(searcher: Searcher, history: Sequence[Past]) -> None:

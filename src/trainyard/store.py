@@ -16,6 +16,7 @@ from trainyard.core.filters import Filter
 from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord, Severity
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
+from trainyard.core.trials import OpenTrial, Stage, Trial
 
 
 class StoreError(Exception):
@@ -80,6 +81,11 @@ def not_final(job: Job) -> FailedPrecondition:
 def operation_missing(name: OperationName) -> NotFound:
     """The error for an operation that is not there."""
     return NotFound(f"The operation {name} does not exist.")
+
+
+def run_missing(name: JobName, stage: Stage, number: int) -> NotFound:
+    """The error for a trial that no job runs or ran."""
+    return NotFound(f"The {_resource(name)} {name} has no {stage} trial {number} that runs or ran anything.")
 
 
 def first_change(job: Job) -> Change:
@@ -155,6 +161,12 @@ class Desk(Protocol):
     async def insert(self, job: Job, notes: Sequence[Note] = ()) -> None:
         """Make a new job durable with its first line of history. Raises AlreadyExists on a taken id."""
 
+    async def insert_heir(self, job: Job, notes: Sequence[Note], before: JobName) -> None:
+        """As `insert`, for a search that goes on from the job `before`: its ended search trials become a past of this.
+
+        Raises NotFound where that job is gone meanwhile.
+        """
+
     def get(self, name: JobName) -> Job:
         """The job; raises NotFound. Answers in microseconds, on the caller's thread."""
 
@@ -187,6 +199,8 @@ class Desk(Protocol):
     async def delete(self, name: JobName, operation: StoredOperation) -> None:
         """Remove a final job and keep the operation, in one transaction, leaving a removal for the controller.
 
+        With it go its trials and the jobs that ran them, each leaving a removal of its own.
+
         Raises NotFound, or FailedPrecondition where the job is not final.
         """
 
@@ -201,6 +215,12 @@ class Desk(Protocol):
 
     def queue_place(self, name: JobName) -> QueuePlace | None:
         """Where the job waits, as last published; None when it does not wait."""
+
+    async def trials(self, name: JobName) -> tuple[Trial, ...]:
+        """The trials of a search by stage and number, without its past; open ones as seen now. Raises NotFound."""
+
+    def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
+        """The job that runs, or ran, a trial of this one. Raises NotFound."""
 
     def operation(self, name: OperationName) -> StoredOperation:
         """Raises NotFound."""
@@ -229,9 +249,16 @@ class Ledger(Protocol):
     def find(self, job_id: int) -> Job | None:
         """The job by id; None where it is gone."""
 
+    def open_trials(self, job_id: int) -> tuple[OpenTrial, ...]:
+        """The trials of a search that have not ended as far as it knows, by stage and number."""
+
+    def trial_history(self, job_id: int) -> tuple[Trial, ...]:
+        """Every trial of a search as it has written them, each stage in order of number; its past is a stage."""
+
     async def commit(self, job: Job, decision: Decision) -> Job | None:
         """Write status, history, notes and replica records in one transaction, guarded by `job.revision`.
 
+        Also the trials that are new or have changed, the jobs of `births`, and the intent of those of `ends` to end.
         Returns the job as it is now, or None (and nothing is written) where somebody moved first.
         """
 

@@ -22,6 +22,7 @@ from trainyard.control.watcher import Watcher
 from trainyard.core.backoff import delay_seconds
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import ResourceExhausted, Unavailable
+from trainyard.core.ids import Ids
 from trainyard.core.jobs import Job
 from trainyard.core.states import JobState
 from trainyard.executor import Executor, Sweeps
@@ -65,6 +66,10 @@ class Controller:
         self._removals = Removals(store, executor, pace, self._problems)
         self._reconciler.on_deleted = self._removals.hint
         store.on_write(self._hinted)
+
+    def share_ids(self, ids: Ids) -> None:
+        """Name the jobs of trials from the same source as all other jobs; without it, from one of its own."""
+        self._reconciler.ids = ids
 
     def problems(self) -> tuple[str, ...]:
         """What does not work just now, one sentence each; empty when all is well."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 
 from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
 from trainyard.core.clock import MICROSECONDS, Clock
-from trainyard.core.jobs import NOTHING_NOTED, Decision, Intent, Job, Release
+from trainyard.core.ids import Ids, TimeOrderedIds
+from trainyard.core.jobs import NOTHING_NOTED, Decision, Intent, Job, Parentage, Release, Spawn, Status
+from trainyard.core.names import JobName
 from trainyard.core.runs import Reading
 from trainyard.core.states import JobState
-from trainyard.kind import Kind, Room
+from trainyard.kind import Kind, Moment, Room, Searches
 from trainyard.store import Ledger
 
 
@@ -33,6 +37,8 @@ class Reconciler:
         self._admission = admission
         self._clock = clock
         self._wake = wake
+        self._searching = {name: kind for name, kind in kinds.items() if isinstance(kind, Searches)}
+        self.ids: Ids = TimeOrderedIds(clock)  # for the jobs of trials; whoever makes other jobs shares it
         self._runs: dict[int, str] = {}  # job id -> the run group that it may hold
         self._releases: dict[str, int] = {}  # run id -> job id: over, and the executor does not know yet
         self._kept: dict[int, Job | None] = {}  # jobs with a run, as last written; None: read it again
@@ -45,6 +51,8 @@ class Reconciler:
 
         Says whether a step is due. Who waits for nothing but room, and has been told so, needs none until there is.
         """
+        if job.name.collection in self._searching:
+            return True
         demand = self._kinds[job.name.collection].demand(job)
         status, steady_us = job.status, self._clock.steady_us()
         if status.state is JobState.QUEUED:
@@ -74,17 +82,15 @@ class Reconciler:
         if job is None or job.is_final:
             await self._let_go(job_id)
             return None
-        kind = self._kinds[job.name.collection]
-        room = self._room(job, kind, self._clock.steady_us())
-        reading = self._reading(job.status.run_id)
         now_us = self._clock.now_us()
-        decision = kind.decide(job, reading, room, now_us)
+        decision = self._decide(job, now_us)
         if decision.actions and job.status.run_id is not None:
             self._watcher.asking(job.status.run_id)  # before the commit: it may land and still be reported as failed
         if _says_something(job, decision):
             committed = await self._store.commit(job, decision)
             if committed is None:
                 return 0.0  # somebody moved first: look again
+            self._tell_kin(job, committed, decision)
             job = committed
         self.revisions[job_id] = job.revision
         await self._act(job, decision)
@@ -93,6 +99,40 @@ class Reconciler:
         if decision.look_again_us is None:
             return None
         return max(0, decision.look_again_us - now_us) / MICROSECONDS
+
+    def _decide(self, job: Job, now_us: int) -> Decision:
+        searching = self._searching.get(job.name.collection)
+        steady_us = self._clock.steady_us()
+        if searching is None:
+            kind = self._kinds[job.name.collection]
+            return kind.decide(job, self._reading(job.status.run_id), self._room(job, kind, steady_us), now_us)
+        history = partial(self._store.trial_history, job.id)
+        decision = searching.conduct(job, self._store.open_trials(job.id), history, Moment(now_us, steady_us))
+        births = tuple(self._born(job, spawn, now_us) for spawn in decision.spawns)
+        return replace(decision, births=births) if births else decision
+
+    def _born(self, parent: Job, spawn: Spawn, now_us: int) -> Job:
+        return Job(
+            name=JobName(parent.name.scope, spawn.collection, self.ids.next_id()),
+            create_time_us=now_us,
+            display_name=spawn.display_name,
+            labels=spawn.labels,
+            spec=spawn.spec,
+            status=Status(JobState.QUEUED, now_us),
+            priority=spawn.priority,
+            parent=Parentage(parent.id, spawn.stage, spawn.number),
+        )
+
+    def _tell_kin(self, before: Job, after: Job, decision: Decision) -> None:
+        """Trials hear what their search has decided, and a search when one of its trials is up or has ended."""
+        for birth in decision.births:
+            self._wake(birth.id)
+        for run in decision.ends:
+            self.read_again(run)
+            self._wake(run)
+        was_up = before.status.start_time_us is not None
+        if after.parent is not None and (after.is_final or (after.status.start_time_us is not None and not was_up)):
+            self._wake(after.parent.job_id)
 
     async def release_leftovers(self, job_id: int) -> None:
         """Release the job's groups that are over and that the executor could not be told about before."""
@@ -153,4 +193,6 @@ class Reconciler:
 
 def _says_something(job: Job, decision: Decision) -> bool:
     """Whether there is anything to write: a look that finds nothing new costs no commit."""
-    return bool(decision.status != job.status or decision.changes or decision.notes or decision.records)
+    return bool(
+        decision.status != job.status or decision.changes or decision.notes or decision.records or decision.trials
+    )

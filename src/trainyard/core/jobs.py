@@ -199,6 +199,7 @@ class Decision:
     look_again_us: int | None = None  # calendar time; None: only when something happens
     trials: tuple[Trial, ...] = ()
     spawns: tuple[Spawn, ...] = ()
+    births: tuple[Job, ...] = ()  # the jobs of `spawns`, once the controller has named them
     ends: tuple[int, ...] = ()
 
     def moved(self, event: Event, now_us: int, why: str) -> Decision:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from trainyard.contract import versions
 from trainyard.core.errors import ApiError, Unimplemented
 from trainyard.core.names import collection_of
-from trainyard.service import cloud_logging, iam, locations, lro, verbs
+from trainyard.kind import Searches
+from trainyard.service import cloud_logging, iam, locations, lro, trials, verbs
 from trainyard.service.access import Access, Caller, require
 from trainyard.service.access_roles import SEES_SECRETS
 from trainyard.service.call import Call, Handler, Keepers, StreamHandler
@@ -109,13 +110,20 @@ class Service:
             if handler is None:
                 raise _not_here(operation)
             return await handler(call, request)
-        kind, of_kind = self._keepers.kinds.get(operation.collection), OF_A_KIND.get(operation.verb)
-        if kind is None or of_kind is None:
-            raise _not_here(operation)
-        answer = await of_kind(call, kind, versions.widen(request))
+        answer = await self._of_a_kind(call, operation, versions.widen(request))
         if not self.access.may(caller, f"aiplatform.{operation.collection}.{SEES_SECRETS}", resource):
             hide_env(answer)
         return versions.narrow(answer, version)
+
+    async def _of_a_kind(self, call: Call, operation: Operation, request: Any) -> Any:
+        if operation.collection == trials.COLLECTION:
+            parent = self._keepers.kinds.get(trials.PARENT)
+            if isinstance(parent, Searches):
+                return await trials.VERBS[operation.verb](call, parent, request)
+        kind, of_kind = self._keepers.kinds.get(operation.collection), OF_A_KIND.get(operation.verb)
+        if kind is None or of_kind is None:
+            raise _not_here(operation)
+        return await of_kind(call, kind, request)
 
     def stream(self, operation: Operation, requests: AsyncIterator[Any], caller: Caller) -> AsyncGenerator[Any, None]:
         """The answers to one call that is a stream both ways; raises ApiError."""

@@ -9,7 +9,7 @@ from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.jobs import Job, Note, Severity, Status
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
-from trainyard.kind import Draft, Kind
+from trainyard.kind import Draft, Kind, Searches
 from trainyard.service import listing, lro
 from trainyard.service.call import Call, job_name
 from trainyard.service.rendering import empty, snake
@@ -24,11 +24,25 @@ async def create(call: Call, kind: Kind, request: Any) -> Any:
     field = snake(kind.message_name)
     if not request.HasField(field):
         raise InvalidArgument.found([FieldViolation(field, "Required field is not set.")])
-    draft = kind.draft(getattr(request, field))
+    message, before = _resumed(call, kind, scope, getattr(request, field))
+    draft = kind.draft(message)
     now_us = call.keepers.clock.now_us()
     job = _new_job(JobName(scope, kind.collection, call.keepers.ids.next_id()), draft, now_us)
-    await call.keepers.desk.insert(job, [Note(now_us, Severity.NOTICE, text) for text in draft.notes])
+    notes = [Note(now_us, Severity.NOTICE, text) for text in draft.notes]
+    if before is None:
+        await call.keepers.desk.insert(job, notes)
+    else:
+        await call.keepers.desk.insert_heir(job, notes, before.name)
     return kind.render(job)
+
+
+def _resumed(call: Call, kind: Kind, scope: Scope, message: Any) -> tuple[Any, Job | None]:
+    """The message completed by the job that it goes on from, and that job; itself where it begins anew."""
+    name = kind.resumes(message, f"{scope}/{kind.collection}/") if isinstance(kind, Searches) else ""
+    if not isinstance(kind, Searches) or not name:
+        return message, None
+    before = call.keepers.desk.get(job_name(name, kind))
+    return kind.resumed(message, before), before
 
 
 def _new_job(name: JobName, draft: Draft, now_us: int) -> Job:
@@ -45,7 +59,10 @@ def _new_job(name: JobName, draft: Draft, now_us: int) -> Job:
 
 async def get(call: Call, kind: Kind, request: Any) -> Any:
     """The job as it is now."""
-    return kind.render(call.keepers.desk.get(job_name(request.name, kind)))
+    job = call.keepers.desk.get(job_name(request.name, kind))
+    if isinstance(kind, Searches):
+        return kind.render_whole(job, await call.keepers.desk.trials(job.name))
+    return kind.render(job)
 
 
 async def list_(call: Call, kind: Kind, request: Any) -> Any:

@@ -13,9 +13,10 @@ from typing import Any, Self, TypeVar
 from trainyard.core.clock import Clock
 from trainyard.core.errors import AlreadyExists
 from trainyard.core.filters import Filter, matches
-from trainyard.core.jobs import Change, Decision, Intent, Job, Note, QueuePlace, ReplicaRecord
+from trainyard.core.jobs import Change, Decision, Intent, Job, Note, Parentage, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import FINAL, JobState
+from trainyard.core.trials import OpenTrial, Stage, Trial, TrialRun, seen_now
 from trainyard.store import (
     COLUMNS,
     Among,
@@ -28,6 +29,7 @@ from trainyard.store import (
     job_missing,
     not_final,
     operation_missing,
+    run_missing,
 )
 
 
@@ -44,6 +46,7 @@ class _File:
     changes: tuple[Change, ...]
     notes: tuple[Note, ...]
     records: tuple[ReplicaRecord, ...] = ()
+    trials: Mapping[tuple[Stage, int], Trial] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,17 @@ class MemoryStore:
         bisect.insort(self._ids, job.id)
         self.largest_id = max(self.largest_id, job.id)
         self._hint(job.id)
+
+    async def insert_heir(self, job: Job, notes: Sequence[Note], before: JobName) -> None:
+        """See Desk."""
+        searched = self._file(before).trials.values()
+        await self.insert(job, notes)
+        past = {
+            (Stage.PAST, trial.number): replace(trial, stage=Stage.PAST)
+            for trial in searched
+            if trial.stage is Stage.SEARCH and trial.ended_as is not None
+        }
+        self._files[job.id] = replace(self._files[job.id], trials=past)
 
     def get(self, name: JobName) -> Job:
         """See Desk."""
@@ -149,10 +163,12 @@ class MemoryStore:
             raise not_final(job)
         if operation.name.id in self._operations:
             raise AlreadyExists(f"The operation {operation.name} exists already.")
-        del self._files[name.id]
-        self._ids.remove(name.id)
+        runs = [id_ for id_, file in self._files.items() if file.job.parent and file.job.parent.job_id == name.id]
+        for gone in (name.id, *runs):
+            del self._files[gone]
+            self._ids.remove(gone)
+            self._removals[gone] = None
         self._operations[operation.name.id] = operation
-        self._removals[name.id] = None
         self.largest_id = max(self.largest_id, operation.name.id)
         self._hint(name.id)
 
@@ -172,6 +188,20 @@ class MemoryStore:
     def queue_place(self, name: JobName) -> QueuePlace | None:
         """See Desk."""
         return self._places.get(name.id)
+
+    async def trials(self, name: JobName) -> tuple[Trial, ...]:
+        """See Desk."""
+        kept = self._file(name).trials
+        now = {(one.trial.stage, one.trial.number): seen_now(one) for one in self.open_trials(name.id)}
+        return tuple({**kept, **now}[key] for key in sorted(kept) if key[0] is not Stage.PAST)
+
+    def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
+        """See Desk."""
+        self._file(name)
+        run = self._run(name.id, stage, number)
+        if run is None:
+            raise run_missing(name, stage, number)
+        return run.job
 
     def operation(self, name: OperationName) -> StoredOperation:
         """See Desk."""
@@ -216,6 +246,18 @@ class MemoryStore:
         file = self._files.get(job_id)
         return file.job if file else None
 
+    def open_trials(self, job_id: int) -> tuple[OpenTrial, ...]:
+        """See Ledger."""
+        file = self._files.get(job_id)
+        kept = file.trials if file else {}
+        open_ones = (kept[key] for key in sorted(kept) if kept[key].ended_as is None)
+        return tuple(OpenTrial(trial, self._running(job_id, trial)) for trial in open_ones)
+
+    def trial_history(self, job_id: int) -> tuple[Trial, ...]:
+        """See Ledger."""
+        kept = self._files[job_id].trials
+        return tuple(kept[key] for key in sorted(kept))
+
     async def commit(self, job: Job, decision: Decision) -> Job | None:
         """See Ledger."""
         file = self._files.get(job.id)
@@ -230,8 +272,39 @@ class MemoryStore:
             (*file.changes, *decision.changes),
             (*file.notes, *decision.notes),
             tuple(records.values()),
+            {**file.trials, **{(trial.stage, trial.number): trial for trial in decision.trials}},
         )
+        for birth in decision.births:
+            self._files[birth.id] = _File(birth, (first_change(birth),), ())
+            bisect.insort(self._ids, birth.id)
+            self.largest_id = max(self.largest_id, birth.id)
+        for run in decision.ends:
+            self._end(run, job.name.collection, decision.status.update_time_us)
         return written
+
+    def _end(self, run_id: int, by: str, now_us: int) -> None:
+        file = self._files[run_id]
+        if file.job.intent is not Intent.CANCEL:
+            asked = replace(file.job, intent=Intent.CANCEL, intent_by=by, intent_time_us=now_us)
+            self._files[run_id] = replace(file, job=replace(asked, revision=asked.revision + 1))
+
+    def _run(self, job_id: int, stage: Stage, number: int) -> _File | None:
+        wanted = Parentage(job_id, stage, number)
+        return next((file for file in self._files.values() if file.job.parent == wanted), None)
+
+    def _running(self, job_id: int, trial: Trial) -> TrialRun | None:
+        file = self._run(job_id, trial.stage, trial.number)
+        if file is None:
+            return None
+        job, status = file.job, file.job.status
+        reports = {
+            record.replica: record.exit.report
+            for record in file.records
+            if record.attempt == status.attempt and record.exit.report is not None
+        }
+        report = reports[min(reports)] if reports else None
+        error = status.error.message if status.error else ""
+        return TrialRun(job.id, status.state, status.start_time_us, status.end_time_us, error, report)
 
     def removals(self) -> tuple[int, ...]:
         """See Ledger."""

@@ -1,4 +1,4 @@
-"""The statements of queries.sql by name, read once; no other module holds fixed SQL."""
+"""The statements of queries.sql and trials.sql by name, read once; no other module holds fixed SQL."""
 
 from __future__ import annotations
 
@@ -12,4 +12,8 @@ def _read(text: str) -> Mapping[str, str]:
     return {name.strip(): statement.strip() for name, _, statement in named}
 
 
-SQL: Mapping[str, str] = _read(files(__package__).joinpath("queries.sql").read_text("utf-8"))
+SQL: Mapping[str, str] = {
+    name: statement
+    for file in ("queries.sql", "trials.sql")
+    for name, statement in _read(files(__package__).joinpath(file).read_text("utf-8")).items()
+}

@@ -22,7 +22,7 @@ SELECT id FROM job INDEXED BY job_by_place WHERE place = ? AND id < ? ORDER BY i
 SELECT job.place, job.state, job.display_name, job.create_time_us, job.update_time_us, job.start_time_us,
        job.end_time_us, job.revision, job.id,
        d.priority, d.intent, d.intent_by, d.intent_time_us, d.attempt, d.run_id, d.waits_for, d.memo,
-       d.error_code, d.error_message, b.spec, b.labels
+       d.error_code, d.error_message, b.spec, b.labels, d.parent, d.stage, d.number
 FROM job CROSS JOIN job_detail AS d ON d.id = job.id CROSS JOIN job_body AS b ON b.id = job.id
 WHERE job.id = ?
 
@@ -30,7 +30,7 @@ WHERE job.id = ?
 SELECT job.place, job.state, job.display_name, job.create_time_us, job.update_time_us, job.start_time_us,
        job.end_time_us, job.revision, job.id,
        d.priority, d.intent, d.intent_by, d.intent_time_us, d.attempt, d.run_id, d.waits_for, d.memo,
-       d.error_code, d.error_message, b.spec, b.labels
+       d.error_code, d.error_message, b.spec, b.labels, d.parent, d.stage, d.number
 FROM json_each(?) AS wanted CROSS JOIN job ON job.id = wanted.value
 CROSS JOIN job_detail AS d ON d.id = job.id CROSS JOIN job_body AS b ON b.id = job.id
 ORDER BY wanted.key
@@ -39,7 +39,7 @@ ORDER BY wanted.key
 SELECT job.place, job.state, job.display_name, job.create_time_us, job.update_time_us, job.start_time_us,
        job.end_time_us, job.revision, job.id,
        d.priority, d.intent, d.intent_by, d.intent_time_us, d.attempt, d.run_id, d.waits_for, d.memo,
-       d.error_code, d.error_message, b.spec, b.labels
+       d.error_code, d.error_message, b.spec, b.labels, d.parent, d.stage, d.number
 FROM job INDEXED BY job_live CROSS JOIN job_detail AS d ON d.id = job.id CROSS JOIN job_body AS b ON b.id = job.id
 WHERE job.state IN (1, 2, 3, 6) ORDER BY job.id
 
@@ -47,7 +47,7 @@ WHERE job.state IN (1, 2, 3, 6) ORDER BY job.id
 SELECT job.place, job.state, job.display_name, job.create_time_us, job.update_time_us, job.start_time_us,
        job.end_time_us, job.revision, job.id,
        d.priority, d.intent, d.intent_by, d.intent_time_us, d.attempt, d.run_id, d.waits_for, d.memo,
-       d.error_code, d.error_message, b.spec, b.labels
+       d.error_code, d.error_message, b.spec, b.labels, d.parent, d.stage, d.number
 FROM place CROSS JOIN job INDEXED BY job_by_state ON job.place = place.id AND job.state IN (2, 3, 6)
 CROSS JOIN job_detail AS d ON d.id = job.id CROSS JOIN job_body AS b ON b.id = job.id
 ORDER BY job.id
@@ -66,8 +66,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_detail
 INSERT INTO job_detail (id, priority, intent, intent_by, intent_time_us, attempt, run_id, waits_for, memo,
-                        error_code, error_message)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        error_code, error_message, parent, stage, number)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_body
 INSERT INTO job_body (id, spec, labels) VALUES (?, ?, ?)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from trainyard.core.jobs import Change, Intent, Job, Note, Problem, ReplicaRecord, Severity, Status
+from trainyard.core.jobs import Change, Intent, Job, Note, Parentage, Problem, ReplicaRecord, Severity, Status
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.runs import Cause, Exit
 from trainyard.core.states import JobState
+from trainyard.core.trials import Stage
 from trainyard.store import Narrated, StoredOperation
 
 Row = tuple[Any, ...]
@@ -41,6 +42,9 @@ def job_from(row: Row, scope: Scope, collection: str) -> Job:
         message,
         spec,
         labels,
+        parent,
+        stage,
+        number,
     ) = row
     error = None if code is None else Problem(code, message)
     return Job(
@@ -55,6 +59,7 @@ def job_from(row: Row, scope: Scope, collection: str) -> Job:
         intent_by=intent_by,
         intent_time_us=intent_us,
         revision=revision,
+        parent=None if parent is None else Parentage(parent, Stage(stage), number),
     )
 
 
@@ -76,7 +81,9 @@ def job_row(job: Job, place: int) -> Row:
 
 def detail_row(job: Job) -> Row:
     """For add_detail."""
-    return (job.id, job.priority, job.intent.value, job.intent_by, job.intent_time_us, *_mutable(job.status))
+    parent = job.parent
+    lineage = (None, None, None) if parent is None else (parent.job_id, parent.stage.value, parent.number)
+    return (job.id, job.priority, job.intent.value, job.intent_by, job.intent_time_us, *_mutable(job.status), *lineage)
 
 
 def advance_row(job: Job, status: Status) -> Row:

@@ -21,8 +21,9 @@ from trainyard.core.filter_tree import Filter, name_like
 from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
-from trainyard.store import Narrated, Page, Standing, StoredOperation, job_missing, operation_missing
-from trainyard.stores.sqlite import grams, rows
+from trainyard.core.trials import OpenTrial, Stage, Trial, seen_now
+from trainyard.store import Narrated, Page, Standing, StoredOperation, job_missing, operation_missing, run_missing
+from trainyard.stores.sqlite import grams, rows, trials
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.faults import DATABASE, told
 from trainyard.stores.sqlite.files import (
@@ -107,6 +108,11 @@ class SqliteStore:
         """See Desk."""
         await self._writer.do(Insertion(self._writes, job, notes), self._writes.insert)
 
+    async def insert_heir(self, job: Job, notes: Sequence[Note], before: JobName) -> None:
+        """See Desk."""
+        heir = Insertion(self._writes, job, notes)
+        await self._writer.do(self._writes.insert_heir(heir, before, self._job))
+
     def get(self, name: JobName) -> Job:
         """See Desk."""
         job = self.find(name.id)
@@ -159,6 +165,19 @@ class SqliteStore:
         """See Desk."""
         return self._queue.get(name.id)
 
+    async def trials(self, name: JobName) -> tuple[Trial, ...]:
+        """See Desk."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._trials, self.get(name).id)
+
+    def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
+        """See Desk."""
+        found = self._of_job(name, "job_of_trial", name.id, stage.value, number)
+        job = self.find(found[0][0]) if found else None
+        if job is None:
+            raise run_missing(name, stage, number)
+        return job
+
     def operation(self, name: OperationName) -> StoredOperation:
         """See Desk."""
         found = self._rows("get_operation", name.id)
@@ -203,6 +222,14 @@ class SqliteStore:
         """See Ledger."""
         found = self._rows("get_job", job_id)
         return self._job(found[0], self._reader) if found else None
+
+    def open_trials(self, job_id: int) -> tuple[OpenTrial, ...]:
+        """See Ledger."""
+        return tuple(map(trials.open_trial_from, self._rows("open_trials", job_id)))
+
+    def trial_history(self, job_id: int) -> tuple[Trial, ...]:
+        """See Ledger."""
+        return tuple(map(trials.trial_from, self._rows("trial_history", job_id)))
 
     async def commit(self, job: Job, decision: Decision) -> Job | None:
         """See Ledger."""
@@ -283,6 +310,21 @@ class SqliteStore:
             newest = json.dumps(sorted(ids, reverse=True)[:size])
             found = connection.execute(SQL["get_jobs"], (newest,)).fetchall()
             return tuple(self._job(row, connection) for row in found)
+
+    def _trials(self, job_id: int) -> tuple[Trial, ...]:
+        """On a search thread: all trials, open ones as their jobs are at the same moment."""
+        with told(self._path):
+            connection = self._searcher()
+            connection.execute("BEGIN")
+            try:
+                known = map(trials.trial_from, connection.execute(SQL["trial_history"], (job_id,)))
+                by_key = {(trial.stage, trial.number): trial for trial in known if trial.stage is not Stage.PAST}
+                for row in connection.execute(SQL["open_trials"], (job_id,)):
+                    now = seen_now(trials.open_trial_from(row))
+                    by_key[now.stage, now.number] = now
+                return tuple(by_key.values())
+            finally:
+                connection.execute("ROLLBACK")
 
     def _searcher(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._per_thread, "connection", None)

@@ -13,7 +13,7 @@ from trainyard.core.ids import lowest_id_at
 from trainyard.core.jobs import Decision, Intent, Job, Note
 from trainyard.core.names import JobName, OperationName
 from trainyard.store import StoredOperation, first_change, id_taken, job_missing, not_final, operation_missing
-from trainyard.stores.sqlite import rows
+from trainyard.stores.sqlite import rows, trials
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.grams import indexed
 from trainyard.stores.sqlite.queries import SQL
@@ -71,11 +71,23 @@ class Writes:
         labels = [(place, key, value, job.id) for job, place in placed for key, value in job.labels.items()]
         add_rows(connection, "add_label", labels)
         if self.grams:
-            add_rows(connection, "add_gram", [(job.id, indexed(job.display_name)) for job, _ in placed])
+            named = [(job.id, indexed(job.display_name)) for job, _ in placed if job.parent is None]
+            add_rows(connection, "add_gram", named)
         add_rows(connection, "add_first_change", [rows.change_row(job.id, first_change(job)) for job, _ in placed])
         notes = [(one.job.id, seq, *rows.note_row(one.job.id, note)[1:]) for one in new for seq, note in one.numbered]
         add_rows(connection, "add_numbered_note", notes)
         return [(None, job.id) for job, _ in placed]
+
+    def insert_heir(self, heir: Insertion, before: JobName, read: ReadJob) -> Work[None]:
+        """Raises AlreadyExists, or NotFound where the job before is gone."""
+
+        def work(connection: sqlite3.Connection) -> tuple[None, int]:
+            _present(connection, before, read)
+            answer = heir(connection)
+            connection.execute(SQL["copy_past"], (heir.job.id, before.id))
+            return answer
+
+        return work
 
     def ask_cancel(self, name: JobName, by: str, now_us: int, read: ReadJob) -> Work[Job]:
         """Raises NotFound."""
@@ -107,6 +119,7 @@ class Writes:
                 connection.execute(SQL["delete_gram"], (job.id, indexed(job.display_name)))
             for part in ("job", "detail", "body", "labels", "history", "notes", "records"):
                 connection.execute(SQL[f"delete_{part}"], (job.id,))
+            trials.delete(connection, job.id)
             return None, job.id
 
         return work
@@ -136,6 +149,10 @@ class Writes:
                 execute(SQL["add_note"], rows.note_row(job.id, note))
             for record in decision.records:
                 execute(SQL["add_record"], rows.record_row(job.id, record))
+                trials.keep_report(connection, job, record)
+            trials.put(connection, job, decision)
+            if decision.births:
+                self.insert(connection, [Insertion(self, birth, ()) for birth in decision.births])
             return replace(job, status=status, revision=job.revision + 1), None
 
         return work

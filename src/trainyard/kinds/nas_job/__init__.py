@@ -1,0 +1,1 @@
+"""The kind NasJob, and the kind of the jobs that run its trials."""

@@ -1,0 +1,73 @@
+-- What concerns searches and their trials, by name.
+
+-- name: put_trial
+INSERT OR REPLACE INTO trial (parent, stage, number, point, state, asked_after, ended_as, metrics, step_count,
+                              reported_us, start_time_us, end_time_us, why, origin, ending)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: trial_history
+SELECT stage, number, point, state, asked_after, ended_as, metrics, step_count, reported_us, start_time_us,
+       end_time_us, why, origin, ending
+FROM trial WHERE parent = ? ORDER BY stage, number
+
+-- name: open_trials
+SELECT t.stage, t.number, t.point, t.state, t.asked_after, t.ended_as, t.metrics, t.step_count, t.reported_us,
+       t.start_time_us, t.end_time_us, t.why, t.origin, t.ending,
+       d.id, job.state, job.start_time_us, job.end_time_us, d.error_message,
+       (SELECT r.text FROM report AS r WHERE r.job = d.id AND r.attempt = d.attempt ORDER BY r.replica LIMIT 1)
+FROM trial AS t INDEXED BY trial_open
+LEFT JOIN job_detail AS d ON d.parent = t.parent AND d.stage = t.stage AND d.number = t.number
+LEFT JOIN job ON job.id = d.id
+WHERE t.parent = ? AND t.ended_as IS NULL ORDER BY t.stage, t.number
+
+-- name: job_of_trial
+SELECT id FROM job_detail WHERE parent = ? AND stage = ? AND number = ?
+
+-- name: copy_past
+INSERT INTO trial (parent, stage, number, point, state, asked_after, ended_as, metrics, step_count, reported_us,
+                   start_time_us, end_time_us, why, origin, ending)
+SELECT ?, 'past', number, point, state, asked_after, ended_as, metrics, step_count, reported_us, start_time_us,
+       end_time_us, why, origin, ending
+FROM trial WHERE parent = ? AND stage = 'search' AND ended_as IS NOT NULL
+
+-- name: put_report
+INSERT OR REPLACE INTO report (job, replica, attempt, text) VALUES (?, ?, ?, ?)
+
+-- name: take_report
+DELETE FROM report WHERE job = (SELECT id FROM job_detail WHERE parent = ? AND stage = ? AND number = ?)
+
+-- name: end_run
+UPDATE job_detail SET intent = 'cancel', intent_by = ?, intent_time_us = ? WHERE id = ? AND intent <> 'cancel'
+
+-- name: has_runs
+SELECT 1 FROM job_detail WHERE parent = ? LIMIT 1
+
+-- name: largest_run
+SELECT max(id) FROM job_detail WHERE parent = ?
+
+-- name: add_removals_of_runs
+INSERT OR IGNORE INTO removal (job) SELECT id FROM job_detail WHERE parent = ?
+
+-- name: delete_runs_job
+DELETE FROM job WHERE id IN (SELECT id FROM job_detail WHERE parent = ?)
+
+-- name: delete_runs_body
+DELETE FROM job_body WHERE id IN (SELECT id FROM job_detail WHERE parent = ?)
+
+-- name: delete_runs_history
+DELETE FROM history WHERE job IN (SELECT id FROM job_detail WHERE parent = ?)
+
+-- name: delete_runs_note
+DELETE FROM note WHERE job IN (SELECT id FROM job_detail WHERE parent = ?)
+
+-- name: delete_runs_record
+DELETE FROM replica_record WHERE job IN (SELECT id FROM job_detail WHERE parent = ?)
+
+-- name: delete_runs_report
+DELETE FROM report WHERE job IN (SELECT id FROM job_detail WHERE parent = ?)
+
+-- name: delete_runs_detail
+DELETE FROM job_detail WHERE parent = ?
+
+-- name: delete_trials
+DELETE FROM trial WHERE parent = ?
