@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import time
@@ -55,12 +54,7 @@ def _is_free(path: Path) -> bool:
 def _ask(directory: Path) -> None:
     """The stop marker with no grace, and the wake-up that makes agents read it."""
     records.write_stop(str(directory), 0.0, time.monotonic())
-    with contextlib.suppress(OSError):  # no agent has it open: they read the marker first
-        wake = os.open(directory / records.WAKE, os.O_WRONLY | os.O_NONBLOCK)
-        try:
-            os.write(wake, b"s")
-        finally:
-            os.close(wake)
+    records.wake(str(directory))
 
 
 def _members(runs: Path) -> list[processes.Process]:

@@ -85,7 +85,8 @@ class Guard:
         except OSError:
             answer = b""
         if not answer:
-            os.waitpid(self._pid, 0)
+            how = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            os.write(2, f"{control.decode()}: the supervisor ended with {how}; the guard goes on.\n".encode())
             supervisor.take_over(Task(json.loads(request), lock, [(ends[0], -1), (ends[2], -1)]))
             return None
         for descriptor in (lock, *ends[0::2]):

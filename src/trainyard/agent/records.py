@@ -2,7 +2,6 @@
 
     <runs>/hints                            FIFO: agents write a run id when its reading may have changed
     <runs>/<run id>/stop                    JSON {"grace_seconds", "asked_at"}: end what runs, start nothing more
-    <runs>/<run id>/wake                    FIFO: one byte in it says "read `stop`"; it is never taken out
     <runs>/<run id>/<replica>.<incarnation>.state
                                             flock held by the agents while one of them lives; lines of JSON:
                                             {"started"}, durable before the program is executed (law 5),
@@ -14,6 +13,9 @@
 
 Whoever writes the first line of `state`, or its `exit`, holds the lock. One file and few directories, because
 creating those costs more than all else that an agent does. Functions take the path without its ending: `control`.
+
+A datagram to the agents of an incarnation says "read `stop`". Their socket has no file either: its name is abstract
+(unix(7)), made of the state file's device and inode. It is a hint; who takes over reads `stop` of himself.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ import errno
 import fcntl
 import json
 import os
+import socket
 from typing import Any, Final
 
 HINTS: Final = "hints"
 STOP: Final = "stop"
-WAKE: Final = "wake"
 MARKER_VARIABLE: Final = "TRAINYARD_RUN"  # with the next one, in the environment of every process of a replica
 RUNS_VARIABLE: Final = "TRAINYARD_RUNS"
 _MOST_BYTES_AT_ONCE: Final = 64 * 1024
@@ -147,13 +149,43 @@ def write_stop(run_directory: str, grace_seconds: float, asked_at: float) -> Non
     _replace(f"{run_directory}/{STOP}", {"grace_seconds": grace_seconds, "asked_at": asked_at})
 
 
+def listen(state: int) -> int:
+    """A socket that `wake` reaches, for the agent that has the state file open; -1 where the kernel denies it one."""
+    hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        hearing.bind(_name_of(os.fstat(state)))
+    except OSError:
+        hearing.close()
+        return -1
+    return hearing.detach()
+
+
+def drain(hearing: int) -> None:
+    """Take out what has come: whoever reads `stop` after this misses nothing."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(hearing, 1):
+            continue
+
+
+def wake(run_directory: str) -> None:
+    """Have the agents of a run group read `stop`, which is there already; one who comes up now reads it anyway."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as calling,
+        os.scandir(run_directory) as entries,
+    ):
+        for entry in entries:
+            if entry.name.endswith(".state"):
+                with contextlib.suppress(OSError):  # nobody listens, or somebody is woken many times over
+                    calling.sendto(b"s", _name_of(entry.stat()))
+
+
 def read_stop(run_directory: str) -> float | None:
     """When the grace is over, on the monotonic clock; None when no stop was asked."""
     text = _read(f"{run_directory}/{STOP}")
     if not text:
         return None
     record = json.loads(text)
-    return float(record.get("asked_at", 0)) + float(record.get("grace_seconds", 0))  # an empty one: now
+    return float(record["asked_at"]) + float(record["grace_seconds"])
 
 
 def tell(runs_directory: str, run_id: str) -> None:
@@ -169,6 +201,10 @@ def tell(runs_directory: str, run_id: str) -> None:
 def boot_id() -> str:
     """Changes with every boot of the machine; empty where the kernel does not say."""
     return _read("/proc/sys/kernel/random/boot_id").decode().strip()
+
+
+def _name_of(state: os.stat_result) -> str:
+    return f"\0trainyard/{state.st_dev:x}/{state.st_ino:x}"
 
 
 def _read(path: str) -> bytes:

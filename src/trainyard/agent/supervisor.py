@@ -69,7 +69,8 @@ class Watch:
             return False
         except NotStarted as failure:
             task.close_write_ends()
-            self._finish(not_started(str(failure)))
+            assert task.engine is not None
+            self._finish(not_started(str(failure), task.engine))
             return False
         self._announce()
         task.close_write_ends()
@@ -91,7 +92,7 @@ class Watch:
         try:
             self._main = engine.find()
         except NotStarted as failure:
-            self._finish(not_started(str(failure)))
+            self._finish(not_started(str(failure), engine))
             return False
         self._memory = KillCounter(0, engine.counters())
         self._announce()
@@ -152,10 +153,12 @@ class Watch:
         poller = select.poll()
         poller.register(self._signals, select.POLLIN)
         times = []
-        if self._stop_at is None:
+        if self._task.wake >= 0:
             poller.register(self._task.wake, select.POLLIN)
-        else:
-            times += [self._stop_at, now + _LOOK_AT_STOP_AGAIN_SECONDS]
+        if self._stop_at is not None:
+            times.append(self._stop_at)
+        if self._stop_at is not None or self._task.wake < 0:
+            times.append(now + _LOOK_AT_STOP_AGAIN_SECONDS)
         for stream in self._streams:
             if not stream.at_end:
                 if stream.ready_at <= now:
@@ -173,8 +176,8 @@ class Watch:
         if self._signals in seen:
             os.read(self._signals, 4096)
             self._family_changed = True
-        if self._task.wake in seen or self._stop_at is not None:
-            self._look_at_stop()
+        if self._task.wake in seen or self._stop_at is not None or self._task.wake < 0:
+            self.look_at_stop()
         for stream in self._streams:
             if stream.pipe in seen and not stream.at_end:
                 stream.pump(now)
@@ -183,7 +186,10 @@ class Watch:
                 stream.write_index(self._task.index, now)
         self._tell_trouble()
 
-    def _look_at_stop(self) -> None:
+    def look_at_stop(self) -> None:
+        """If the end was asked for, tell everybody; asked again, only the time that is left may be less."""
+        if self._task.wake >= 0:
+            records.drain(self._task.wake)
         first = self._stop_at is None
         self._stop_at = records.read_stop(self._task.run_directory)
         if not first or self._stop_at is None:
@@ -352,4 +358,5 @@ def _go_on(task: Task) -> None:
         ages = {pid: process.start_ticks for pid in orphans if (process := processes.read(pid))}
         watch = Watch(task, KillCounter())
         watch.resume(min(ages, key=lambda pid: (ages[pid], pid)), ending.now_us(), stopped=False)
+    watch.look_at_stop()  # what woke the agent before is gone with it
     watch.run()

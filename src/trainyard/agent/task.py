@@ -61,8 +61,9 @@ class Task:
         return True
 
     def watch_for_stop(self) -> None:
-        """Open the FIFO, before the marker is read: a stop that is not seen then will wake us."""
-        self.wake = os.open(f"{self.run_directory}/{records.WAKE}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        """Listen, before the marker is read: a stop that is not seen then will wake us."""
+        if self.wake < 0:
+            self.wake = records.listen(self._lock)
 
     def mark_started(self) -> None:
         """From here on the incarnation counts as started, for ever. Raises OSError if that can't be made durable."""

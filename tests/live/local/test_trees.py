@@ -240,8 +240,8 @@ def test_a_program_gets_three_descriptors_and_no_signal_ignored(tmp_path: Path) 
     asyncio.run(story())
 
 
-def test_agents_leave_no_zombie_and_no_descriptor(tmp_path: Path) -> None:
-    """After fifty jobs there is neither an agent left nor a file that the executor holds more than before."""
+def test_agents_end_well_and_leave_no_zombie_and_no_descriptor(tmp_path: Path) -> None:
+    """After fifty jobs no agent has died of its work, none is left, and the executor holds no file more than before."""
 
     async def story() -> None:
         executor = await opened(tmp_path)
@@ -249,6 +249,7 @@ def test_agents_leave_no_zombie_and_no_descriptor(tmp_path: Path) -> None:
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(50):
             await end_of_one(executor)
+        assert (tmp_path / "agent.log").read_text() == ""  # where they write why they died
         assert len(list(Path("/proc/self/fd").iterdir())) <= before
         spawner = executor.spawner_pid
 

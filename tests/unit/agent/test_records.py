@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 
 import pytest
@@ -98,12 +99,31 @@ def test_a_start_that_cannot_be_made_durable_is_no_start(tmp_path: Path) -> None
 
 
 def test_a_stop_marker_tells_when_the_grace_is_over(tmp_path: Path) -> None:
-    """Asking and grace add up on the monotonic clock; what a group held, put in its place, means at once."""
+    """Asking and grace add up on the monotonic clock."""
     assert records.read_stop(str(tmp_path)) is None
     records.write_stop(str(tmp_path), 30.0, 100.0)
     assert records.read_stop(str(tmp_path)) == 130.0
-    (tmp_path / records.STOP).write_text('{"ports": {}, "gpus": {}, "notes": []}')
-    assert records.read_stop(str(tmp_path)) == 0.0
+
+
+def test_a_call_reaches_every_agent_of_a_group(tmp_path: Path) -> None:
+    """Those who listen hear it however often it is said; those who do not, or no more, are no reason to fail."""
+    states = [records.take_lock(f"{tmp_path}/r-{number}.0") for number in range(3)]
+    hearing = [records.listen(state or 0) for state in states[:2]]
+    assert records.listen(states[0] or 0) == -1  # one agent at a time
+    os.close(hearing.pop(0))
+    hearing.append(records.listen(states[0] or 0))  # who takes over gets the same name
+    poller = select.poll()
+    for each in hearing:
+        poller.register(each, select.POLLIN)
+    assert poller.poll(0) == []
+    for _ in range(1000):
+        records.wake(str(tmp_path))
+    assert {descriptor for descriptor, _ in poller.poll(0)} == set(hearing)
+    for each in hearing:
+        records.drain(each)
+    assert poller.poll(0) == []
+    for descriptor in (*hearing, *states):
+        os.close(descriptor or 0)
 
 
 def test_a_hint_to_nobody_is_dropped(tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ class LocalExecutor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._launcher.close()
+        self._groups.close()
         if self._hints >= 0:
             asyncio.get_running_loop().remove_reader(self._hints)
             os.close(self._hints)

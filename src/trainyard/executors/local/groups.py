@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -13,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from trainyard.agent import ending, records
+from trainyard.core.errors import Unavailable
 from trainyard.core.log_files import read_directory_name, replica_directory
 from trainyard.core.runs import Phase
+from trainyard.executors.local.holdings import Holdings
 from trainyard.executors.local.plan import Allotment, Places, attempt_of
 from trainyard.executors.local.readings import Incarnation
 
-_HELD = "held"
+_HOLDINGS, _OF_OLDER_BUILDS = "holdings", "held"
 _GAP_OF_ATTEMPTS = 8
 
 
@@ -39,23 +40,30 @@ class Groups:
     def __init__(self, places: Places) -> None:
         """Nothing is read before `load`."""
         self.places = places
-        self._held = places.runs / _HELD
+        self._holdings = Holdings(places.runs / _HOLDINGS)
         self._runs = str(places.runs)  # paths that every job needs are put together as text: it is several times faster
         self._known: dict[str, Group] = {}
 
     def load(self) -> dict[str, Allotment]:
-        """Make the directories and read what groups hold since an earlier server. Raises OSError."""
-        for directory in (self.places.runs, self._held, self.places.logs):
+        """Make the directories and read what groups hold since an earlier server. Raises OSError, Unavailable."""
+        for directory in (self.places.runs, self.places.logs):
             directory.mkdir(0o700, parents=True, exist_ok=True)  # users' output and files: their owner's alone
-        for path in self._held.glob("*.json"):
-            with contextlib.suppress(ValueError, KeyError):  # half written: its launch was never acknowledged
-                record = json.loads(path.read_text())
-                gpus = {name: tuple(devices) for name, devices in record["gpus"].items()}
-                group = self.of(path.stem)
-                group.allotment = Allotment(record["ports"], gpus)
-                group.notes.update(dict.fromkeys(record["notes"]))
-                group.is_kept = True
+        if any((self.places.runs / _OF_OLDER_BUILDS).glob("*.json")):
+            raise Unavailable(
+                f"{self.places.runs / _OF_OLDER_BUILDS} was written by an older build, whose jobs may still run. "
+                "Start that build and let them end, or end their processes and remove that directory."
+            )
+        for record in self._holdings.load():
+            gpus = {name: tuple(devices) for name, devices in record["gpus"].items()}
+            group = self.of(record["run"])
+            group.allotment = Allotment(record["ports"], gpus)
+            group.notes.update(dict.fromkeys(record["notes"]))
+            group.is_kept = True
         return {run_id: group.allotment for run_id, group in self._known.items() if group.allotment}
+
+    def close(self) -> None:
+        """Let go of what `load` has opened."""
+        self._holdings.close()
 
     def of(self, run_id: str) -> Group:
         """The group, with what its directory says of it."""
@@ -92,25 +100,11 @@ class Groups:
         """Write down what the group holds, before anything of it starts. Raises OSError."""
         if group.is_kept or group.allotment is None:
             return
-        run_directory = f"{self._runs}/{group.run_id}"
         with contextlib.suppress(FileExistsError):
-            os.mkdir(run_directory)  # noqa: PTH102 - see _runs
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(f"{run_directory}/{records.WAKE}", 0o600)
+            os.mkdir(f"{self._runs}/{group.run_id}")  # noqa: PTH102 - see _runs
         content = {"ports": group.allotment.ports, "gpus": group.allotment.gpus, "notes": list(group.notes)}
-        self._write_held(f"{self._runs}/{_HELD}/{group.run_id}", json.dumps(content))
+        self._holdings.hold(group.run_id, content)
         group.is_kept = True
-
-    @staticmethod
-    def _write_held(path: str, content: str) -> None:
-        """At first in place: until it is whole nothing has been started. What is there already is never half there."""
-        with contextlib.suppress(FileExistsError):
-            with open(f"{path}.json", "x") as file:  # noqa: PTH123 - see _runs
-                file.write(content)
-            return
-        with open(f"{path}.draft", "w") as draft:  # noqa: PTH123 - see _runs
-            draft.write(content)
-        os.rename(f"{path}.draft", f"{path}.json")  # noqa: PTH104 - see _runs
 
     def stop(self, run_id: str, grace_seconds: float) -> None:
         """Place the stop marker, or bring its deadline nearer, and wake the agents. Raises OSError."""
@@ -120,24 +114,17 @@ class Groups:
         placed = records.read_stop(str(run_directory))
         if placed is None or placed > asked + grace_seconds:
             records.write_stop(str(run_directory), grace_seconds, asked)
-        with contextlib.suppress(OSError):  # no agent has it open: they read the marker first
-            wake = os.open(run_directory / records.WAKE, os.O_WRONLY | os.O_NONBLOCK)
-            try:
-                os.write(wake, b"s")
-            finally:
-                os.close(wake)
+        records.wake(str(run_directory))
 
     def is_stopped(self, run_id: str) -> bool:
         """Whether nothing of the group may start any more."""
         return os.path.exists(f"{self._runs}/{run_id}/{records.STOP}")  # noqa: PTH110 - see _runs
 
     def release(self, run_id: str) -> None:
-        """Forget what the group holds; nothing may start under its id any more."""
+        """Forget what the group holds. What has ended or was stopped does not start again."""
         if any(each.reading.phase is not Phase.ENDED for each in self.of(run_id).newest.values()):
             self.stop(run_id, 0.0)
-        # What the group held becomes its stop marker: one rename, where making and removing files is dear.
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(f"{self._runs}/{_HELD}/{run_id}.json", f"{self._runs}/{run_id}/{records.STOP}")  # noqa: PTH104 - see _runs
+        self._holdings.release(run_id)
         self._known.pop(run_id, None)
 
     def runs_of(self, job_id: int) -> list[str]:
