@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
 PYTEST := $(BIN)/python -m pytest
 SOURCES := $(shell git ls-files 'src/*.py' 2>/dev/null)
 
-.PHONY: setup demo test test-frameworks lint bench bench-peers reliability contract docs lock clean
+.PHONY: setup demo demo-nas test test-frameworks lint bench bench-peers reliability contract docs lock clean
 
 setup: .venv/.service          ## build .venv with the service in it
 
@@ -29,6 +29,9 @@ setup: .venv/.service          ## build .venv with the service in it
 
 demo: .venv/.group-demo        ## run the main job on real input
 	@$(BIN)/trainyard demo
+
+demo-nas: .venv/.group-demo    ## search for neural architectures on real input
+	@$(BIN)/trainyard demo --nas
 
 test: .venv/.group-test .venv/.group-contract .venv/.group-clients .venv/.group-demo   ## every test that needs nothing but Python
 	@$(PYTEST) $(PYTEST_FLAGS)

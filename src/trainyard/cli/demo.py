@@ -36,23 +36,19 @@ _NEEDS: Final = {"lightgbm": "lightgbm", "sklearn": "scikit-learn"}
 
 def demo(flags: Namespace) -> int:
     """Start a service, run the example on it, show all of it, say what came out and how to go on."""
-    spec = _example()
-    missing = [name for module, name in _NEEDS.items() if find_spec(module) is None]
-    if missing:
-        raise Problem(
-            f"the demo trains with {' and '.join(_NEEDS.values())}, and {' and '.join(missing)} is not installed here",
-            ("in a clone:      make demo", f"anywhere else:   pip install {' '.join(_NEEDS.values())}"),
-        )
+    if flags.nas:
+        from trainyard.cli.demo_nas import demo_nas  # noqa: PLC0415 - it needs this module's service
+
+        return demo_nas(flags)
+    spec = example(_EXAMPLE)
+    check_needs(_NEEDS, "make demo")
     terminal = Terminal()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))  # ends by way of `finally` below
-    running, directory = _service(flags)
-    terminal.line(f"service   {running.endpoint}  (process {running.process.pid}, data in {directory})")
+    running, directory = service(flags, terminal)
     keep = flags.keep
     try:
         api = ServiceApi(Target(running.endpoint, DEFAULT_PROJECT, DEFAULT_REGION))
         performance = Performance(api, terminal, _job(spec))
-        with performance.ended_with_us():
+        with ended_with_us(api, str(performance.job["name"])):
             code = performance.run()
         keep = keep or performance.left
         if code == 0:
@@ -90,21 +86,6 @@ class Performance:
         self.seconds = time.time() - self.started
         return INTERRUPTED if self.left else exit_code(self.job)
 
-    @contextmanager
-    def ended_with_us(self) -> Iterator[None]:
-        """No program of the demo outlives it when it is torn away: replicas live on when only their service stops."""
-        try:
-            yield
-        except BaseException:
-            with suppress(Problem):
-                self.api.cancel(str(self.job["name"]))
-                deadline = time.monotonic() + _END_SECONDS
-                while self.api.get(str(self.job["name"])).get("state") not in FINAL_STATES:
-                    if time.monotonic() > deadline:
-                        break
-                    time.sleep(0.05)
-            raise
-
     def _line(self, entry: Mapping[str, Any]) -> None:
         seconds = datetime.fromisoformat(str(entry["time"])).timestamp() - self.started
         task = str(entry.get("task", ""))
@@ -125,6 +106,30 @@ class Performance:
         return False
 
 
+@contextmanager
+def ended_with_us(api: ServiceApi, name: str) -> Iterator[None]:
+    """No program of the demo outlives it when it is torn away: replicas live on when only their service stops."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Problem):
+            api.cancel(name)
+            deadline = time.monotonic() + _END_SECONDS
+            while api.get(name).get("state") not in FINAL_STATES and time.monotonic() < deadline:
+                time.sleep(0.05)
+        raise
+
+
+def check_needs(needs: Mapping[str, str], target: str) -> None:
+    """Raise Problem where a package that an example trains with is not installed; `target` installs it in a clone."""
+    missing = [name for module, name in needs.items() if find_spec(module) is None]
+    if missing:
+        raise Problem(
+            f"the demo trains with {' and '.join(needs.values())}, and {' and '.join(missing)} is not installed here",
+            (f"in a clone:      {target}", f"anywhere else:   pip install {' '.join(needs.values())}"),
+        )
+
+
 def process_start() -> float:
     """When this process began, in seconds since the epoch, as the kernel knows it: the interpreter's start counts."""
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
@@ -132,11 +137,11 @@ def process_start() -> float:
     return time.time() - age
 
 
-def _example() -> Path:
-    """The example's spec: in the package where it was installed from a wheel, beside it in a clone."""
+def example(name: Path) -> Path:
+    """A file of an example: in the package where it was installed from a wheel, beside it in a clone."""
     here = Path(__file__).resolve()
     for root in (here.parents[1], here.parents[3]):
-        spec = root / "examples" / _EXAMPLE
+        spec = root / "examples" / name
         if spec.exists():
             return spec
     raise Problem("the demo's example is not part of this installation; it is in the source, under examples/")
@@ -149,8 +154,16 @@ def _job(spec: Path) -> Job:
     return job
 
 
-def _service(flags: Namespace) -> tuple[background.Running, Path]:
-    """A service of the demo's own: its directory is kept, so that the second demo starts warm."""
+def service(flags: Namespace, terminal: Terminal) -> tuple[background.Running, Path]:
+    """A service of the demo's own, until the demo ends, also by a signal; its directory is kept for a warm start."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # ends by way of the caller's `finally`
+    running, directory = _started(flags)
+    terminal.line(f"service   {running.endpoint}  (process {running.process.pid}, data in {directory})")
+    return running, directory
+
+
+def _started(flags: Namespace) -> tuple[background.Running, Path]:
     directory = background.data_dir({**os.environ, "TRAINYARD_DATA_DIR": ""}, flags.data_dir, "trainyard-demo")
     options = ["--host", "127.0.0.1", "--port", str(_port() if flags.port is None else flags.port)]
     try:

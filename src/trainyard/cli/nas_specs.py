@@ -53,10 +53,16 @@ def nas_job_from_flags(flags: Namespace, resumed: Job | None, python: str) -> Jo
         algorithm["metric"].setdefault("goal", "MAXIMIZE")
     _put_trials(algorithm, flags)
     if flags.config:
-        for stage, field in _STAGES.values():
-            if algorithm.get(stage, {}).get(field):
-                add_places({"jobSpec": algorithm[stage][field]}, flags.config, python)
+        with_places(spec, flags.config, python)
     return job
+
+
+def with_places(spec: dict[str, Any], path: str, python: str) -> None:
+    """Let the trials of a spec say $(TRAINYARD_SPEC_DIR) and $(TRAINYARD_PYTHON): see add_places."""
+    algorithm = spec["multiTrialAlgorithmSpec"]
+    for stage, field in _STAGES.values():
+        if algorithm.get(stage, {}).get(field):
+            add_places({"jobSpec": algorithm[stage][field]}, path, python)
 
 
 def read_nas_config(path: str) -> dict[str, Any]:

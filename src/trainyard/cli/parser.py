@@ -128,6 +128,7 @@ def _add_service_commands(
     doctor.add_argument("--port", type=int, default=8470, metavar="N", help="port that the service is to listen on")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="how to print")
     demo = command(commands, "demo", "demo:demo", "run the main example: three replicas train one model together")
+    demo.add_argument("--nas", action="store_true", help="the other example: a search for neural architectures")
     demo.add_argument("--keep", action="store_true", help="leave the service running at the end")
     demo.add_argument("--data-dir", metavar="DIR", default="", help="where the demo's service keeps everything")
     demo.add_argument("--port", type=int, default=None, metavar="N", help="its port (default: 8470 if free)")
