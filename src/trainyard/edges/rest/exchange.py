@@ -7,7 +7,7 @@ its meaning is an ApiError from further in.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from trainyard.contract.system_parameters import Query, SystemParameters, read_query, system_parameters
@@ -16,6 +16,9 @@ from trainyard.core.errors import Code
 MOST_BODY_BYTES: Final = 8 * 1024 * 1024
 MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
 JSON: Final = b"application/json; charset=UTF-8"
+WHOLE: Final = "trainyard.response.whole"
+"""An ASGI extension of our own HTTP server: head and body as one message."""
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -79,15 +82,16 @@ class Exchange:
         if declared is None and "transfer-encoding" not in self.headers:
             return b""
         if declared is not None and int(declared) > MOST_BODY_BYTES:
-            await self._refuse_size(0)
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in self._incoming():
-            size += len(piece)
-            if size > MOST_BODY_BYTES:
-                await self._refuse_size(size)
+            await self._refuse_size(0, more=True)
+        piece, more = await self._piece()
+        pieces, size = [piece], len(piece)
+        while more and size <= MOST_BODY_BYTES:
+            piece, more = await self._piece()
             pieces.append(piece)
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            size += len(piece)
+        if size > MOST_BODY_BYTES:
+            await self._refuse_size(size, more)
+        body = piece if len(pieces) == 1 else b"".join(pieces)
         return decoded(body, self.headers.get("content-encoding", ""))
 
     async def gone(self) -> None:
@@ -98,13 +102,17 @@ class Exchange:
     async def answer(self, status: int, body: bytes, content_type: bytes = JSON, *extra: tuple[bytes, bytes]) -> None:
         """The whole answer at once."""
         headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *extra]
-        await self.start(status, headers)
-        await self._send({"type": "http.response.body", "body": body})
+        if WHOLE not in self.scope.get("extensions", ()):
+            await self.start(status, headers)
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        self.started = True
+        await self._send({"type": WHOLE, "status": status, "headers": (*headers, _NO_SNIFFING), "body": body})
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The head of an answer; `write` and `finish` follow."""
         self.started = True
-        headers.append((b"x-content-type-options", b"nosniff"))
+        headers.append(_NO_SNIFFING)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, piece: bytes) -> None:
@@ -116,22 +124,18 @@ class Exchange:
         """The end of a streamed answer."""
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _incoming(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            more = message["more_body"]
-            yield message["body"]
+    async def _piece(self) -> tuple[bytes, bool]:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        return message["body"], message["more_body"]
 
-    async def _refuse_size(self, size: int) -> None:
+    async def _refuse_size(self, size: int, more: bool) -> None:
         """Refuse, after having let a client of good faith finish its sentence, so that it reads ours."""
         if self.headers.get("expect", "").lower() != "100-continue":
-            async for piece in self._incoming():
+            while more and size <= MOST_DRAINED_BYTES:
+                piece, more = await self._piece()
                 size += len(piece)
-                if size > MOST_DRAINED_BYTES:
-                    break
         sentence = f"The request's body is larger than {MOST_BODY_BYTES} bytes."
         raise Refusal(413, Code.INVALID_ARGUMENT, sentence, {"connection": "close"})
 
