@@ -251,6 +251,8 @@ class Watch:
         task = self._task
         self._drain()
         record["last_lines"] = self._last_lines() if record.get("code") != 0 else ""
+        if task.report:
+            record["report"] = ending.newest_lines(task.report)
         while True:
             try:
                 task.close_logs()

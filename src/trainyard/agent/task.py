@@ -32,6 +32,8 @@ class Task:
         self.logs: str = request["logs"]
         self.logs_root: str = request["logs_root"]
         self._program: dict[str, Any] | str = request["program"]
+        self.report: str = request.get("report", "")  # an agent of before this field may be asked by one of after it
+        self._output: str = request.get("output", "")
         self.engine = Engine(self.control, request["engine"]) if "engine" in request else None
         self.wake = -1
         self._lock = lock
@@ -58,6 +60,8 @@ class Task:
             self.tell()
             return False
         os.makedirs(self.work, exist_ok=True)
+        if self._output:
+            os.makedirs(self._output, exist_ok=True)
         return True
 
     def watch_for_stop(self) -> None:

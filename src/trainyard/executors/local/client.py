@@ -285,6 +285,8 @@ class LocalExecutor:
                 "logs": str(planned.logs),
                 "logs_root": str(self._places.logs),
                 "program": {"argv": planned.argv, "env": dict(planned.env)},
+                "report": planned.report,
+                "output": planned.output,
             },
             self._places.runs / planned.run_id / f"{planned.replica}.{planned.incarnation}.request",
         )

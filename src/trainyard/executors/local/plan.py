@@ -9,10 +9,14 @@ from pathlib import Path
 
 from trainyard.agent.records import MARKER_VARIABLE, RUNS_VARIABLE, control_path, marker
 from trainyard.core.environment import resolve
+from trainyard.core.errors import InvalidArgument
 from trainyard.core.log_files import STREAMS, replica_directory
+from trainyard.core.object_paths import check_bucket, object_path
 from trainyard.core.runs import ReplicaSpec, RunGroup
 
 HOST = "127.0.0.1"
+METRIC_FILE_VARIABLE = "CLOUD_ML_HP_METRIC_FILE"  # what cloudml-hypertune reads
+METRIC_FILE = "output.metrics"  # in the working directory; the name is cloudml-hypertune's own
 NO_COMMAND = (
     "No command is known: the entry point of an image can't be read without a container engine. "
     "Set containerSpec.command to what shall run."
@@ -81,6 +85,8 @@ class ReplicaPlan:
     logs: Path
     notes: tuple[str, ...] = ()
     refused: str = ""
+    report: str = ""  # the metric file; what is in it at the end becomes part of the exit record
+    output: str = ""  # a directory that is to be there before it starts
 
     def __str__(self) -> str:
         """As a shell would be told to do it."""
@@ -126,6 +132,9 @@ def plan(
         RUNS_VARIABLE: str(places.runs),
         MARKER_VARIABLE: name,
     }
+    control = control_path(str(places.runs), group.run_id, spec.name, spec.incarnation)
+    report = f"{control}/{METRIC_FILE}" if group.takes_report else ""
+    ours.update({METRIC_FILE_VARIABLE: report} if report else {})
     program = resolve(replace(group, extra_env={**group.extra_env, **ours}), spec, allotment.addresses(), base)
     attempt = attempt_of(group.run_id)[1]
     return ReplicaPlan(
@@ -134,11 +143,24 @@ def plan(
         incarnation=spec.incarnation,
         argv=program.argv,
         env=program.env,
-        work=Path(control_path(str(places.runs), group.run_id, spec.name, spec.incarnation)),
+        work=Path(control),
         logs=replica_directory(places.logs, group.job_id, attempt, spec.name, spec.incarnation),
         notes=program.notes,
         refused="" if program.command else NO_COMMAND,
+        report=report,
+        output=output_directory(group, places),
     )
+
+
+def output_directory(group: RunGroup, places: Places) -> str:
+    """Where the directory of base_output_uri lies on this machine, if the group asks for it; else empty."""
+    bucket, _, name = group.base_output_uri.removeprefix("gs://").strip("/").partition("/")
+    if not group.makes_output or not bucket or not name:
+        return ""
+    try:
+        return str(places.buckets.joinpath(check_bucket(bucket), *object_path(name)))
+    except InvalidArgument:  # no object can lie there, so there is nothing to make
+        return ""
 
 
 def names_buckets(group: RunGroup, spec: ReplicaSpec) -> bool:

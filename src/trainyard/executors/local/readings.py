@@ -75,5 +75,6 @@ def exit_of(record: Mapping[str, Any]) -> Exit:
         ended_us=record.get("ended_us"),
         peak_memory_bytes=record.get("peak_memory_bytes"),
         cpu_seconds=record.get("cpu_seconds"),
+        report=record.get("report"),
         internal=record.get("internal", False),
     )
