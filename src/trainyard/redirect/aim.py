@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
 GOOGLE = ".googleapis.com"
-# Cloud Storage serves files of public buckets on the same host; only its JSON API is ours.
+# Cloud Storage serves files of public buckets on the same host; only its JSON API and signed URLs are ours.
 _STORAGE_PATHS = (
     "/storage/v1/",
     "/upload/storage/v1/",
@@ -74,12 +74,12 @@ class Aim:
         host, port = self.address
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def way(self, host: str, path: str | None = None) -> str:
+    def way(self, host: str, path: str | None = None, query: str = "") -> str:
         """HERE, ON or NOWHERE for a host; `path` is None where it can't be known (a channel)."""
         name = host.lower().rstrip(".")
         if not self.endpoint or not (name.endswith(GOOGLE) or name == GOOGLE[1:]) or self._allows(name):
             return ON
-        return HERE if stands_in(name, path) else NOWHERE
+        return HERE if stands_in(name, path, query) else NOWHERE
 
     def _allows(self, name: str) -> bool:
         return any(name == each or (each.startswith("*.") and name.endswith(each[1:])) for each in self.allowed)
@@ -90,7 +90,7 @@ class Aim:
             return None
         parts = urlsplit(url)
         host = parts.hostname or ""
-        way = self.way(host, parts.path or "/")
+        way = self.way(host, parts.path or "/", parts.query)
         if way == NOWHERE:
             raise RealCloudRefused(host, _public_file(host))
         if way == ON:
@@ -122,8 +122,8 @@ class Aim:
             headers["Authorization"] = f"Bearer {self.token}"
 
 
-def stands_in(name: str, path: str | None) -> bool:
-    """Whether the service answers for a Google host: Vertex AI, Cloud Storage's JSON API, Cloud Logging.
+def stands_in(name: str, path: str | None, query: str = "") -> bool:
+    """Whether the service answers for a Google host: Vertex AI, Cloud Storage's JSON API and signed URLs, Cloud Logging.
 
     Hosts have five forms: S, REGION-S, S.REGION.rep and each with .mtls (https://cloud.google.com/vertex-ai/docs/reference/rest,
     https://cloud.google.com/storage/docs/regional-endpoints, https://google.aip.dev/auth/4114).
@@ -136,7 +136,7 @@ def stands_in(name: str, path: str | None) -> bool:
     if stem in ("aiplatform", "logging") or (stem.endswith("-aiplatform") and "." not in stem):
         return True
     if stem == "storage":
-        return path is None or path.startswith(_STORAGE_PATHS)
+        return path is None or path.startswith(_STORAGE_PATHS) or "Signature=" in query
     return stem == "www" and path is not None and path.startswith(_STORAGE_PATHS)
 
 

@@ -17,6 +17,8 @@ from trainyard.core.names import JobName, project_number, project_of
 from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, digest_of
 from trainyard.service.access_jwt import BadJwt, NoScope, looks_like_jwt, verify
 from trainyard.service.access_roles import grants
+from trainyard.service.access_signed import SignedRequest
+from trainyard.service.access_signed import verify as verify_url
 from trainyard.service.access_tickets import ACCESS, PREFIX, Tickets
 
 _EXPECTED = (
@@ -52,6 +54,9 @@ class Access(Protocol):
     def identify(self, authorization: str = "", api_key: str = "") -> Caller:
         """The caller behind an Authorization header or an API key; raises Unauthenticated or PermissionDenied."""
 
+    def identify_signed(self, asked: SignedRequest) -> Caller:
+        """The account behind a signed URL; raises BadSignedUrl."""
+
     def may(self, caller: Caller, permission: str, resource: str) -> bool:
         """Whether the caller has an IAM permission on a resource (its name, `projects/…`)."""
 
@@ -63,6 +68,10 @@ class OpenAccess:
     """Everyone who reaches the port may do everything. Credentials are not looked at, real ones least of all."""
 
     def identify(self, authorization: str = "", api_key: str = "") -> Caller:  # noqa: ARG002 - the promise's signature
+        """Nobody in particular."""
+        return Caller()
+
+    def identify_signed(self, asked: SignedRequest) -> Caller:  # noqa: ARG002 - the promise's signature
         """Nobody in particular."""
         return Caller()
 
@@ -112,6 +121,10 @@ class CredentialAccess:
         if found is None or found.expired(self._clock.now_us()):
             raise _invalid_key(found) if not token else _invalid(expired=found is not None)
         return caller_of(found)
+
+    def identify_signed(self, asked: SignedRequest) -> Caller:
+        """The account that signed; raises BadSignedUrl."""
+        return caller_of(verify_url(asked, self.accounts(), self._clock.now_us()))
 
     def may(self, caller: Caller, permission: str, resource: str) -> bool:
         """Whether the caller's role grants it, and holds in the resource's project."""

@@ -79,7 +79,7 @@ def verify(
     """
     signed, header, claims, signature = _parts(token)
     credential = _account(header, claims, accounts)
-    if not _is_signed(credential.public_key, signed, signature):
+    if not is_signed(credential.public_key, signed, signature):
         raise BadJwt("its signature is not the account's")
     _check_times(claims, now_us / MICROSECONDS)
     aud, scope = claims.get("aud"), claims.get("scope", "")
@@ -153,7 +153,8 @@ def _reads_only(scope: Any) -> bool:
     raise NoScope
 
 
-def _is_signed(public_key: str, signed: bytes, signature: bytes) -> bool:
+def is_signed(public_key: str, signed: bytes, signature: bytes) -> bool:
+    """Whether an RS256 signature is by this key (PEM). Raises BadJwt where that is no RSA key."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - most services never see a JWT
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415 - as above
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - as above

@@ -17,6 +17,7 @@ from trainyard.core.errors import PermissionDenied
 from trainyard.core.names import project_number
 from trainyard.service import bucket_policies
 from trainyard.service.access import Access, Caller
+from trainyard.service.access_signed import SignedRequest, check_times
 
 ANYONE = "anyone"
 NO_PROJECT = "0"
@@ -66,6 +67,12 @@ class ObjectAccess:
     def identify(self, authorization: str, api_key: str, address: str) -> Caller:
         """Who calls; raises ApiError."""
         return replace(self._access.identify(authorization, api_key), address=address)
+
+    def identify_signed(self, asked: SignedRequest, address: str) -> Caller:
+        """Who signed a URL; raises BadSignedUrl. Where nobody is asked who they are, it ends all the same."""
+        if not self.enforces:
+            check_times(asked, self._clock.now_us())
+        return replace(self._access.identify_signed(asked), address=address)
 
     def admits(self, caller: Caller, need: Need) -> bool:
         """Whether the caller's role alone is enough, wherever the bucket belongs; never blocks."""

@@ -64,6 +64,12 @@ def test_an_address_keeps_path_and_query() -> None:
     assert aim(TRAINYARD_REDIRECT="http://h:1/prefix/").url("https://aiplatform.googleapis.com") == "http://h:1/prefix/"
 
 
+def test_a_signed_url_comes_here() -> None:
+    """Its host is Google's where a program does not say otherwise; a file without a signature is Google's own."""
+    for query in ("X-Goog-Algorithm=a&X-Goog-Signature=00", "GoogleAccessId=a&Expires=1&Signature=x"):
+        assert aim().url(f"https://storage.googleapis.com/b/o?{query}") == f"{ENDPOINT}/b/o?{query}"
+
+
 def test_a_refusal_says_how_to_go_on() -> None:
     """The sentence names the host and the flag; it is a PermissionError, which nothing retries."""
     with pytest.raises(RealCloudRefused, match=r"--allow-host bigquery\.googleapis\.com") as raised:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from trainyard.core.errors import ApiError
-from trainyard.edges.storage import downloads, routes, uploads
+from trainyard.edges.storage import downloads, routes, signed, uploads
 from trainyard.edges.storage.batch import batch
 from trainyard.edges.storage.calls import Call, Reply
 from trainyard.edges.storage.exchange import Disconnected, Exchange, Receive, Send
@@ -28,6 +28,7 @@ from trainyard.edges.storage.rights import Need, Porter, needs_of, xml_needs
 from trainyard.edges.storage.uniform import refuse_access_controls, shown
 from trainyard.edges.storage.xml_uploads import XmlUploads, is_multipart, xml_fault
 from trainyard.service.access import Caller
+from trainyard.service.access_signed import BadSignedUrl
 
 _PREFIXES: Final = (
     b"/storage/v1/",
@@ -37,6 +38,8 @@ _PREFIXES: Final = (
     b"/batch/storage/v1",
 )
 _THREADS: Final = 16
+SESSION: Final = "session"
+"""The role of who shows the address of an upload and nothing else: in it is all that is needed to go on with it."""
 _API: Final = ("storage", "v1")
 
 log = logging.getLogger("trainyard.storage")
@@ -55,6 +58,7 @@ class StorageApp:
         self._threads = ThreadPoolExecutor(_THREADS, "storage")
         self._sessions = Sessions(places, self._aside)
         self._xml = XmlUploads(places, self._sessions, self._aside)
+        self._signed = signed.SignedObjects(places, self._sessions, self._aside)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -63,6 +67,8 @@ class StorageApp:
             await self._serve(exchange)
         except Disconnected:
             return
+        except BadSignedUrl as error:
+            await exchange.answer(signed.fault_of(error))
         except Exception as error:
             fault = self._fault(error, f"{exchange.method} {scope['raw_path'].decode('latin-1')}")
             if not exchange.started:  # else the connection is cut, so that half is not taken for all
@@ -80,20 +86,35 @@ class StorageApp:
         self._guard(exchange.headers, server[1])
         call = exchange.call
         refuse_access_controls(call)
-        bearer = exchange.headers.get("authorization", "")
-        if not bearer and call.text("access_token"):
-            bearer = f"Bearer {call.text('access_token')}"
-        key = exchange.headers.get("x-goog-api-key") or call.text("key")
-        caller = self._porter.identify(bearer, key, client_of(exchange.scope))
-        needs = xml_needs(call) if _is_xml(exchange.scope) else needs_of(call)
-        if names := _media_names(call):
+        caller, needs = await self._identified(exchange)
+        exchange.who = caller.name
+        if _is_signed(exchange.scope) and call.method in ("GET", "HEAD"):
+            await self._admit(caller, needs)
+            await self._signed.download(exchange)
+        elif names := _media_names(call):
             await self._admit(caller, needs)
             await downloads.media(self._places, exchange, names, self._aside)
         else:
             await exchange.answer(await self._noted(caller, needs, lambda: self._reply(exchange, caller)))
 
+    async def _identified(self, exchange: Exchange) -> tuple[Caller, Sequence[Need]]:
+        """Who calls, and what they need for it. Raises ApiError, BadSignedUrl."""
+        call, address = exchange.call, client_of(exchange.scope)
+        if _is_signed(exchange.scope):
+            return self._porter.identify_signed(signed.request_of(exchange), address), signed.needs_of(call)
+        bearer = exchange.headers.get("authorization", "")
+        if not bearer and call.text("access_token"):
+            bearer = f"Bearer {call.text('access_token')}"
+        key = exchange.headers.get("x-goog-api-key") or call.text("key")
+        if _goes_on(call) and not bearer and not key:
+            return Caller(await self._sessions.who(call.text("upload_id")), SESSION, address=address), needs_of(call)
+        needs = xml_needs(call) if _is_xml(exchange.scope) else needs_of(call)
+        return self._porter.identify(bearer, key, address), needs
+
     async def _reply(self, exchange: Exchange, caller: Caller) -> Reply:
         call = exchange.call
+        if _is_signed(exchange.scope):
+            return await self._signed.answer(exchange)
         if _is_xml(exchange.scope):
             return await self._xml.answer(exchange)
         if call.path[0] == "batch":
@@ -105,7 +126,7 @@ class StorageApp:
     async def _admit(self, caller: Caller, needs: Sequence[Need]) -> None:
         """Raises PermissionDenied. Whose role alone is not enough is looked up in a thread: buckets know more."""
         for need in needs:
-            if not self._porter.admits(caller, need):
+            if caller.role != SESSION and not self._porter.admits(caller, need):
                 await self._aside(self._porter.require, caller, need)
 
     async def _noted(self, caller: Caller, needs: Sequence[Need], answer: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -186,7 +207,7 @@ class StorageApp:
 
 def claims(scope: Mapping[str, Any]) -> bool:
     """Whether a request is for Cloud Storage."""
-    return scope["raw_path"].startswith(_PREFIXES) or _is_xml(scope)
+    return scope["raw_path"].startswith(_PREFIXES) or _is_xml(scope) or _is_signed(scope)
 
 
 def client_of(scope: Mapping[str, Any]) -> str:
@@ -210,6 +231,16 @@ def _is_xml(scope: Mapping[str, Any]) -> bool:
     return not scope["raw_path"].startswith(_PREFIXES) and is_multipart(scope["method"], scope["query_string"])
 
 
+def _goes_on(call: Call) -> bool:
+    """Whether a request is a step of an upload that was begun before; it can do nothing else."""
+    known = call.path[0] in ("upload", "resumable") and call.method in ("PUT", "POST", "DELETE")
+    return known and bool(call.text("upload_id"))
+
+
+def _is_signed(scope: Mapping[str, Any]) -> bool:
+    return not scope["raw_path"].startswith(_PREFIXES) and signed.is_signed(scope["query_string"])
+
+
 def _media_names(call: Call) -> tuple[str, str] | None:
     """Bucket and object of a request for media; None for every other."""
     path = call.path[1:] if call.path[0] == "download" else call.path
@@ -227,7 +258,7 @@ def _told(fault: HttpFault, exchange: Exchange) -> Reply:
     """A fault in JSON; to who asked for media, in plain text, as the original does."""
     if fault.status == 304:
         return Reply(304)
-    if _is_xml(exchange.scope):
+    if _is_xml(exchange.scope) or _is_signed(exchange.scope):
         return xml_fault(fault)
     try:
         wants_media = bool(_media_names(exchange.call))

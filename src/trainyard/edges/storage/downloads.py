@@ -11,7 +11,7 @@ import base64
 import contextlib
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
@@ -32,15 +32,18 @@ _PASSED_ON: Final = {
     "contentEncoding": b"content-encoding",
     "contentLanguage": b"content-language",
 }
+NOTHING: Final[Mapping[bytes, bytes]] = {}
 Header = tuple[bytes, bytes]
 
 
-async def media(places: Places, exchange: Exchange, names: tuple[str, str], aside: Aside) -> None:
-    """Answer with the bytes."""
+async def media(
+    places: Places, exchange: Exchange, names: tuple[str, str], aside: Aside, instead: Mapping[bytes, bytes] = NOTHING
+) -> None:
+    """Answer with the bytes; `instead`: headers in place of the object's own."""
     call = exchange.call
     stored, reader, first = await aside(_opened, places, call, names)
     try:
-        headers = _headers(stored)
+        headers = [*(each for each in _headers(stored) if each[0] not in instead), *instead.items()]
         if _to_unpack(stored, call):
             await _send_unpacked(exchange, stored, reader, aside, headers)
             return

@@ -34,6 +34,7 @@ class Exchange:
         self._send = send
         self._more = True
         self.started = False
+        self.who = ""  # the caller's name, once it is known
 
     @cached_property
     def headers(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from trainyard.edges.storage.exchange import Disconnected, Exchange
 from trainyard.edges.storage.faults import HttpFault
 from trainyard.edges.storage.places import Places
 from trainyard.edges.storage.resources import object_resource
-from trainyard.edges.storage.uploads import Aside, check_beforehand, hashes_of, insertion, write_all
+from trainyard.edges.storage.uploads import Aside, Insertion, check_beforehand, hashes_of, insertion, write_all
 from trainyard.objects import ConditionNotMet, Conditions, Draft, HashMismatch, ObjectHeld, Target
 
 QUANTUM: Final = 256 * 1024
@@ -56,11 +56,17 @@ class Sessions:
         """A new session, durable before its address is told."""
         call = exchange.call
         sent = json_object(await exchange.body())
-        said = insertion(call, sent, call.headers.get("x-upload-content-type", ""))
+        return await self.begin_for(exchange, insertion(call, sent, call.headers.get("x-upload-content-type", "")))
+
+    async def begin_for(self, exchange: Exchange, said: Insertion) -> Reply:
+        """The same for what was said in another form."""
+        await exchange.drain()
+        call = exchange.call
         length = call.headers.get("x-upload-content-length", "")
         note = {
             "bucket": said.bucket, "name": said.name, "attributes": said.attributes, "crc32c": said.crc32c,
             "md5": said.md5.hex() if said.md5 is not None else None, "full": call.full,
+            "who": exchange.who,
             "conditions": _plain(call.conditions()), "total": int(length) if length.isdecimal() else None,
         }  # fmt: skip
 
@@ -73,17 +79,29 @@ class Sessions:
             return draft.id
 
         upload_id = await self._aside(open_session)
-        path = "/".join(quote(each, safe="") for each in call.path)
+        path = f"upload/storage/v1/b/{quote(said.bucket, safe='')}/o"
         query = urlencode({"uploadType": "resumable", "name": said.name, "upload_id": upload_id})
         return Reply(200, None, (
             (b"location", f"{call.base}/{path}?{query}".encode()), (b"x-guploader-uploadid", upload_id.encode()),
         ))  # fmt: skip
 
+    async def who(self, upload_id: str) -> str:
+        """Who began an upload; raises NotFound."""
+        _, note = await self._session(upload_id)
+        return str(note["who"])
+
+    async def _session(self, upload_id: str) -> tuple[Draft | None, Mapping[str, Any]]:
+        """What was kept of an upload; raises NotFound, also for the id of what is no resumable upload."""
+        draft, note = await self._aside(self._places.store.kept, upload_id)
+        if "who" not in note:
+            raise NotFound(f"No such upload: {upload_id}")
+        return draft, note
+
     async def go_on(self, exchange: Exchange) -> Reply:
         """PUT: more bytes, or a question how many there are."""
         upload_id = exchange.call.text("upload_id")
         async with self.alone(upload_id):
-            draft, note = await self._aside(self._places.store.kept, upload_id)
+            draft, note = await self._session(upload_id)
             if draft is None or "done" in note:
                 await exchange.drain()
                 return await self._reply(self._finished, exchange.call, note)
@@ -101,7 +119,7 @@ class Sessions:
         """DELETE: forget the session; the original answers 499."""
         upload_id = exchange.call.text("upload_id")
         async with self.alone(upload_id):
-            await self._aside(self._places.store.kept, upload_id)
+            await self._session(upload_id)
             await self._aside(self._places.store.forget, upload_id)
         return Reply(499)
 

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from trainyard.edges.storage.calls import Call
 from trainyard.service.access import Caller
+from trainyard.service.access_signed import SignedRequest
 
 _VERBS: Final = {"GET": "get", "HEAD": "get", "PATCH": "update", "PUT": "update", "DELETE": "delete"}
 _READS: Final = ("get", "list", "getIamPolicy")
@@ -54,6 +55,9 @@ class Porter(Protocol):
 
     def identify(self, authorization: str, api_key: str, address: str) -> Caller:
         """Who calls; raises ApiError."""
+
+    def identify_signed(self, asked: SignedRequest, address: str) -> Caller:
+        """Who signed a URL; raises BadSignedUrl."""
 
     def admits(self, caller: Caller, need: Need) -> bool:
         """Whether the caller's role alone is enough; never blocks."""

@@ -26,7 +26,7 @@ def refuse_access_controls(call: Call, sent: Mapping[str, Any] | None = None) ->
     path = _behind_the_api(call.path)
     on_object = path[2:3] == ("o",) or path == call.path
     of, below = ("an object", path[4:]) if on_object else ("a bucket", path[2:])
-    if below[:1] in ((name,) for name in _FIELDS):
+    if below and below[0] in _FIELDS:
         raise _fault(
             f"Cannot use ACL API to {'get' if call.method in ('GET', 'HEAD') else 'update'} access control of", of
         )

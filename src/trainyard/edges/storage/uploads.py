@@ -47,7 +47,8 @@ async def media(places: Places, exchange: Exchange, aside: Aside) -> Reply:
     """uploadType=media: the body is the object."""
     call = exchange.call
     said = insertion(call, {}, exchange.headers.get("content-type", ""))
-    return await _taken(places, call, said, exchange.chunks(), aside)
+    stored = await taken(places, call, said, exchange.chunks(), aside)
+    return Reply(body=object_resource(stored, call.base, full=call.full))
 
 
 async def multipart(places: Places, exchange: Exchange, aside: Aside) -> Reply:
@@ -58,7 +59,8 @@ async def multipart(places: Places, exchange: Exchange, aside: Aside) -> Reply:
     metadata = b"".join([piece async for piece in related.data()])
     headers = await related.part()
     said = insertion(call, json_object(metadata), headers.get("content-type", ""))
-    return await _taken(places, call, said, related.data(), aside)
+    stored = await taken(places, call, said, related.data(), aside)
+    return Reply(body=object_resource(stored, call.base, full=call.full))
 
 
 def insertion(call: Call, sent: Mapping[str, Any], content_type: str) -> Insertion:
@@ -103,7 +105,10 @@ async def write_all(draft: Draft, pieces: AsyncIterator[bytes], aside: Aside) ->
             await writing
 
 
-async def _taken(places: Places, call: Call, said: Insertion, pieces: AsyncIterator[bytes], aside: Aside) -> Reply:
+async def taken(
+    places: Places, call: Call, said: Insertion, pieces: AsyncIterator[bytes], aside: Aside
+) -> StoredObject:
+    """The object that the pieces become, durable."""
     first = await anext(pieces, b"")
     draft: Draft = await aside(_begun, places, said, call, first)
     try:
@@ -111,7 +116,7 @@ async def _taken(places: Places, call: Call, said: Insertion, pieces: AsyncItera
         stored: StoredObject = await aside(places.store.put, draft, said.target(call))
     finally:
         await aside(draft.discard)
-    return Reply(body=object_resource(stored, call.base, full=call.full))
+    return stored
 
 
 def _begun(places: Places, said: Insertion, call: Call, first: bytes) -> Draft:

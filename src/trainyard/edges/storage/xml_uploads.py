@@ -1,12 +1,13 @@
 """Multipart uploads of the XML API, which the official client uses to upload the parts of a file side by side.
 
-Protocol: https://cloud.google.com/storage/docs/multipart-uploads. Nothing else of the XML API is here.
+Protocol: https://cloud.google.com/storage/docs/multipart-uploads.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape, unescape
 from typing import Any, Final
 
@@ -68,7 +69,7 @@ class XmlUploads:
         call = exchange.call
         refuse_encryption(call)
         bucket, name = _names(call)
-        note = {"multipart": [bucket, name], "attributes": _attributes(call.headers), "parts": {}}
+        note = {"multipart": [bucket, name], "attributes": attributes_of(call.headers), "parts": {}}
 
         def begun() -> str:
             self._places.asked_for(bucket)
@@ -173,13 +174,24 @@ def is_multipart(method: str, query: bytes) -> bool:
 def xml_fault(fault: HttpFault) -> Reply:
     """An error as the XML API tells it."""
     code = "BadDigest" if "doesn't match calculated" in fault.message else _CODES.get(fault.status, "InternalError")
-    message = escape(fault.message)
-    body = f"<Error><Code>{code}</Code><Message>{message}</Message><Details>{message}</Details></Error>"
-    return Reply(fault.status, _DECLARED + body.encode(), (_TYPE, *fault.headers))
+    message = fault.message
+    if code == "NoSuchUpload" and "upload" not in message:
+        code, message = ("NoSuchBucket", message) if "bucket" in message else ("NoSuchKey", _NO_KEY)
+    reply = xml_error(fault.status, code, message, fault.message)
+    return replace(reply, headers=(*reply.headers, *fault.headers))
 
 
+def xml_error(status: int, code: str, message: str, details: str, more: str = "") -> Reply:
+    """An error of the XML API; `more` is XML behind the details."""
+    told = (escape(text, quote=False) for text in (code, message, details))
+    body = "<Error><Code>{}</Code><Message>{}</Message><Details>{}</Details>{}</Error>".format(*told, more)
+    return Reply(status, _DECLARED + body.encode("utf-8", "replace"), (_TYPE,))
+
+
+XML: Final = b"application/xml; charset=UTF-8"
 _DECLARED: Final = b"<?xml version='1.0' encoding='UTF-8'?>"
-_TYPE: Final = (b"content-type", b"application/xml; charset=UTF-8")
+_TYPE: Final = (b"content-type", XML)
+_NO_KEY: Final = "The specified key does not exist."
 
 
 def _xml(name: str, inner: str, *headers: tuple[bytes, bytes]) -> Reply:
@@ -190,7 +202,8 @@ def _names(call: Call) -> tuple[str, str]:
     return call.path[0], check_object("/".join(call.path[1:]))
 
 
-def _attributes(headers: Mapping[str, str]) -> dict[str, Any]:
+def attributes_of(headers: Mapping[str, str]) -> dict[str, Any]:
+    """An object's attributes as the XML API says them. Raises InvalidArgument."""
     sent: dict[str, Any] = {field: headers[name] for name, field in _HEADERS.items() if name in headers}
     metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
     if metadata:
