@@ -123,7 +123,7 @@ def _of_tensor(data: bytes) -> float | None:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
-    """The fields of a message: number, wire type, and an int or bytes. Raises IndexError, ValueError on what is none."""
+    """The fields of a message: number, wire type, and an int or bytes. Raises IndexError, ValueError on none."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
