@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+
+def pytest_configure() -> None:
+    """Jobs run on this machine unless a test says otherwise, whatever engines and images it has."""
+    os.environ.setdefault("TRAINYARD_RUNTIME", "host")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -23,7 +23,8 @@ from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, app_access, executors, kinds, object_stores, searchers, stores
+from trainyard import __version__, app_access, kinds, object_stores, searchers, stores
+from trainyard.app_executor import open_executor
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
 from trainyard.control.loop import Controller
@@ -43,7 +44,6 @@ from trainyard.edges.secure import Certificate
 from trainyard.edges.side_by_side import Mount, SideBySide
 from trainyard.edges.storage.app import StorageApp, claims
 from trainyard.edges.storage.places import Places
-from trainyard.executor import Executor
 from trainyard.kind import Kind
 from trainyard.kinds.machines import Machines
 from trainyard.objects import ObjectStore
@@ -180,7 +180,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
     try:
         doors = await asyncio.to_thread(app_access.open_doors, settings, clock, store)
         certificate = await asyncio.to_thread(app_access.certificate, settings)
-        executor = await _executor(settings, clock)
+        executor = await open_executor(settings, clock, port)
         known = _kinds(settings)
         equip = app_access.equipment(settings, port, doors.grants)
         controller = Controller(store, known, executor, clock, equip=equip)
@@ -266,21 +266,6 @@ def _objects(settings: Settings) -> ObjectStore:
 
 def _buckets_appear(settings: Settings) -> bool:
     return settings.missing_buckets == "always" or (settings.missing_buckets == "auto" and is_loopback(settings.host))
-
-
-async def _executor(settings: Settings, clock: SystemClock) -> Executor:
-    module = import_module(executors.BUILT_IN["local"])
-    environments = import_module("trainyard.executors.local.environments")
-    first, last = map(int, settings.replica_ports.split("-"))
-    options = module.LocalOptions(
-        replicas=settings.replicas,
-        ports=range(first, last + 1),
-        accelerators=settings.accelerators,
-        prepared=environments.Options(prebuilt="host") if settings.prebuilt == "host" else None,
-        gcs_mount=settings.gcs_mount != "never",
-    )
-    executor: Executor = await module.open_executor(settings.data_dir, clock, options)
-    return executor
 
 
 def _kinds(settings: Settings) -> Mapping[str, Kind]:

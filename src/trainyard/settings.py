@@ -164,6 +164,30 @@ class Settings:
         "find them in $TRAINYARD_GCS_ROOT, and a job that names buckets is told so in its service log.",
         _one_of("auto", "never"),
     )
+    runtime: str = _setting(
+        "auto",
+        "Where replicas run: in their image by podman or docker; on this machine itself (host); or by podman where it "
+        "works and the image is here or can be pulled, else on this machine (auto).",
+        _one_of("auto", "host", "podman", "docker"),
+    )
+    image_pull: str = _setting(
+        "missing",
+        "Which images are fetched from their registry: those that are not here (missing), all before each start "
+        "(always), none (never).",
+        _one_of("missing", "always", "never"),
+    )
+    registry_auth: str = _setting(
+        "", "File of registries' credentials, as `podman login --authfile` writes it; without it the engine's own."
+    )
+    container_network: str = _setting(
+        "auto",
+        "Whether containers have a network of their job's own, with the documented host names and port 2222 (bridge), "
+        "share this machine's, with a port each (host), or the first where the machine can (auto).",
+        _one_of("auto", "bridge", "host"),
+    )
+    docker_host: str = _setting(
+        "", "Address of Docker's API, such as unix:///run/user/1000/podman/podman.sock; without it DOCKER_HOST's."
+    )
     drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
 
     @classmethod

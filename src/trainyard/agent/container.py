@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -43,18 +42,19 @@ class NotStarted(Exception):
 class Engine:
     """One incarnation's container as its agent holds it."""
 
-    __slots__ = ("_env", "_remove", "directory", "has_init")
+    __slots__ = ("_env", "_remove", "directory", "has_init", "tells")
 
     def __init__(self, control: str, request: Mapping[str, Any]) -> None:
         """Take what the executor says of it.
 
-        In `request`: `remove`, the command that leaves nothing of the container, `env` for that command, and `init`,
-        whether the container's first process is an init.
+        In `request`: `remove`, the command that leaves nothing of the container, `env` for that command, `init`,
+        whether the container's first process is an init, and `tells`, what a sentence about it needs to name.
         """
         self.directory = directory_of(control)
         self._remove: list[str] = request["remove"]
         self._env: Mapping[str, str] = request["env"]
         self.has_init: bool = request["init"]
+        self.tells: Mapping[str, str] = request["tells"]
 
     def start(self, argv: list[str], env: Mapping[str, str], stdout: int, stderr: int) -> int:
         """The pid of the container's first process, a child of ours. Raises NotStarted."""
@@ -85,6 +85,8 @@ class Engine:
 
     def remove(self) -> None:
         """Leave nothing of the container, nor of the directory; what can't be removed now is left to the server."""
+        import shutil  # noqa: PLC0415 - it brings the compressors along, which no agent of a plain program needs
+
         groups = _groups(self.counters())
         try:
             if _wait(self._spawn(self._remove, self._env, ()), _REMOVE_SECONDS) != 0:
@@ -97,9 +99,8 @@ class Engine:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def words(self) -> str:
-        """What runtime and engine said, the runtime first: it knows more."""
-        said = [_read(f"{self.directory}/{name}") for name in (_RUNTIME_LOG, _WORDS)]
-        return "\n".join(text.strip() for text in said if text.strip())[-_MOST_WORDS:]
+        """What the runtime said, which knows more, or else the engine."""
+        return _read(f"{self.directory}/{_RUNTIME_LOG}").strip() or _read(f"{self.directory}/{_WORDS}").strip()
 
     def _first_process(self, *, has_started: bool) -> int:
         """After the engine's command has ended: what it left is ours to watch, or to end."""
@@ -147,13 +148,14 @@ def directory_of(control: str) -> str:
 def judged(record: dict[str, Any], engine: Engine, error_tail: Callable[[], str]) -> dict[str, Any]:
     """The exit record of a contained program; one that its init could not execute was never started."""
     if engine.has_init and record.get("code") in (1, 126, 127) and _CANNOT_EXECUTE in (said := error_tail()):
-        return not_started(said)
+        return not_started(said, engine)
     return record
 
 
-def not_started(words: str) -> dict[str, Any]:
+def not_started(words: str, engine: Engine) -> dict[str, Any]:
     """The record of a container that did not come up; the server finds the sentence for the engine's words."""
-    return {**ending.unstarted(ending.START_FAILED, ""), "engine_words": words[-_MOST_WORDS:]}
+    record = ending.unstarted(ending.START_FAILED, "")
+    return {**record, "engine_words": words[-_MOST_WORDS:], "tells": dict(engine.tells)}
 
 
 def _wait(pid: int, seconds: float, *, insist: bool = True) -> int | None:

@@ -250,7 +250,8 @@ class Watch:
         """The last bytes, the durable files, the record; only then is the program reaped."""
         task = self._task
         self._drain()
-        record["last_lines"] = self._last_lines() if record.get("code") != 0 else ""
+        silent = record.get("code") == 0 or "engine_words" in record
+        record["last_lines"] = "" if silent else self._last_lines()
         if task.report:
             record["report"] = ending.newest_lines(task.report)
         while True:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -23,8 +22,10 @@ from trainyard.core.errors import Unavailable
 from trainyard.core.runs import Capacity, Phase, Reading, ReplicaSpec, RunGroup
 from trainyard.executors.local import environments
 from trainyard.executors.local.allotment import Room, gpus_of_this_machine
+from trainyard.executors.local.announcements import Announcements
+from trainyard.executors.local.containers import ContainerOptions, Containers
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
-from trainyard.executors.local.launcher import Launcher, this_python
+from trainyard.executors.local.launcher import Launchers, this_python
 from trainyard.executors.local.own_environment import calls_pip, own_environment
 from trainyard.executors.local.packages import PreparationFailed
 from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, names_buckets, notes_on, plan
@@ -43,7 +44,7 @@ class LocalOptions:
     driver. `ports`: from which every replica gets its own. `accelerators`: "optional" runs a job that asks for GPUs
     without them where the machine has none, "required" fails it. `python`: for the agents. `environment`: what the
     server was started with, of which programs get an allowlisted part. `gcs_mount`: whether programs see the
-    buckets at /gcs too, in a mount namespace of theirs.
+    buckets at /gcs too, in a mount namespace of theirs. `containers`: how images are run; None: never.
     """
 
     replicas: int = 0
@@ -54,6 +55,7 @@ class LocalOptions:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     prepared: environments.Options | None = None
     gcs_mount: bool = True
+    containers: ContainerOptions | None = None
 
 
 class LocalExecutor:
@@ -69,11 +71,13 @@ class LocalExecutor:
         self._base = handed_on(options.environment)
         self._groups = Groups(self._places)
         view = (self._places.buckets, data_dir / "view") if options.gcs_mount else ()
-        self._launcher = Launcher(options.python, data_dir / "agent.log", self._complain, view)
+        self._containers = (
+            Containers(options.containers, data_dir, self._places, options.environment) if options.containers else None
+        )
+        self._launcher = Launchers(options.python, data_dir / "agent.log", self._complain, view)
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[object]] = set()
-        self._listeners: set[asyncio.Queue[str]] = set()
-        self._hints = -1
+        self._announcements = Announcements(self._places.runs / records.HINTS)
         self._replicas = options.replicas or max(8, 4 * (os.cpu_count() or 1))
         self._gpus: tuple[str, ...] = ()
         self._room = Room(options.ports, ())
@@ -97,12 +101,14 @@ class LocalExecutor:
         try:
             for run_id, allotment in self._groups.load().items():
                 self._room.hold(run_id, allotment)
-            self._open_hints()
+            self._announcements.open()
             self._launcher.start()
         except OSError as error:
             raise Unavailable(
                 f"The local executor can't use {error.filename or self._places.runs}: {error.strerror}."
             ) from None
+        if self._containers is not None:
+            self._chore(self._containers.sweep([group.run_id for group in self._groups.known()]))
         self._chore(self._keep_house())
 
     async def close(self) -> None:
@@ -113,10 +119,7 @@ class LocalExecutor:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._launcher.close()
         self._groups.close()
-        if self._hints >= 0:
-            asyncio.get_running_loop().remove_reader(self._hints)
-            os.close(self._hints)
-            self._hints = -1
+        self._announcements.close()
 
     def capacity(self) -> Capacity:
         """Slots for replicas, and GPUs. With none of these and accelerators optional, GPUs do not limit anything."""
@@ -161,6 +164,8 @@ class LocalExecutor:
         """Give back ports and GPUs. The working directories stay until the job is forgotten: people look into them."""
         self._room.give_back(run_id)
         self._groups.release(run_id)
+        if self._containers is not None:
+            self._chore(self._containers.release(run_id))
         for name in self._launcher.unsettled():
             if name.startswith(f"{run_id}/"):
                 self._launcher.settled(name)
@@ -180,23 +185,17 @@ class LocalExecutor:
 
     async def _release_when_over(self, run_id: str) -> None:
         """Give nothing back that a living process may still use."""
-        queue: asyncio.Queue[str] = asyncio.Queue()
-        self._listeners.add(queue)
-        while any(seen.phase in (Phase.STARTING, Phase.RUNNING) for seen in self._read(run_id).replicas.values()):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(queue.get(), _HOUSEKEEPING_SECONDS)
-        self._listeners.discard(queue)
+        with self._announcements.listening() as queue:
+            while any(seen.phase in (Phase.STARTING, Phase.RUNNING) for seen in self._read(run_id).replicas.values()):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(queue.get(), _HOUSEKEEPING_SECONDS)
         await self.release(run_id)
 
     async def changes(self) -> AsyncIterator[str]:
         """Run ids as the agents hint at them."""
-        queue: asyncio.Queue[str] = asyncio.Queue()
-        self._listeners.add(queue)
-        try:
+        with self._announcements.listening() as queue:
             while True:
                 yield await queue.get()
-        finally:
-            self._listeners.discard(queue)
 
     def plan(self, group: RunGroup) -> list[ReplicaPlan]:
         """What launching the group would start; for a group without room, with port 0 everywhere. No I/O."""
@@ -222,11 +221,10 @@ class LocalExecutor:
                 ending.START_FAILED,
                 f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}.",
             )
-        prepared = self._environments.needs(spec)
-        own = not prepared and calls_pip(spec)
-        self._groups.note(held, notes_on(spec, held.allotment, prepared=prepared))
-        if prepared or own:
+        contained = self._containers is not None and self._containers.possible(spec)
+        if contained or self._environments.needs(spec) or calls_pip(spec):
             return partial(self._begin_preparing, held, group, spec, incarnation)
+        self._groups.note(held, notes_on(spec, held.allotment, prepared=False))
         planned = plan(group, spec, held.allotment, self._base, self._places)
         self._groups.note(held, (*planned.notes, *self._notes_on_view(group, spec)))
         return partial(self._start, incarnation, planned)
@@ -246,30 +244,45 @@ class LocalExecutor:
 
         def say(note: str) -> None:
             incarnation.note = note
-            self._announce(held.run_id)
+            self._announcements.announce(held.run_id)
 
         try:
-            if self._environments.needs(spec):
-                prepared = await self._environments.prepare(spec, say)
-            else:
-                prepared = await own_environment(spec, Path(f"{incarnation.control}.environment"), self._base)
-            assert held.allotment is not None
-            planned = plan(group, spec, held.allotment, prepared.over(self._base), self._places)
-            self._groups.note(held, (*prepared.notes, *planned.notes, *self._notes_on_view(group, spec)))
+            planned = await self._placed(held, group, spec, incarnation, say)
             self._groups.keep(held)
             self._start(incarnation, planned)
         except PreparationFailed as failure:
-            self._refuse(incarnation, ending.START_FAILED, str(failure))
+            self._refuse(incarnation, ending.START_FAILED, str(failure), internal=failure.internal)
         except asyncio.CancelledError:
             if self._groups.is_stopped(held.run_id):
                 self._refuse(incarnation, ending.STOPPED, ending.STOPPED_BEFORE_START)
             raise
         except OSError as error:
-            self._refuse(
-                incarnation, ending.START_FAILED, f"Its Python environment could not be made: {error}.", internal=True
-            )
+            self._refuse(incarnation, ending.START_FAILED, f"Its place could not be made: {error}.", internal=True)
         finally:
             self._preparing.pop(incarnation.name, None)
+
+    async def _placed(
+        self, held: Group, group: RunGroup, spec: ReplicaSpec, incarnation: Incarnation, say: Callable[[str], None]
+    ) -> ReplicaPlan:
+        """The start of a replica in a container, in an environment made for it, or with this machine's programs."""
+        if self._containers is not None and self._containers.possible(spec):
+            planned, notes = await self._containers.place(held, group, spec, say)
+            self._groups.note(held, notes)
+            if planned is not None:
+                return planned
+        assert held.allotment is not None
+        base, needed = self._base, self._environments.needs(spec)
+        self._groups.note(held, notes_on(spec, held.allotment, prepared=needed))
+        if needed or calls_pip(spec):
+            own = Path(f"{incarnation.control}.environment")
+            prepared = await (
+                self._environments.prepare(spec, say) if needed else own_environment(spec, own, self._base)
+            )
+            base = prepared.over(base)
+            self._groups.note(held, prepared.notes)
+        planned = plan(group, spec, held.allotment, base, self._places)
+        self._groups.note(held, (*planned.notes, *self._notes_on_view(group, spec)))
+        return planned
 
     def _start(self, incarnation: Incarnation, planned: ReplicaPlan) -> None:
         if planned.refused:
@@ -287,6 +300,7 @@ class LocalExecutor:
                 "program": {"argv": planned.argv, "env": dict(planned.env)},
                 "report": planned.report,
                 "output": planned.output,
+                **({"engine": planned.engine} if planned.engine else {}),
             },
             self._places.runs / planned.run_id / f"{planned.replica}.{planned.incarnation}.request",
         )
@@ -297,7 +311,7 @@ class LocalExecutor:
             write_unstarted(incarnation, cause, message, internal=internal)
         except OSError as error:
             incarnation.asked, incarnation.note = False, f"Its end can't be recorded: {error.strerror}."
-        self._announce(incarnation.name.split("/", 1)[0])
+        self._announcements.announce(incarnation.name.split("/", 1)[0])
 
     def _read(self, run_id: str) -> Reading:
         as_of = self._clock.now_us()
@@ -323,9 +337,11 @@ class LocalExecutor:
     async def _bury(self, run_id: str, incarnation: Incarnation, lock: int) -> None:
         try:
             await asyncio.to_thread(bury, incarnation.control, incarnation.logs, incarnation.name, lock)
+            if self._containers is not None:
+                await self._containers.discard(incarnation)
         finally:
             incarnation.burying = False
-            self._announce(run_id)
+            self._announcements.announce(run_id)
 
     async def _keep_house(self) -> None:
         """What hints may have missed: launches unanswered, agents gone."""
@@ -347,27 +363,7 @@ class LocalExecutor:
         incarnation = self._groups.of(run_id).newest.get(Path(control).name.rpartition(".")[0])
         if incarnation is not None:
             incarnation.note = f"It can't be started now ({why}); trying again."
-        self._announce(run_id)
-
-    def _open_hints(self) -> None:
-        path = self._places.runs / records.HINTS
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISFIFO(path.lstat().st_mode):
-                path.unlink()
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        self._hints = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        asyncio.get_running_loop().add_reader(self._hints, self._hear)
-
-    def _hear(self) -> None:
-        """Hints from agents; a torn one is no run id of ours and changes nothing."""
-        with contextlib.suppress(BlockingIOError):
-            for run_id in dict.fromkeys(os.read(self._hints, 1 << 16).decode(errors="replace").split()):
-                self._announce(run_id)
-
-    def _announce(self, run_id: str) -> None:
-        for queue in self._listeners:
-            queue.put_nowait(run_id)
+        self._announcements.announce(run_id)
 
     def _chore(self, work: Coroutine[object, object, object]) -> None:
         task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)

@@ -163,6 +163,62 @@ class Launcher:
             self._process = None
 
 
+class Launchers:
+    """Two spawners as one: programs see the buckets at /gcs, container engines this machine's own mounts.
+
+    The second is started with the first container.
+    """
+
+    def __init__(self, python: str, log: Path, complain: Callable[[str, str], None], view: Sequence[Path] = ()) -> None:
+        """As Launcher."""
+        self._programs = Launcher(python, log, complain, view)
+        self._containers = Launcher(python, log, complain)
+        self._both: tuple[Launcher, ...] = (self._programs,)
+
+    def start(self) -> None:
+        """Raises OSError."""
+        self._programs.start()
+
+    def close(self) -> None:
+        """Let both go."""
+        for launcher in self._both:
+            launcher.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that forks the agents of programs."""
+        return self._programs.pid
+
+    @property
+    def why_no_view(self) -> str:
+        """Why programs do not see /gcs; empty where they do."""
+        return self._programs.why_no_view
+
+    def launch(self, name: str, request: dict[str, Any], overflow: Path) -> None:
+        """As Launcher.launch."""
+        if "engine" not in request:
+            self._programs.launch(name, request, overflow)
+            return
+        if len(self._both) == 1:
+            self._containers.start()
+            self._both = (self._programs, self._containers)
+        self._containers.launch(name, request, overflow)
+
+    def settled(self, name: str) -> None:
+        """As Launcher.settled."""
+        for launcher in self._both:
+            launcher.settled(name)
+
+    def unsettled(self) -> list[str]:
+        """As Launcher.unsettled."""
+        return [name for launcher in self._both for name in launcher.unsettled()]
+
+    def ask_again(self) -> None:
+        """As Launcher.ask_again."""
+        for launcher in self._both:
+            launcher.ask_again()
+
+
 def this_python() -> str:
     """The interpreter that runs the server; agents use the same unless told otherwise."""
     return sys.executable or os.environ.get("PYTHON", "python3")

@@ -29,7 +29,15 @@ _NO_ARCHIVE = (
 
 
 class PreparationFailed(Exception):
-    """The environment of a replica could not be made; the message says why and how to go on."""
+    """The place of a replica could not be made; the message says why and how to go on.
+
+    `internal`: the fault is this machine's, and another attempt may find it mended.
+    """
+
+    def __init__(self, message: str, *, internal: bool = False) -> None:
+        """Keep both."""
+        super().__init__(message)
+        self.internal = internal
 
 
 def locate(uri: str, buckets: Path) -> Path:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from trainyard.agent.records import MARKER_VARIABLE, RUNS_VARIABLE, control_path, marker
 from trainyard.core.environment import resolve
@@ -17,6 +18,7 @@ from trainyard.core.runs import ReplicaSpec, RunGroup
 HOST = "127.0.0.1"
 METRIC_FILE_VARIABLE = "CLOUD_ML_HP_METRIC_FILE"  # what cloudml-hypertune reads
 METRIC_FILE = "output.metrics"  # in the working directory; the name is cloudml-hypertune's own
+CONTAINER_PORT = 2222  # of every replica on the original
 NO_COMMAND = (
     "No command is known: the entry point of an image can't be read without a container engine. "
     "Set containerSpec.command to what shall run."
@@ -61,20 +63,42 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
+class Contained:
+    """Where the replicas of a group that run in containers are, by replica name; the others run on the host.
+
+    `network` is "host", "bridge" or the name of their own; where it is not "host", every replica listens on port 2222
+    under the host name in `hosts`, whose second part is its address (empty: the engine gives one). `images` are the
+    engine's ids.
+    """
+
+    engine: str
+    network: str
+    gateway: str
+    hosts: Mapping[str, tuple[str, str]]
+    images: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Allotment:
     """What a run group holds of this machine while it lasts, by replica name."""
 
     ports: Mapping[str, int]
     gpus: Mapping[str, tuple[str, ...]]
+    contained: Contained | None = None
 
     def addresses(self) -> dict[str, str]:
         """`host:port` of every replica, which the others reach."""
+        if self.contained and self.contained.hosts:
+            return {name: f"{host}:{CONTAINER_PORT}" for name, (host, _) in self.contained.hosts.items()}
         return {name: f"{HOST}:{port}" for name, port in self.ports.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPlan:
-    """What is started for one incarnation. `refused` set: why it can't be, and nothing else counts."""
+    """What is started for one incarnation. `refused` set: why it can't be, and nothing else counts.
+
+    `engine` set: `argv` starts a container, and this is what agent/container.py needs to know of it.
+    """
 
     run_id: str
     replica: str
@@ -87,6 +111,7 @@ class ReplicaPlan:
     refused: str = ""
     report: str = ""  # the metric file; what is in it at the end becomes part of the exit record
     output: str = ""  # a directory that is to be there before it starts
+    engine: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         """As a shell would be told to do it."""

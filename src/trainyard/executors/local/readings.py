@@ -10,6 +10,7 @@ from typing import Any
 
 from trainyard.agent import records
 from trainyard.core.runs import Cause, Exit, Phase, ReplicaReading
+from trainyard.core.start_faults import hint, start_sentence
 
 _PROOF_OF_LIFE_SECONDS = 0.5  # how long we believe in agents whose lock we have seen held
 
@@ -65,16 +66,21 @@ class Incarnation:
 
 def exit_of(record: Mapping[str, Any]) -> Exit:
     """The agents' record in the domain's words."""
+    message, internal = record.get("message", ""), record.get("internal", False)
+    if "engine_words" in record:
+        message, internal = start_sentence(record["engine_words"], **record["tells"])
+    elif record.get("code"):
+        message = f"{message} {hint(record.get('last_lines', ''))}".strip()
     return Exit(
         cause=Cause(record["cause"]),
         code=record.get("code"),
         signal=record.get("signal"),
-        message=record.get("message", ""),
+        message=message,
         last_lines=record.get("last_lines", ""),
         started_us=record.get("started_us"),
         ended_us=record.get("ended_us"),
         peak_memory_bytes=record.get("peak_memory_bytes"),
         cpu_seconds=record.get("cpu_seconds"),
         report=record.get("report"),
-        internal=record.get("internal", False),
+        internal=internal,
     )

@@ -1,0 +1,42 @@
+"""How the settings become an executor: the composition root's part for where jobs run."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from trainyard import executors
+from trainyard.core.clock import Clock
+from trainyard.executor import Executor
+from trainyard.settings import Settings
+
+
+async def open_executor(settings: Settings, clock: Clock, port: int) -> Executor:
+    """The executor of this machine, started; `port` is the service's. Raises Unavailable."""
+    module = import_module(executors.BUILT_IN["local"])
+    environments = import_module("trainyard.executors.local.environments")
+    first, last = map(int, settings.replica_ports.split("-"))
+    options = module.LocalOptions(
+        replicas=settings.replicas,
+        ports=range(first, last + 1),
+        accelerators=settings.accelerators,
+        prepared=environments.Options(prebuilt="host") if settings.prebuilt == "host" else None,
+        gcs_mount=settings.gcs_mount != "never",
+        containers=_containers(settings, port),
+    )
+    executor: Executor = await module.open_executor(settings.data_dir, clock, options)
+    return executor
+
+
+def _containers(settings: Settings, port: int) -> object | None:
+    if settings.runtime == "host":
+        return None
+    module = import_module("trainyard.executors.local.containers")
+    options: object = module.ContainerOptions(
+        runtime=settings.runtime,
+        pull=settings.image_pull,
+        auth_file=settings.registry_auth,
+        network=settings.container_network,
+        docker_host=settings.docker_host,
+        service=f"127.0.0.1:{port}",
+    )
+    return options

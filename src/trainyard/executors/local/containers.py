@@ -1,0 +1,295 @@
+"""Which replicas run in containers, and that nothing of them is left: the group's place is settled once, on disk first.
+
+A replica runs in its image where the settings ask for it or, by default (auto), where the image is here or can be
+fetched; else on the host as before. What is settled lies in `<runs>/<run id>/containers.json` before anything starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from trainyard.agent.container import directory_of
+from trainyard.core.runs import ReplicaSpec, RunGroup
+from trainyard.core.start_faults import start_sentence
+from trainyard.executors.local.container_plan import (
+    Bounds,
+    contained,
+    container_name,
+    notes_on_container,
+    plan_container,
+)
+from trainyard.executors.local.engine import ContainerEngine, EngineFailed, Image, Network, Talents
+from trainyard.executors.local.groups import Group
+from trainyard.executors.local.packages import PreparationFailed
+from trainyard.executors.local.plan import Allotment, Contained, Places, ReplicaPlan
+from trainyard.executors.local.podman import Podman
+from trainyard.executors.local.prebuilt import recipe_of
+from trainyard.executors.local.readings import Incarnation
+
+_SETTLED: Final = "containers.json"
+_UNREACHABLE_SECONDS: Final = 300.0  # how long we believe that an image can't be fetched
+_LOOK_AGAIN_SECONDS: Final = 0.05
+_LOOKS_AT_AGENTS: Final = 200
+_log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerOptions:
+    """How containers are used.
+
+    `runtime`: "auto", "podman" or "docker". `pull`: "missing", "always" or "never". `auth_file`: credentials of
+    registries, in the form of containers-auth.json; empty for the engine's own. `network`: "auto", "bridge" or "host".
+    `docker_host`: the address of Docker's API, empty for its usual one. `service`: host:port of this service.
+    """
+
+    runtime: str = "auto"
+    pull: str = "missing"
+    auth_file: str = ""
+    network: str = "auto"
+    docker_host: str = ""
+    service: str = ""
+    mounts: tuple[tuple[str, str, bool], ...] = ()
+
+
+class Containers:
+    """What the local executor knows of containers. Used in one event loop."""
+
+    def __init__(
+        self, options: ContainerOptions, data_dir: Path, places: Places, environment: Mapping[str, str]
+    ) -> None:
+        """Nothing is asked of any engine before a job may need one."""
+        self._options = options
+        self._places = places
+        self._directory = data_dir / "containers"
+        self._environment = environment
+        self._engines: dict[str, ContainerEngine] = {}
+        self._settling: dict[str, asyncio.Lock] = {}
+        self._pulling: dict[str, asyncio.Lock] = {}
+        self._failed: dict[str, tuple[float, str]] = {}  # image: until when, why
+        self._why_not = ""
+
+    @property
+    def _asked_for(self) -> str:
+        return "podman" if self._options.runtime == "auto" else self._options.runtime
+
+    def possible(self, spec: ReplicaSpec) -> bool:
+        """Whether `spec` may run in a container at all; False is certain, and costs nothing."""
+        if self._options.runtime != "auto":
+            return True
+        return bool(spec.image_uri) and not self._why_not and self._program() is not None
+
+    def _program(self) -> str | None:
+        return shutil.which("podman", path=self._environment.get("PATH"))
+
+    async def settle(self, group: RunGroup, allotment: Allotment, say: Say) -> tuple[Allotment, Mapping[str, str]]:
+        """The allotment with the group's place in it, and why replicas by name are not in a container.
+
+        Raises PreparationFailed where a replica can run nowhere.
+        """
+        async with self._settling.setdefault(group.run_id, asyncio.Lock()):
+            path = self._places.runs / group.run_id / _SETTLED
+            if (settled := _read_settled(path)) is not None:
+                return replace(allotment, contained=settled if settled.images else None), {}
+            images: dict[str, str] = {}
+            reasons: dict[str, str] = {}
+            for spec in group.replicas:
+                image, why = await self._image(spec, say)
+                if image is not None:
+                    self._check_entry_point(spec, image)
+                    images[spec.name] = image.id
+                else:
+                    reasons[spec.name] = why
+            self._places.buckets.mkdir(parents=True, exist_ok=True)  # else there would be nothing to mount at /gcs
+            where = await self._meet(group, images)
+            await asyncio.to_thread(_write_settled, path, where)
+            return replace(allotment, contained=where if images else None), reasons
+
+    async def place(
+        self, held: Group, group: RunGroup, spec: ReplicaSpec, say: Say
+    ) -> tuple[ReplicaPlan | None, tuple[str, ...]]:
+        """The start of one replica in its container, or None for the host; and what people should know of it.
+
+        Puts the group's place into what it holds. Raises PreparationFailed where the replica can run nowhere.
+        """
+        assert held.allotment is not None
+        held.allotment, reasons = await self.settle(group, held.allotment, say)
+        where = held.allotment.contained
+        if where is None or spec.name not in where.images:
+            why = reasons.get(spec.name, "")
+            if why and not (spec.command or spec.package):
+                raise PreparationFailed(f"{why}; and the job gives no containerSpec.command that could run without it.")
+            return None, (f"{spec.name} is not run in a container: {why}.",) if why else ()
+        engine = self._engine(where.engine)
+        try:
+            talents = await engine.talents()
+        except EngineFailed as failure:
+            raise self._failure(failure, spec.image_uri) from None
+        bounds = Bounds(self._places, talents, os.cpu_count() or 1, _memory_of_this_machine(), self._options.mounts, {})
+        planned = plan_container(group, spec, held.allotment, engine, bounds)
+        gpus = len(held.allotment.gpus.get(spec.name, ()))
+        return planned, (*notes_on_container(spec, talents, where, gpus), *planned.notes)
+
+    async def discard(self, incarnation: Incarnation) -> None:
+        """End what a container of agents that were killed has left."""
+        directory = Path(directory_of(incarnation.control))
+        run_id, replica, number = incarnation.name.split("/")
+        settled = _read_settled(self._places.runs / run_id / _SETTLED)
+        if settled is None or replica not in settled.images:
+            return
+        await self._quietly(self._engine(settled.engine).discard(container_name(run_id, replica, int(number))))
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+    async def release(self, run_id: str) -> None:
+        """Leave nothing of a group that is over; its agents tidy up after themselves and are given the time for it."""
+        self._settling.pop(run_id, None)
+        directory = self._places.runs / run_id
+        settled = await asyncio.to_thread(_read_settled, directory / _SETTLED)
+        if settled is None or not settled.images:
+            return
+        for _ in range(_LOOKS_AT_AGENTS):
+            if not (left := list(directory.glob("*.engine"))):
+                break
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        if left or settled.gateway:
+            await self._quietly(self._engine(settled.engine).remove(run_id))
+        for each in left:
+            await asyncio.to_thread(shutil.rmtree, each, ignore_errors=True)
+
+    async def sweep(self, held: Iterable[str]) -> None:
+        """Remove the containers and networks of groups that are not in `held`: a killed server could not."""
+        if not self._directory.exists():  # containers were never used here
+            return
+        kept = set(held)
+        for engine in [self._engine(self._asked_for)]:
+            try:
+                left = await engine.left(str(self._places.runs))
+            except EngineFailed as failure:
+                _log.info("containers of earlier runs could not be looked for: %s", failure)
+                return
+            for run_id in set(left) - kept:
+                await self._quietly(engine.remove(run_id))
+
+    async def _image(self, spec: ReplicaSpec, say: Say) -> tuple[Image | None, str]:
+        """The image to run `spec` in; None with a reason where it runs on the host. Raises PreparationFailed."""
+        uri, auto = spec.image_uri, self._options.runtime == "auto"
+        prebuilt = recipe_of(uri, {}, gpus=False) is not None
+        try:
+            engine = self._engine(self._asked_for)
+            found = await engine.find(uri)
+            if found is not None and self._options.pull != "always":
+                return found, ""
+            if found is None and auto and (prebuilt or not _names_registry(uri)):
+                return None, f"the image {uri} is not on this machine"
+            return await self._fetched(engine, uri, say), ""
+        except EngineFailed as failure:
+            sentence, _ = start_sentence(str(failure), uri, "", self._asked_for)
+            if auto or prebuilt:
+                return None, sentence.rstrip(".")
+            raise self._failure(failure, uri) from None
+
+    async def _fetched(self, engine: ContainerEngine, uri: str, say: Say) -> Image | None:
+        """The image from its registry. Raises EngineFailed."""
+        if self._options.pull == "never":
+            raise EngineFailed("never pulled")
+        async with self._pulling.setdefault(uri, asyncio.Lock()):
+            until, why = self._failed.get(uri, (0.0, ""))
+            if time.monotonic() < until and self._options.runtime == "auto":
+                raise EngineFailed(why)
+            if self._options.pull == "missing" and (found := await engine.find(uri)):
+                return found  # somebody else has fetched it meanwhile
+            say(f"Pulling the image {uri}.")
+            try:
+                await engine.pull(uri, self._options.auth_file)
+            except EngineFailed as failure:
+                self._failed[uri] = (time.monotonic() + _UNREACHABLE_SECONDS, str(failure))
+                raise
+            return await engine.find(uri)
+
+    def _check_entry_point(self, spec: ReplicaSpec, image: Image) -> None:
+        if not (spec.command or spec.package or spec.args or image.entrypoint or image.command):
+            raise self._failure(EngineFailed("no entry point"), spec.image_uri)
+
+    async def _meet(self, group: RunGroup, images: Mapping[str, str]) -> Contained:
+        """The network of a group: their own where they are several, so that each has its name and port 2222."""
+        if not images:
+            return Contained("", "host", "", {}, {})
+        engine = self._engine(self._asked_for)
+        network: Network | None = None
+        shared = "host"
+        try:
+            talents = await engine.talents()
+            if self._bridges(talents) and len(images) == len(group.replicas):
+                shared = "bridge"
+                if len(images) > 1:
+                    network = await engine.make_network(
+                        f"trainyard-{group.run_id}", group.run_id, str(self._places.runs)
+                    )
+                    network = network if network.size >= len(images) else None
+        except EngineFailed as failure:
+            raise self._failure(failure, group.replicas[0].image_uri) from None
+        return contained(group, images, engine.name, network, shared=shared if network or len(images) == 1 else "host")
+
+    def _bridges(self, talents: Talents) -> bool:
+        return self._options.network != "host" and not talents.why_no_network
+
+    def _engine(self, name: str) -> ContainerEngine:
+        """The engine of that name. Raises EngineFailed where it is not installed."""
+        if name not in self._engines:
+            if name == "docker":
+                from trainyard.executors.local.docker_engine import DockerEngine  # noqa: PLC0415 - an extra
+
+                self._engines[name] = DockerEngine(self._options.docker_host, self._directory, self._environment)
+            elif program := self._program():
+                self._engines[name] = Podman(program, self._directory, self._environment)
+            else:
+                raise EngineFailed("no engine: there is no podman on the PATH")
+        return self._engines[name]
+
+    def _failure(self, failure: EngineFailed, uri: str) -> PreparationFailed:
+        sentence, internal = start_sentence(str(failure), uri, "", self._asked_for)
+        return PreparationFailed(sentence, internal=internal)
+
+    async def _quietly(self, work: Awaitable[object]) -> None:
+        """What fails now is done by the next sweep."""
+        try:
+            await work
+        except EngineFailed as failure:
+            _log.warning("something of a container may be left until the next start: %s", failure)
+
+
+def _names_registry(uri: str) -> bool:
+    """Whether a reference begins with a registry's host, so that fetching it guesses at nothing."""
+    first, slash, _ = uri.partition("/")
+    return bool(slash) and ("." in first or ":" in first) and first != "localhost"
+
+
+def _read_settled(path: Path) -> Contained | None:
+    try:
+        said = json.loads(path.read_text("utf-8"))
+        hosts = {name: (host, address) for name, (host, address) in said["hosts"].items()}
+        return Contained(said["engine"], said["network"], said["gateway"], hosts, said["images"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_settled(path: Path, where: Contained) -> None:
+    """Whole or not at all. Raises OSError."""
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(where)), "utf-8")
+    draft.rename(path)
+
+
+def _memory_of_this_machine() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,116 @@
+"""The promise of a container engine: the second, smaller seam, inside the executor of this machine.
+
+Its keepers are podman.py and docker_engine.py. An engine finds and fetches images and says by which command a
+container is begun; that it is begun once, watched, ended and recorded is the agents' work, as for any program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+RUN_LABEL = "trainyard.run"  # the run id
+RUNS_LABEL = "trainyard.runs"  # the directory of all runs: whose containers they are
+
+
+class EngineFailed(Exception):
+    """The engine refused or could not be reached; the text is its own words (core/start_faults.py reads them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that is here: its id, and what it runs where the job does not say."""
+
+    id: str
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of one run group. `first` is the address (IPv4, as a number) from which replicas count."""
+
+    name: str
+    gateway: str
+    first: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Talents:
+    """What an engine can do on this machine. `why_no_limits` and `why_no_network` are clauses, empty where it can."""
+
+    version: str
+    why_no_limits: str = ""
+    why_no_network: str = ""
+    has_init: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One incarnation's container, fully told; each engine says the same in its own words.
+
+    `entrypoint` None keeps the image's own, and `args` empty its own arguments. `network` is "host", "bridge" (the
+    engine's common one) or a network's name; `hosts` are names to be known inside. `mounts` are (source, target,
+    read-only). `directory` is the agent's, for what the engine writes. Sizes in bytes; 0 is no limit.
+    """
+
+    name: str
+    run_id: str
+    runs: str
+    directory: str
+    image: str
+    entrypoint: tuple[str, ...] | None
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    hostname: str
+    network: str
+    address: str = ""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[tuple[str, str, bool], ...] = ()
+    devices: tuple[str, ...] = ()
+    shm_bytes: int = 0
+    memory_bytes: int = 0
+    cpus: float = 0.0
+    pids: int = 0
+    init: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How an agent begins a container and removes it: `engine` is what agent/container.py reads."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    engine: Mapping[str, Any]
+
+
+class ContainerEngine(Protocol):
+    """Containers of this machine by one engine."""
+
+    name: str
+
+    async def talents(self) -> Talents:
+        """What it can do here, asked once. Raises EngineFailed where it does not work at all."""
+
+    async def find(self, uri: str) -> Image | None:
+        """The image, if it is here. Cheap where it was asked before. Raises EngineFailed."""
+
+    async def pull(self, uri: str, auth_file: str) -> None:
+        """Fetch an image. Cancelling gives it up. Raises EngineFailed."""
+
+    async def make_network(self, name: str, run_id: str, runs: str) -> Network:
+        """The network of that name, made if need be. Raises EngineFailed."""
+
+    async def discard(self, name: str) -> None:
+        """End and remove one container; there may be none of that name. Raises EngineFailed."""
+
+    async def remove(self, run_id: str) -> None:
+        """Leave no container and no network of a run group. Raises EngineFailed."""
+
+    async def left(self, runs: str) -> Collection[str]:
+        """Run ids of which this engine holds containers or networks, of the runs directory `runs`."""
+
+    def start(self, container: Container) -> Start:
+        """The commands for an agent. Pure."""

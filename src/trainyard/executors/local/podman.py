@@ -1,0 +1,242 @@
+"""Podman, spoken to by its command: no daemon, and what it starts survives our restart.
+
+Images and containers are the user's own (`podman ps` shows them), only the configuration is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import os
+import re
+import signal
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from trainyard.executors.local import podman_config
+from trainyard.executors.local.engine import (
+    RUN_LABEL,
+    RUNS_LABEL,
+    Container,
+    EngineFailed,
+    Image,
+    Network,
+    Start,
+    Talents,
+)
+
+_ANSWER_SECONDS: Final = 60.0
+_PULL_SECONDS: Final = 3600.0
+_FIRST_ADDRESS: Final = 2  # of a network: 0 is its name, 1 its gateway
+# What the command itself reads: such a variable of a job goes into its arguments, all others through its environment,
+# which other users of the machine cannot see.
+_ITS_OWN: Final = re.compile(
+    r"PATH|HOME|TMPDIR|USER|LOGNAME|SHELL|TERM|LANG|LANGUAGE|LC_.*|LD_.*|GO.*|XDG_.*|_?CONTAINER.*|STORAGE_(DRIVER|OPTS)"
+    r"|REGISTRY_.*|BUILDAH_.*|NETAVARK_.*|DBUS_.*|NOTIFY_SOCKET|LISTEN_.*|SSL_CERT_.*|(?i:[a-z]+_proxy)|_?OCI_.*"
+    r"|PODMAN_.*|DOCKER_.*|KUBE.*|RUST_.*"
+)
+_HANDED_ON: Final = re.compile(r"PATH|HOME|TMPDIR|XDG_.*|DBUS_SESSION_BUS_ADDRESS|SSL_CERT_.*|(?i:[a-z]+_proxy)")
+
+
+class Podman:
+    """Keeps the promise ContainerEngine."""
+
+    name = "podman"
+
+    def __init__(self, program: str, directory: Path, environment: Mapping[str, str]) -> None:
+        """`program` is the path of podman, `directory` for our configuration of it; nothing is done yet."""
+        self._program = program
+        self._directory = directory
+        handed_on = {name: value for name, value in environment.items() if _HANDED_ON.fullmatch(name)}
+        self.env = {**handed_on, "CONTAINERS_CONF": str(directory / podman_config.CONFIG)}
+        self._talents: Talents | None = None
+        self._asking = asyncio.Lock()
+        self._listing = Path()
+        self._images: dict[str, Image | None] = {}
+        self._images_as_of: object = None
+
+    async def talents(self) -> Talents:
+        """What it can do here, asked once. Raises EngineFailed where it does not work at all."""
+        async with self._asking:
+            if self._talents is None:
+                self._talents = await self._look()
+        return self._talents
+
+    async def _look(self) -> Talents:
+        machine = await asyncio.to_thread(podman_config.Machine.this)
+        if not machine.runtime:
+            raise EngineFailed("there is no OCI runtime: neither runc nor crun is installed")
+        try:
+            await asyncio.to_thread(podman_config.write, machine, self._directory)
+        except OSError as error:
+            raise EngineFailed(f"{error.filename} can't be written: {error.strerror}") from None
+        info = json.loads(await self._ask("info", "--format", "json"))
+        store, host = info["store"], info["host"]
+        self._listing = Path(store["graphRoot"]) / f"{store['graphDriverName']}-images" / "images.json"
+        return Talents(
+            version=info["version"]["Version"],
+            why_no_limits=_why_no_limits(host, machine),
+            why_no_network=_why_no_network(host, machine, self.env.get("PATH", os.defpath)),
+            has_init=machine.init,
+        )
+
+    async def find(self, uri: str) -> Image | None:
+        """The image, if it is here. Cheap where it was asked before. Raises EngineFailed."""
+        await self.talents()
+        as_of = _stamp(self._listing)
+        if as_of != self._images_as_of:
+            self._images, self._images_as_of = {}, as_of
+        if uri not in self._images:
+            self._images[uri] = await self._inspect(uri)
+        return self._images[uri]
+
+    async def _inspect(self, uri: str) -> Image | None:
+        try:
+            (said,) = json.loads(await self._ask("image", "inspect", "--", uri))
+        except EngineFailed as failure:
+            if re.search(r"image not known|no such image|invalid reference|repository name must be", str(failure)):
+                return None
+            raise
+        config = said["Config"]
+        return Image(said["Id"], tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
+
+    async def pull(self, uri: str, auth_file: str) -> None:
+        """Fetch an image. Cancelling gives it up. Raises EngineFailed."""
+        auth = ("--authfile", auth_file) if auth_file else ()
+        await self._ask("pull", "--quiet", *auth, "--", uri, seconds=_PULL_SECONDS)
+
+    async def make_network(self, name: str, run_id: str, runs: str) -> Network:
+        """The network of that name, made if need be. Raises EngineFailed."""
+        labels = ("--label", f"{RUN_LABEL}={run_id}", "--label", f"{RUNS_LABEL}={runs}")
+        try:
+            await self._ask("network", "create", "--disable-dns", *labels, "--", name)
+        except EngineFailed as failure:
+            if "already" not in str(failure):
+                raise
+        (said,) = json.loads(await self._ask("network", "inspect", "--", name))
+        subnet = ipaddress.ip_network(said["subnets"][0]["subnet"])
+        first = int(subnet.network_address) + _FIRST_ADDRESS
+        return Network(name, said["subnets"][0]["gateway"], first, subnet.num_addresses - _FIRST_ADDRESS - 1)
+
+    async def discard(self, name: str) -> None:
+        """End and remove one container; there may be none of that name. Raises EngineFailed."""
+        await self._ask("rm", "--force", "--volumes", "--time", "0", "--ignore", name)
+
+    async def remove(self, run_id: str) -> None:
+        """Leave no container and no network of a run group. Raises EngineFailed."""
+        label = f"label={RUN_LABEL}={run_id}"
+        if found := (await self._ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label)).split():
+            await self._ask("rm", "--force", "--volumes", "--time", "0", "--ignore", *found)
+        if networks := (await self._ask("network", "ls", "--quiet", "--filter", label)).split():
+            await self._ask("network", "rm", "--force", *networks)
+
+    async def left(self, runs: str) -> Collection[str]:
+        """Run ids of which podman holds containers or networks, of the runs directory `runs`."""
+        await self.talents()
+        ours = ("--filter", f"label={RUNS_LABEL}={runs}", "--format", "json")
+        containers = json.loads(await self._ask("ps", "--all", *ours) or "[]")
+        networks = json.loads(await self._ask("network", "ls", *ours) or "[]")
+        held = [each.get("Labels") or each.get("labels") or {} for each in (*(containers or ()), *(networks or ()))]
+        return {labels[RUN_LABEL] for labels in held if RUN_LABEL in labels}
+
+    def start(self, container: Container) -> Start:
+        """The commands for an agent. Pure."""
+        hidden = {name: value for name, value in container.env.items() if not _ITS_OWN.fullmatch(name)}
+        argv = (self._program, "run", "--detach", "--preserve-fds=2", "--pull=never", "--log-driver=none")
+        argv += (f"--conmon-pidfile={container.directory}/conmon", f"--pidfile={container.directory}/pid")
+        argv += tuple(_options(container))
+        argv += tuple(
+            f"--env={name}" if name in hidden else f"--env={name}={container.env[name]}" for name in container.env
+        )
+        return Start(
+            argv=(*argv, container.image, *container.args),
+            env={**hidden, **self.env},
+            engine={
+                "remove": [self._program, "rm", "--force", "--volumes", "--time=0", "--ignore", container.name],
+                "env": self.env,
+                "init": container.init,
+            },
+        )
+
+    async def _ask(self, *words: str, seconds: float = _ANSWER_SECONDS) -> str:
+        """What a podman command prints. Raises EngineFailed with its complaint."""
+        process = await asyncio.create_subprocess_exec(
+            self._program,
+            *words,
+            env=self.env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            said, complaint = await asyncio.wait_for(process.communicate(), seconds)
+        except TimeoutError:
+            raise EngineFailed(f"podman {words[0]} has not answered for {seconds:.0f} s") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode != 0:
+            raise EngineFailed(complaint.decode(errors="replace").strip() or f"podman {words[0]} failed")
+        return said.decode(errors="replace")
+
+
+def _options(container: Container) -> Sequence[str]:
+    options = [
+        f"--name={container.name}",
+        f"--hostname={container.hostname}",
+        f"--network={container.network}",
+        f"--label={RUN_LABEL}={container.run_id}",
+        f"--label={RUNS_LABEL}={container.runs}",
+        "--systemd=false",
+        "--sdnotify=ignore",
+        *(["--init"] if container.init else []),
+        *(f"--add-host={name}:{address}" for name, address in container.hosts.items()),
+        *(f"--volume={source}:{target}{':ro' if read_only else ''}" for source, target, read_only in container.mounts),
+        *(f"--device={device}" for device in container.devices),
+    ]
+    if container.address:
+        options.append(f"--ip={container.address}")
+    if container.entrypoint is not None:
+        options.append(f"--entrypoint={json.dumps(container.entrypoint)}")
+    limits = {"shm-size": container.shm_bytes, "memory": container.memory_bytes, "pids-limit": container.pids}
+    options += [f"--{name}={value}" for name, value in limits.items() if value]
+    if container.memory_bytes:
+        options.append(f"--memory-swap={container.memory_bytes}")
+    if container.cpus:
+        options.append(f"--cpus={container.cpus:g}")
+    return options
+
+
+def _why_no_limits(host: Mapping[str, Any], machine: podman_config.Machine) -> str:
+    if host["security"]["rootless"] and host["cgroupVersion"] != "v2":
+        return "podman without root can't set limits with version 1 of control groups"
+    roots = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids") if machine.cgroups != "v2" else ("/sys/fs/cgroup",)
+    if not host["security"]["rootless"] and not all(os.access(root, os.W_OK) for root in roots):
+        return "the control groups of this machine can't be written"
+    if missing := {"memory", "cpu", "pids"} - set(host["cgroupControllers"] or ()):
+        return f"podman has no control over {', '.join(sorted(missing))} here"
+    return ""
+
+
+def _why_no_network(host: Mapping[str, Any], machine: podman_config.Machine, path: str) -> str:
+    if host["security"]["rootless"]:
+        return "podman runs without root, and has no network of its own between containers then"
+    if host.get("networkBackend") != "netavark" or not machine.netavark:
+        return "netavark is not installed"
+    folders = (*path.split(":"), "/usr/sbin", "/sbin")
+    if not any(os.access(f"{folder}/{name}", os.X_OK) for folder in folders for name in ("iptables", "nft")):
+        return "neither iptables nor nft is installed, which netavark needs"
+    return ""
+
+
+def _stamp(path: Path) -> object:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
