@@ -174,6 +174,7 @@ def _one_source(column: str, make: Callable[[Any], Cell]) -> Field:
 
 
 _OF_EVERY_JOB: Final = {
+    "id": _one_source("id", str),
     "displayName": Field(["display_name"], lambda names: names),
     "state": _one_source("state", _STATES.__getitem__),
     "createTime": _one_source("create_time_us", _time),

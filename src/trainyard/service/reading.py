@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from trainyard.core.filter_tree import And, Filter, NameIs, StateIs
 from trainyard.core.filters import STATE_VALUES, parse_filter
-from trainyard.core.names import Scope
+from trainyard.core.names import Scope, project_number
 from trainyard.service.access import require
 from trainyard.service.access_roles import SEES_SECRETS
 from trainyard.service.cells import Cell, Cells, cell, whole
@@ -62,6 +62,14 @@ class Reading:
         self._cells = cells
         self._view: View | None = None
 
+    def __enter__(self) -> Self:
+        """Closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        self.close()
+
     def close(self) -> None:
         """Let go of the moment; may be repeated. What is asked afterwards is of a new one."""
         view, self._view = self._view, None
@@ -72,11 +80,19 @@ class Reading:
         """The collections whose jobs can be read."""
         return frozenset(self._keepers.kinds)
 
-    def scopes(self, collection: str) -> tuple[Scope, ...]:
-        """Where the caller may list jobs of this kind, and there are or were some."""
+    def within(self, collection: str, project: str, location: str, anything: str) -> list[tuple[str, str]]:
+        """Projects (numbers) and locations where the caller may list jobs of this kind, and there are or were some.
+
+        Only of this project and location, unless they are `anything`.
+        """
         permission = f"aiplatform.{collection}.list"
-        found = self._opened().scopes(collection)
-        return tuple(scope for scope in found if self._access.may(self._caller, permission, str(scope)))
+        number = project if project == anything else project_number(project)
+        return [
+            (scope.project, scope.location)
+            for scope in self._opened().scopes(collection)
+            if number in (anything, scope.project) and location in (anything, scope.location)
+            if self._access.may(self._caller, permission, str(scope))
+        ]
 
     def rows(self, asked: Asked, fields: Sequence[str]) -> Iterator[Sequence[Row]]:
         """These fields (`createTime`) of each job, newest first, in parts; at least one field.

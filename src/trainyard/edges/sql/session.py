@@ -6,17 +6,27 @@ taken; the event loop never waits for it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from trainyard.edges.sql import lexer
 
 if TYPE_CHECKING:
+    from trainyard.edges.sql.answers import Answer
+    from trainyard.edges.sql.runner import Runner
     from trainyard.service.access import Caller
     from trainyard.service.dispatch import Service
 
-Row = tuple[object, ...]
+Row = tuple[Any, ...]
 """One row: None, int, float, str or bytes. JSON objects and lists come as compact JSON text, booleans as 0 and 1."""
+
+_FIRST_ROWS: Final = 200
+_MOST_ROWS: Final = 2000
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,51 +55,140 @@ class Result:
     `message` is what StackQL prints on stderr (`The operation was despatched successfully`), empty for rows alone.
     """
 
-    columns: tuple[Column, ...] | None
-    tag: str
-    message: str
-    notices: tuple[str, ...]
-
-    def batches(self) -> AsyncIterator[Sequence[Row]]:
-        """The rows, some hundreds at a time; raises SqlError, then nothing that was given counts."""
-        raise NotImplementedError
+    def __init__(self, session: Session, answer: Answer, first: Sequence[Row]) -> None:
+        """Made by a session, with the first rows of the answer."""
+        self.columns = answer.columns
+        self.message = answer.message
+        self.notices = answer.notices
+        self._session = session
+        self._answer = answer
+        self._first: Sequence[Row] | None = first
+        self._count = 0
+        self._ended = False
 
     @property
-    def rows(self) -> AsyncIterator[Row]:
+    def tag(self) -> str:
+        """The command tag."""
+        return self._answer.tag(self._count)
+
+    async def batches(self) -> AsyncIterator[Sequence[Row]]:
+        """The rows, some hundreds at a time; raises SqlError, then nothing that was given counts."""
+        first, self._first = self._first, None
+        rows, wanted = first or (), _FIRST_ROWS
+        while rows:
+            self._count += len(rows)
+            yield rows
+            if len(rows) < wanted:
+                break
+            wanted = _MOST_ROWS
+            rows = [] if self._ended else await self._session.more(self, wanted)
+        if not self._ended:
+            await self.close()
+
+    @property
+    async def rows(self) -> AsyncIterator[Row]:
         """The rows one by one; raises SqlError."""
-        raise NotImplementedError
+        async for batch in self.batches():
+            for row in batch:
+                yield row
 
     async def close(self) -> None:
         """Stop reading; may be repeated. A result that was read to its end needs none."""
-        raise NotImplementedError
+        if not self._ended:
+            self._ended = True
+            await self._session.let_go(self)
 
 
 class Session:
     """One client's statements. Not for two tasks at once, but for `cancel`, which any may call at any time."""
 
+    def __init__(self, make: Callable[[], Runner], ended: Callable[[Session], None]) -> None:
+        """`make` opens what the statements run on, in the session's thread, with the first of them."""
+        self._make = make
+        self._ended = ended
+        self._runner: Runner | None = None
+        self._open: Result | None = None
+        self._thread = ThreadPoolExecutor(1, "sql-session")
+        self._closed = False
+
     @staticmethod
     def split(sql: str) -> list[str]:
         """The statements of a text, without their semicolons; blank ones and bare comments are left out."""
-        raise NotImplementedError
+        return lexer.split(sql)
 
     async def run(self, sql: str, parameters: Sequence[object] = ()) -> Result:
         """Carry out one statement; raises SqlError. The first batch of rows is ready when this returns.
 
         `parameters` are the values of `$1`, `$2` … or of each `?`. A result left open is closed by the next run.
         """
-        raise NotImplementedError
+        if self._open is not None:
+            await self._open.close()
+
+        def begin() -> tuple[Answer, list[Row]]:
+            runner = self._on_thread()
+            try:
+                answer = runner.begin(sql, parameters)
+                first = runner.rows(answer, _FIRST_ROWS)
+                if len(first) < _FIRST_ROWS:
+                    runner.finish()
+            except BaseException:
+                runner.finish()
+                raise
+            return answer, first
+
+        answer, first = await self._in_thread(begin)
+        result = Result(self, answer, first)
+        self._open = result if len(first) == _FIRST_ROWS else None
+        return result
 
     async def describe(self, sql: str) -> Description:
         """What the statement takes and gives; raises SqlError where it cannot be planned."""
-        raise NotImplementedError
+        return await self._in_thread(lambda: self._on_thread().describe(sql))
 
     def cancel(self) -> None:
         """End the running statement, if there is one, with SQLSTATE 57014."""
-        raise NotImplementedError
+        if self._runner is not None:
+            self._runner.cancel()
 
     async def close(self) -> None:
         """Let go of everything; may be repeated."""
-        raise NotImplementedError
+        if not self._closed:
+            self._closed = True
+            self._ended(self)
+            self.cancel()
+            runner = self._runner
+            if runner is not None:
+                await self._in_thread(runner.close)
+            self._thread.shutdown(wait=False)
+
+    async def more(self, result: Result, most: int) -> list[Row]:
+        """Further rows of an open result; for Result alone."""
+        if result is not self._open:
+            return []
+
+        def read() -> list[Row]:
+            runner = self._on_thread()
+            try:
+                return runner.rows(result._answer, most)
+            except BaseException:
+                runner.finish()
+                raise
+
+        return await self._in_thread(read)
+
+    async def let_go(self, result: Result) -> None:
+        """The result is not read any further; for Result alone."""
+        if result is self._open and self._runner is not None:
+            self._open = None
+            await self._in_thread(self._runner.finish)
+
+    def _on_thread(self) -> Runner:
+        if self._runner is None:
+            self._runner = self._make()
+        return self._runner
+
+    async def _in_thread(self, act: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
 
 
 class SqlEngine:
@@ -97,12 +196,28 @@ class SqlEngine:
 
     def __init__(self, service: Service, data_dir: Path, *, timeout_seconds: float = 60.0) -> None:
         """Answer from `service`; views are kept in `data_dir`/sql. A statement ends after the timeout (0: never)."""
-        raise NotImplementedError
+        self._service = service
+        self._data_dir = data_dir
+        self._timeout_seconds = timeout_seconds
+        self._sessions: set[Session] = set()
 
     def session(self, caller: Caller, *, project: str = "", location: str = "") -> Session:
         """A session with this caller's rights. `project` and `location` stand in where a statement names none."""
-        raise NotImplementedError
+        loop = asyncio.get_running_loop()
+        given = {"projectsId": project, "locationsId": location}
+        defaults = {name: value for name, value in given.items() if value}
+
+        def make() -> Runner:
+            from trainyard.edges.sql.runner import Runner  # noqa: PLC0415 - apsw and its tables: only for who speaks SQL
+            from trainyard.edges.sql.work import Door  # noqa: PLC0415 - with it
+
+            return Runner(Door(self._service, caller, loop), self._data_dir, self._timeout_seconds, defaults)
+
+        session = Session(make, self._sessions.discard)
+        self._sessions.add(session)
+        return session
 
     async def close(self) -> None:
         """End every session."""
-        raise NotImplementedError
+        for session in list(self._sessions):
+            await session.close()

@@ -1,0 +1,122 @@
+"""SQL text as tokens: StackQL's comments, hints and strings; where one statement ends and the next begins.
+
+Strings take MySQL's backslash escapes, but for one that is a JSON object or list as it stands: that keeps its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from trainyard.edges.sql.errors import SYNTAX_ERROR, SqlError
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<space>\s+)
+    | (?P<hint>/\*\+.*?\*/)
+    | (?P<comment>--[^\n]*|\#[^\n]*|//[^\n]*|/\*.*?\*/)
+    | (?P<string>[eE]?'(?:[^'\\]|''|\\.)*')
+    | (?P<quoted>"(?:[^"]|"")*")
+    | (?P<blob>[xX]'[0-9a-fA-F]*')
+    | (?P<number>0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
+    | (?P<word>[^\W\d][\w$]*)
+    | (?P<parameter>\?\d*|\$\d+|@@?\w+|:(?!:)\w+)
+    | (?P<operator>->>|->|::|<>|<=|>=|!=|==|\|\||<<|>>|!~~?\*?|[-+*/%&|~<>=(),.;!\[\]{}^:@])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "0": "\0", "Z": "\x1a"}
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_UNCLOSED: Final = {"'": "string", '"': "quoted name", "/": "comment"}
+BLANK: Final = frozenset({"space", "comment", "hint"})
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token. `value` is what it means: a string's content, a quoted name without quotes, else the text itself."""
+
+    kind: str
+    text: str
+    start: int
+    value: str
+
+    def is_word(self, *words: str) -> bool:
+        """Whether it is one of these keywords (given in capitals), not in quotes."""
+        return self.kind == "word" and self.text.upper() in words
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it may name something."""
+        return self.kind in ("word", "quoted")
+
+
+def tokens_of(sql: str) -> list[Token]:
+    """Every token, blanks and comments too; raises SqlError where the text is not SQL."""
+    found, at = [], 0
+    while at < len(sql):
+        match = _TOKEN.match(sql, at)
+        if match is None:
+            raise _not_sql(sql, at)
+        kind, text = str(match.lastgroup), match.group()
+        found.append(Token(kind, text, at, _value(kind, text)))
+        at = match.end()
+    return found
+
+
+def split(sql: str) -> list[str]:
+    """The statements of a text without their semicolons; blank ones and bare comments are left out."""
+    return [sql[part[0].start : part[-1].start + len(part[-1].text)].strip() for part in _parts(tokens_of(sql))]
+
+
+def statement_tokens(sql: str) -> list[Token]:
+    """The tokens of one statement without blanks; hints stay. Raises SqlError where there are several statements."""
+    parts = list(_parts(tokens_of(sql)))
+    if len(parts) > 1:
+        raise SqlError(SYNTAX_ERROR, "This is more than one statement; send them one at a time.")
+    return [token for token in (parts[0] if parts else []) if token.kind not in ("space", "comment")]
+
+
+def _parts(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    part: list[Token] = []
+    for token in tokens:
+        if token.text == ";" and token.kind == "operator":
+            if any(each.kind not in BLANK for each in part):
+                yield part
+            part = []
+        else:
+            part.append(token)
+    if any(each.kind not in BLANK for each in part):
+        yield part
+
+
+def _value(kind: str, text: str) -> str:
+    if kind == "quoted":
+        return text[1:-1].replace('""', '"')
+    if kind != "string":
+        return text
+    raw = text[text.index("'") + 1 : -1].replace("''", "'")
+    if "\\" not in raw or is_json(raw):
+        return raw
+    return _ESCAPE.sub(lambda found: _ESCAPES.get(found[1], found[1]), raw)
+
+
+def is_json(text: str) -> bool:
+    """Whether it is the text of a JSON object or list."""
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _not_sql(sql: str, at: int) -> SqlError:
+    first = sql[at]
+    if first in _UNCLOSED:
+        return SqlError(SYNTAX_ERROR, f"syntax error: this {_UNCLOSED[first]} is never closed.", position=at + 1)
+    hint = 'Names go in double quotes: "name".' if first in "`[" else ""
+    return SqlError(SYNTAX_ERROR, f"syntax error: {first!r} has no meaning here.", hint=hint, position=at + 1)

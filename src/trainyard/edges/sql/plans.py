@@ -1,0 +1,77 @@
+"""How a table of the API is read: the method that a WHERE clause means, and what of it is left to the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Final
+
+from trainyard.edges.sql.errors import UNDEFINED, SqlError
+from trainyard.edges.sql.resources import Method, Resource
+
+DEFAULT: Final = "default "
+"""Before the name of a path parameter: a hidden column that gives its value where nothing else does (views)."""
+
+ROWS: Final = "__rows"
+"""The hidden column that says how many jobs a row stands for; asking for it lets the table join equal rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One way to read. `arguments` says what each value handed to Filter is: a parameter's name, or `=` and a column's.
+
+    `used` are the columns that the statement looks at.
+    """
+
+    method: str
+    arguments: tuple[str, ...]
+    used: tuple[str, ...]
+
+    def text(self) -> str:
+        """For SQLite to carry to Filter, and for EXPLAIN."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+@lru_cache(maxsize=512)
+def plan_from(text: str) -> Plan:
+    """The plan of such a text."""
+    found = json.loads(text)
+    return Plan(found["method"], tuple(found["arguments"]), tuple(found["used"]))
+
+
+def method_for(methods: Sequence[Method], given: frozenset[str]) -> Method | None:
+    """The first method that has all that it requires."""
+    return next((method for method in methods if given.issuperset(method.required)), None)
+
+
+def missing(resource: Resource, methods: Sequence[Method], given: frozenset[str], verb: str = "select") -> SqlError:
+    """The error for a statement that no method can answer, in StackQL's words and with what to add."""
+    name = resource.full_name
+    needs = min(methods, key=lambda method: len(set(method.required) - given), default=None)
+    lacking = [name for name in needs.required if name not in given] if needs else []
+    hint = ""
+    if lacking:
+        hint = "Add to WHERE: " + " AND ".join(f"{parameter} = '…'" for parameter in lacking) + "."
+    return SqlError(
+        UNDEFINED,
+        "cannot find matching operation, possible causes include missing required parameters or an unsupported method "
+        f"for the resource, to find required parameters for supported methods run SHOW METHODS IN {name}: "
+        f"no appropriate method = '{verb}' for resource = '{resource.name}'"
+        + (f"; missing: {', '.join(lacking)}" if lacking else ""),
+        hint=hint,
+    )
+
+
+def hidden_columns(resource: Resource) -> tuple[str, ...]:
+    """The hidden columns of a resource's table: ids, their defaults, optional parameters, the count."""
+    return (*resource.path, *(DEFAULT + name for name in resource.path), *resource.optional, ROWS)
+
+
+def declaration(resource: Resource) -> str:
+    """CREATE TABLE for the virtual table; hidden ones need their TEXT, or `HIDDEN` itself is taken for the type."""
+    types: Mapping[str, str] = {"json": "JSONTEXT", "boolean": "BOOLEAN", "bigint": "BIGINT", "double": "DOUBLE"}
+    shown = [f'"{column.name}" {types.get(column.kind, "TEXT")}' for column in resource.columns]
+    hidden = [f'"{name}" {"BIGINT" if name == ROWS else "TEXT"} HIDDEN' for name in hidden_columns(resource)]
+    return f"CREATE TABLE x({', '.join([*shown, *hidden])})"

@@ -1,0 +1,61 @@
+"""SELECT, VALUES and WITH: handed to SQLite, with rows read as they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from trainyard.edges.sql.answers import Answer, kind_of, kinds_by_sight, told
+from trainyard.edges.sql.counting import summed
+from trainyard.edges.sql.kinds_of_items import items_of, kind_of_item
+from trainyard.edges.sql.session import Column
+
+if TYPE_CHECKING:
+    from trainyard.edges.sql.lexer import Token
+    from trainyard.edges.sql.runner import Runner
+
+Described = tuple[tuple[str, str | None], ...]
+
+
+def select(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -> Answer:
+    """The rows of a query. Raises SqlError (or what `Runner.translated` makes one of)."""
+    return answer_of(runner, planned(runner, tokens), parameters, tokens)
+
+
+def planned(runner: Runner, tokens: Sequence[Token]) -> str:
+    """The query as SQLite is to run it."""
+    return runner.translator().text(summed(tokens, runner.provider))
+
+
+def answer_of(
+    runner: Runner, text: str, parameters: Sequence[Any], tokens: Sequence[Token], tag: str = "SELECT"
+) -> Answer:
+    """The answer to SQL that has been translated; `tokens` are of the statement as it was written."""
+    seen: list[Described] = []
+    rows = runner.execute(text, parameters, seen.append)
+    if not seen or not seen[0]:
+        return told(tag)
+    columns, all_rows = kinds_by_sight(columns_of(seen[0], tokens), rows)
+    return Answer(columns, all_rows, lambda count: f"{tag} {count}")
+
+
+def columns_of(described: Described, tokens: Sequence[Token]) -> list[Column]:
+    """Names and, as far as declarations and tokens say them, kinds."""
+    items = items_of(tokens)
+    if len(items) != len(described):
+        items = [[] for _ in described]
+    return [
+        Column(name, kind_of(declared) or kind_of_item(item))
+        for (name, declared), item in zip(described, items, strict=True)
+    ]
+
+
+def described(runner: Runner, text: str, parameters: int) -> Described:
+    """The columns of SQL that has been translated, without running it."""
+    seen: list[Described] = []
+    with suppress(apsw.ExecTraceAbort):
+        runner.execute(text, (None,) * parameters, seen.append, run=False)
+    return seen[0] if seen else ()

@@ -1,0 +1,198 @@
+"""A session's statements, on its thread: each is known by its first word and answered whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from trainyard.core.errors import ApiError
+from trainyard.edges.sql import describing
+from trainyard.edges.sql.answers import Answer
+from trainyard.edges.sql.database import Database, file_of
+from trainyard.edges.sql.errors import SYNTAX_ERROR, SqlError
+from trainyard.edges.sql.faults import of_service, of_sqlite
+from trainyard.edges.sql.lexer import Token, statement_tokens
+from trainyard.edges.sql.resources import Resource, resources
+from trainyard.edges.sql.sources import CallSource, JobSource, Source
+from trainyard.edges.sql.translate import Translator
+from trainyard.edges.sql.virtual import Module
+from trainyard.edges.sql.work import Door, Work
+
+if TYPE_CHECKING:
+    from trainyard.edges.sql.session import Description, Row
+
+TO_DELETE: Final = "!delete"
+"""Behind a table's name: the same table, to be read only with what its DELETE requires."""
+
+Handler = Callable[["Runner", Sequence[Token], Sequence[Any]], Answer]
+
+HANDLERS: Final[Mapping[str, str]] = {
+    "SELECT": "queries:select",
+    "VALUES": "queries:select",
+    "WITH": "queries:select",
+}
+"""By first word: `module:function` of this package, imported when it is first asked for."""
+
+
+class Runner:
+    """Answers statements. Everything here happens on one thread; only `cancel` is called from others."""
+
+    def __init__(self, door: Door, data_dir: Path, timeout_seconds: float, defaults: Mapping[str, str]) -> None:
+        """`defaults`: values of path parameters that a statement does not name. Opens the caller's own file."""
+        self.door = door
+        self.data_dir = data_dir
+        self.timeout_seconds = timeout_seconds
+        self.defaults = dict(defaults)
+        self.provider = ""
+        self._work: Work | None = None
+        self._cursors: list[apsw.Cursor] = []
+        self.database = Database(file_of(data_dir, door.caller), self._over)
+        with door.service.reading(door.caller) as reading:
+            kinds = reading.kinds()
+        for resource in resources().values():
+            self._add(resource, JobSource(resource) if resource.collection in kinds else CallSource(resource))
+
+    @property
+    def work(self) -> Work:
+        """The statement at work."""
+        if self._work is None:
+            self._work = self.new_work()
+        return self._work
+
+    def new_work(self, *, timed: bool = True) -> Work:
+        """A statement of its own moment and time."""
+        deadline = time.monotonic() + self.timeout_seconds if timed and self.timeout_seconds else None
+        return Work(self.door, self.door.service.reading(self.door.caller), deadline, self.defaults)
+
+    def begin(self, sql: str, parameters: Sequence[Any]) -> Answer:
+        """Start a statement; rows are read as they are taken. Raises SqlError."""
+        self.finish()
+        self._work = self.new_work()
+        with self.translated():
+            tokens = statement_tokens(sql)
+            return self.handler(tokens)(self, tokens, parameters)
+
+    def describe(self, sql: str) -> Description:
+        """What a statement takes and gives, without running it; raises SqlError."""
+        if self._work is None:
+            self._work = self.new_work()
+        with self.translated():
+            return describing.describe(self, statement_tokens(sql))
+
+    def handler(self, tokens: Sequence[Token]) -> Handler:
+        """What answers a statement with these tokens; raises SqlError where nothing does."""
+        first = next((token for token in tokens if token.kind != "hint"), None)
+        entry = HANDLERS.get(first.text.upper()) if first is not None else None
+        if first is None or entry is None:
+            word = first.text if first is not None else "end of input"
+            known = ", ".join(sorted(HANDLERS))
+            raise SqlError(SYNTAX_ERROR, f"syntax error at or near {word!r}", hint=f"Statements begin with: {known}.")
+        module, _, name = entry.partition(":")
+        found: Handler = getattr(import_module(f"trainyard.edges.sql.{module}"), name)
+        return found
+
+    def rows(self, answer: Answer, most: int) -> list[Row]:
+        """Up to so many further rows of an answer; raises SqlError."""
+        found: list[Row] = []
+        with self.translated():
+            for row in answer.rows:
+                found.append(row)
+                if len(found) >= most:
+                    break
+        return found
+
+    def execute(
+        self,
+        text: str,
+        parameters: Sequence[Any] = (),
+        seen: Callable[[Any], object] | None = None,
+        *,
+        run: bool = True,
+    ) -> apsw.Cursor:
+        """Run SQL that has been translated. `seen` is told name and declared type of each column before the first row.
+
+        Without `run` it is only planned, and ended by apsw.ExecTraceAbort.
+        """
+        self.database.denied = ""
+        cursor = self.database.connection.cursor()
+
+        def trace(cursor: apsw.Cursor, _text: str, _values: object) -> bool:
+            if seen is not None:
+                seen(tuple((column[0], column[1]) for column in cursor.get_description()))
+            return run
+
+        cursor.exec_trace = trace
+        self._cursors.append(cursor)
+        return cursor.execute(text, tuple(parameters))
+
+    def translator(self, renamed: Mapping[str, str] | None = None) -> Translator:
+        """For this session's provider."""
+        return Translator(self.provider, renamed)
+
+    def finish(self) -> None:
+        """The statement is over: its moment of the store is let go of."""
+        while self._cursors:
+            self._cursors.pop().close(True)
+        work, self._work = self._work, None
+        if work is not None:
+            work.reading.close()
+
+    def cancel(self) -> None:
+        """End the statement at work; from any thread."""
+        work = self._work
+        if work is not None:
+            work.cancelled = True
+            self.database.connection.interrupt()
+
+    def close(self) -> None:
+        """End the session."""
+        self.finish()
+        self.database.close()
+
+    def translated(self) -> _Translated:
+        """Within it, every error leaves as an SqlError."""
+        return _Translated(self)
+
+    def of_apsw(self, error: apsw.Error) -> SqlError:
+        """SQLite's error, in the light of the statement at work."""
+        work = self.work
+        if isinstance(error, apsw.InterruptError):
+            return work.end()
+        if "no query solution" in str(error) and work.refusal is not None:
+            return work.refusal
+        return of_sqlite(error, self.database.denied, (resource.full_name for resource in resources().values()))
+
+    def _over(self) -> bool:
+        return self._work is not None and self._work.over()
+
+    def _add(self, resource: Resource, source: Source) -> None:
+        def at_work() -> Work:
+            return self.work
+
+        selects = resource.of_verb("SELECT")
+        self.database.add_table(resource.full_name, Module(resource, selects, source, at_work))
+        for delete in resource.of_verb("DELETE"):
+            by_id = [method for method in selects if method.required == delete.required]
+            name = resource.full_name + TO_DELETE
+            self.database.add_table(name, Module(resource, by_id, source, at_work, "delete"))
+
+
+class _Translated:
+    """Turns what is raised within into an SqlError."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ApiError):
+            raise of_service(error) from None
+        if isinstance(error, apsw.Error):
+            raise self._runner.of_apsw(error) from None

@@ -1,0 +1,172 @@
+"""Where a table's rows come from: jobs straight from the store's columns, everything else by calls, page after page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from trainyard.contract import codec
+from trainyard.contract.json_faults import JsonFaults
+from trainyard.contract.json_text import snake
+from trainyard.contract.operations import versioned
+from trainyard.contract.pool import message_class
+from trainyard.core.errors import NotFound
+from trainyard.edges.sql.errors import WRONG_TYPE, SqlError
+from trainyard.edges.sql.resources import API_VERSION, Method, Resource
+from trainyard.edges.sql.work import Scan, Work
+from trainyard.service.cells import cell
+from trainyard.service.reading import FILTERED, Asked
+
+Row = tuple[Any, ...]
+ANY: Final = "-"
+"""In place of a project or location: every one in which the caller may list (https://google.aip.dev/159)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place to read, by one method: the ids of its path, the other parameters, and what columns are to equal."""
+
+    method: Method
+    ids: Mapping[str, str]
+    options: Mapping[str, str] = field(default_factory=dict)
+    equal: tuple[tuple[str, str], ...] = ()
+
+
+class Source(Protocol):
+    """Gives rows of the columns asked for; `id` stands for the resource's own id, the last of its path."""
+
+    def settles(self, column: str) -> bool:
+        """Whether it gives no row where this column differs from the target's `equal`."""
+
+    def targets(self, target: Target, work: Work) -> Sequence[Target]:
+        """The places that a target means, where its project or location is ANY."""
+
+    def rows(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+        """The rows in parts, counted in `scan`; raises ApiError and SqlError."""
+
+    def tally(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+        """As `rows`, with the number of jobs that a row stands for as one more value."""
+
+
+class JobSource:
+    """Jobs of a kind that the service keeps."""
+
+    def __init__(self, resource: Resource) -> None:
+        """Read this resource."""
+        self._resource = resource
+        self._own = resource.path[-1]
+
+    def settles(self, column: str) -> bool:
+        """See Source."""
+        return column in FILTERED
+
+    def targets(self, target: Target, work: Work) -> Sequence[Target]:
+        """See Source."""
+        project, location = (target.ids[name] for name in self._resource.path[:2])
+        if ANY not in (project, location):
+            return [target]
+        return [
+            Target(target.method, {**target.ids, **dict(zip(self._resource.path, scope, strict=False))}, *rest)
+            for scope in work.reading.within(self._resource.collection, project, location, ANY)
+            for rest in [(target.options, target.equal)]
+        ]
+
+    def rows(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+        """See Source."""
+        return self._counted(work.reading.rows(self._asked(target), columns), scan, work)
+
+    def tally(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+        """See Source."""
+        return self._counted(work.reading.tally(self._asked(target), columns), scan, work)
+
+    def _asked(self, target: Target) -> Asked:
+        project, location = (target.ids[name] for name in self._resource.path[:2])
+        own = target.ids[self._own] if self._own in target.method.required else None
+        return Asked(self._resource.collection, project, location, own, target.options.get("filter", ""), target.equal)
+
+    @staticmethod
+    def _counted(parts: Iterator[Sequence[Row]], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+        scan.calls += 1
+        for part in parts:
+            work.check()
+            scan.pages += 1
+            scan.rows += len(part)
+            yield part
+
+
+class CallSource:
+    """Resources of any kind, as the API's get and list give them."""
+
+    def __init__(self, resource: Resource) -> None:
+        """Read this resource."""
+        self._resource = resource
+
+    def settles(self, column: str) -> bool:  # noqa: ARG002 - the promise's signature
+        """See Source."""
+        return False
+
+    def targets(self, target: Target, work: Work) -> Sequence[Target]:  # noqa: ARG002 - the promise's signature
+        """See Source: here ANY is a name like any other."""
+        return [target]
+
+    def tally(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+        """See Source."""
+        for part in self.rows(target, columns, scan, work):
+            yield [(*row, 1) for row in part]
+
+    def rows(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+        """See Source."""
+        for items in self._pages(target, scan, work):
+            scan.rows += len(items)
+            yield [tuple(_value(item, column) for column in columns) for item in items]
+
+    def _pages(self, target: Target, scan: Scan, work: Work) -> Iterator[Sequence[dict[str, Any]]]:
+        method, options = target.method, dict(target.options)
+        scan.calls += 1
+        while True:
+            scan.pages += 1
+            request = request_for(method, target.ids, options)
+            try:
+                answer = codec.render(work.door.call(method.operation, request, work))
+            except NotFound:
+                if method.name == "get":
+                    return
+                raise
+            if method.name == "get":
+                yield [answer]
+                return
+            yield answer.get(self._resource.collection, [])
+            if not answer.get("nextPageToken"):
+                return
+            options["pageToken"] = answer["nextPageToken"]
+
+
+def request_for(
+    method: Method, ids: Mapping[str, str], options: Mapping[str, str], body: Mapping[str, Any] | None = None
+) -> Any:
+    """The request message of a method; raises SqlError where a parameter or the body is not of its type."""
+    path = "/".join(f"{name.removesuffix('Id')}/{ids[name]}" for name in method.required)
+    operation = method.operation
+    cls = message_class(versioned(operation.request, API_VERSION))
+    value: dict[str, Any] = {snake_json(name): text for name, text in options.items()}
+    value["parent" if "parent" in cls.DESCRIPTOR.fields_by_name else "name"] = path
+    if method.body == "*":
+        value = {**(body or {}), **value}
+    elif method.body:
+        value[method.body] = body or {}
+    try:
+        return codec.parse(cls, value)
+    except JsonFaults as error:
+        raise SqlError(WRONG_TYPE, str(error)) from None
+
+
+def snake_json(name: str) -> str:
+    """A parameter's name as the request has it."""
+    return snake(name)
+
+
+def _value(item: Mapping[str, Any], column: str) -> Any:
+    if column == "id":
+        return str(item.get("name", "")).rpartition("/")[2]
+    return cell(item.get(column))

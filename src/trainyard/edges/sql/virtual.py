@@ -1,0 +1,287 @@
+"""SQLite's view of a table of the API: which constraints are taken from it, and how its cursor walks.
+
+What SQLite asks for here, row by row, is answered from parts that were read at once; so the methods are short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, product
+from typing import Any, Final
+
+import apsw
+
+from trainyard.edges.sql.plans import DEFAULT, ROWS, Plan, declaration, hidden_columns, method_for, missing, plan_from
+from trainyard.edges.sql.resources import Method, Resource
+from trainyard.edges.sql.sources import CallSource, Row, Source, Target
+from trainyard.edges.sql.work import Scan, Work
+
+_EQ: Final = apsw.SQLITE_INDEX_CONSTRAINT_EQ
+_DIRECT_READS: Final = 2
+"""So often a table is read for itself in a join; from then on its rows are kept by the joined column's value."""
+_COSTS: Final = {"get": (10.0, 1), "settled": (20_000.0, 5_000), "joined": (200.0, 10), "list": (100_000.0, 100_000)}
+_TRUTHS: Final = {"true": 1, "false": 0, "t": 1, "f": 0, "1": 1, "0": 0, 1: 1, 0: 0}
+
+
+class Module:
+    """Makes the table of one resource; `methods` are those that may answer a SELECT from it."""
+
+    def __init__(
+        self,
+        resource: Resource,
+        methods: Sequence[Method],
+        source: Source,
+        work: Callable[[], Work],
+        verb: str = "select",
+    ) -> None:
+        """`work` gives the statement that is at work."""
+        self.resource = resource
+        self.methods = methods
+        self.source = source
+        self.by_call = CallSource(resource)
+        self.work = work
+        self.verb = verb
+        self.names = (*(column.name for column in resource.columns), *hidden_columns(resource))
+        self.truths = frozenset(column.name for column in resource.columns if column.type == "boolean")
+
+    def Connect(self, *_: Any) -> tuple[str, Table]:  # noqa: N802 - apsw's name
+        """The table is there without being made."""
+        return declaration(self.resource), Table(self)
+
+    Create = Connect
+
+    def parameters(self) -> frozenset[str]:
+        """The names that are no columns of an answer but what a method takes."""
+        return frozenset((*self.resource.path, *self.resource.optional))
+
+
+class Table:
+    """Plans reads."""
+
+    def __init__(self, module: Module) -> None:
+        """Plan for this table."""
+        self._module = module
+
+    def Disconnect(self) -> None:  # noqa: N802 - apsw's name
+        """Nothing is held."""
+
+    Destroy = Disconnect
+
+    def Open(self) -> Cursor:  # noqa: N802 - apsw's name
+        """One more cursor."""
+        return Cursor(self._module)
+
+    def BestIndexObject(self, info: apsw.IndexInfo) -> bool:  # noqa: N802 - apsw's name
+        """Choose the method; False where no method has what it requires (with these tables read before this one)."""
+        module = self._module
+        taken = _Taken(module, info)
+        method = method_for(module.methods, taken.parameters)
+        if method is None:
+            module.work().refusal = missing(module.resource, module.methods, taken.parameters, module.verb)
+            return False
+        arguments = taken.hand_over(method)
+        used = tuple(module.names[index] for index in sorted(info.colUsed) if index < len(module.names))
+        plan = Plan(method.name, arguments, used)
+        info.idxStr = plan.text()
+        info.estimatedCost, info.estimatedRows = _COSTS[taken.cost_of(method)]
+        return True
+
+
+class _Taken:
+    """The constraints of one planning that are of use, by what they constrain."""
+
+    def __init__(self, module: Module, info: apsw.IndexInfo) -> None:
+        self._module, self._info = module, info
+        self._of: dict[str, int] = {}
+        self._joined = False
+        parameters = module.parameters()
+        for which in range(info.nConstraint):
+            if not info.get_aConstraint_usable(which) or info.get_aConstraint_op(which) != _EQ:
+                continue
+            column = info.get_aConstraint_iColumn(which)
+            name = module.names[column] if 0 <= column < len(module.names) else ROWS
+            if name in parameters or name.startswith(DEFAULT):
+                self._of[name] = which
+            elif name != ROWS and info.get_aConstraint_collation(which) == "BINARY":
+                self._of.setdefault(f"={name}", which)
+        given = (name.removeprefix(DEFAULT) for name in self._of if not name.startswith("="))
+        self.parameters = frozenset((*given, *module.work().defaults))
+
+    def hand_over(self, method: Method) -> tuple[str, ...]:
+        """Ask for the values that are wanted, and tell SQLite which it need not compare again; their names in order."""
+        known, info, module = (*method.required, *method.optional), self._info, self._module
+        arguments: list[str] = []
+        for name, which in self._of.items():
+            column = name.removeprefix("=")
+            if name.startswith("="):
+                known_now = info.get_aConstraint_rhs(which) is not None or info.get_aConstraintUsage_in(which)
+                self._joined |= not known_now
+                if known_now and not module.source.settles(column) and column not in module.truths:
+                    continue
+                omit = column in module.truths or module.source.settles(column)
+            else:
+                omit = name.removeprefix(DEFAULT) in known
+                if not omit:
+                    continue
+            arguments.append(name)
+            info.set_aConstraintUsage_argvIndex(which, len(arguments))
+            info.set_aConstraintUsage_omit(which, omit)
+            if info.get_aConstraintUsage_in(which):
+                info.set_aConstraintUsage_in(which, True)
+        return tuple(arguments)
+
+    def cost_of(self, method: Method) -> str:
+        if method.name == "get":
+            return "get"
+        if self._joined:
+            return "joined"
+        return "settled" if any(name.startswith("=") for name in self._of) else "list"
+
+
+class Cursor:
+    """Walks the rows of one read after the other; SQLite starts it again for each row of an outer table."""
+
+    def __init__(self, module: Module) -> None:
+        """Nothing is read yet."""
+        self._module = module
+        self._reads = 0
+        self._plan: Plan | None = None
+        self._scan = Scan("", "", (), ())
+        self._kept: dict[Any, Mapping[Any, list[Row]]] = {}
+        self._slots: list[int] = []
+        self._places: Iterator[tuple[dict[int, Any], Iterator[Row]]] = iter(())
+        self._constants: Mapping[int, Any] = {}
+        self._rows: Iterator[Row] = iter(())
+        self._row: Row | None = None
+        self._number = 0
+
+    def Filter(self, _number: int, text: str, values: tuple[Any, ...]) -> None:  # noqa: N802 - apsw's name
+        """Begin anew with these values."""
+        if self._plan is None or self._plan.text() != text:
+            self._begin(plan_from(text))
+        self._reads += 1
+        self._places = self._read(values)
+        self._rows, self._number = iter(()), 0
+        self.Next()
+
+    def Next(self) -> None:  # noqa: N802 - apsw's name
+        """Go on to the next row, of the next place where one is exhausted."""
+        self._row = next(self._rows, None)
+        while self._row is None:
+            place = next(self._places, None)
+            if place is None:
+                return
+            self._constants, self._rows = place
+            self._row = next(self._rows, None)
+
+    def Eof(self) -> bool:  # noqa: N802 - apsw's name
+        """Whether all rows have been seen."""
+        return self._row is None
+
+    def Column(self, number: int) -> Any:  # noqa: N802 - apsw's name
+        """One value of the present row."""
+        slot = self._slots[number]
+        if slot < 0 or self._row is None:
+            return self._constants.get(number)
+        return self._row[slot]
+
+    def Rowid(self) -> int:  # noqa: N802 - apsw's name
+        """Of no meaning: these tables know their rows by name."""
+        self._number += 1
+        return self._number
+
+    def Close(self) -> None:  # noqa: N802 - apsw's name
+        """Let go of what was kept for the join."""
+        self._places, self._rows, self._kept = iter(()), iter(()), {}
+
+    def _begin(self, plan: Plan) -> None:
+        module, work = self._module, self._module.work()
+        self._plan = plan
+        own, shown = module.resource.path[-1], [column.name for column in module.resource.columns]
+        compared = [name.removeprefix("=") for name in plan.arguments if name.startswith("=")]
+        wanted = [name for name in dict.fromkeys((*plan.used, *compared)) if name in shown]
+        if own in plan.used and plan.method != "get":
+            wanted.append("id")
+        self._columns = wanted or ["state" if "state" in shown else "name"]
+        self._counts = ROWS in plan.used
+        places = {name: index for index, name in enumerate(self._columns)}
+        self._slots = [places.get(name, -1) for name in module.names]
+        if "id" in places:
+            self._slots[module.names.index(own)] = places["id"]
+        if self._counts:
+            self._slots[module.names.index(ROWS)] = len(self._columns)
+        self._scan = Scan(module.resource.full_name, plan.method, plan.arguments, tuple(self._columns))
+        self._method = next(method for method in module.methods if method.name == plan.method)
+        work.scans.append(self._scan)
+
+    def _read(self, values: tuple[Any, ...]) -> Iterator[tuple[dict[int, Any], Iterator[Row]]]:
+        """The places to read with what is the same for all of their rows."""
+        assert self._plan is not None
+        module, work = self._module, self._module.work()
+        given = {name: _several(value) for name, value in zip(self._plan.arguments, values, strict=True)}
+        for name in module.resource.path:
+            default = given.pop(DEFAULT + name, None) or _several(work.defaults.get(name))
+            if default != [None]:
+                given.setdefault(name, default)
+        parameters = {name: texts for name, texts in given.items() if not name.startswith("=")}
+        tests = {name[1:]: allowed for name, allowed in given.items() if name.startswith("=")}
+        for combination in product(*parameters.values()):
+            if None in combination:
+                continue
+            chosen = {name: str(value) for name, value in zip(parameters, combination, strict=True)}
+            ids = {name: chosen.pop(name) for name in self._method.required}
+            source = module.source if chosen.keys() <= {"filter"} else module.by_call
+            for target in source.targets(Target(self._method, ids, chosen), work):
+                constants = {module.names.index(name): value for name, value in (*target.ids.items(), *chosen.items())}
+                yield constants, self._rows_of(source, target, tests)
+
+    def _rows_of(self, source: Source, target: Target, tests: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+        if self._reads > _DIRECT_READS and not self._counts and self._method.name != "get":
+            return iter(self._from_kept(source, target, tests))
+        settled = [name for name in tests if source.settles(name)]
+        places = product(*(tests[name] for name in settled))
+        parts = chain.from_iterable(
+            self._parts(
+                source, Target(target.method, target.ids, target.options, tuple(zip(settled, place, strict=True)))
+            )
+            for place in places
+            if all(isinstance(value, str) for value in place)
+        )
+        left = [(self._columns.index(name), self._allowed(name, tests[name])) for name in tests if name not in settled]
+        if left:
+            parts = ([row for row in part if all(row[at] in allowed for at, allowed in left)] for part in parts)
+        return chain.from_iterable(parts)
+
+    def _parts(self, source: Source, target: Target) -> Iterator[Sequence[Row]]:
+        read = source.tally if self._counts else source.rows
+        return read(target, self._columns, self._scan, self._module.work())
+
+    def _from_kept(self, source: Source, target: Target, tests: Mapping[str, Sequence[Any]]) -> list[Row]:
+        """The rows with these values, of a place that was read once for the whole statement."""
+        names = tuple(tests)
+        key = (tuple(target.ids.items()), tuple(target.options.items()), names)
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = self._keep(source, target, [self._columns.index(name) for name in names])
+        combinations = product(*(self._allowed(name, tests[name]) for name in names))
+        return list(chain.from_iterable(kept.get(values, ()) for values in combinations))
+
+    def _keep(self, source: Source, target: Target, slots: Sequence[int]) -> Mapping[Any, list[Row]]:
+        work, kept = self._module.work(), dict[Any, list[Row]]()
+        for part in self._parts(source, target):
+            work.hold(len(part))
+            for row in part:
+                kept.setdefault(tuple(row[slot] for slot in slots), []).append(row)
+        return kept
+
+    def _allowed(self, name: str, values: Sequence[Any]) -> frozenset[Any]:
+        """The cells of a column that are equal to one of these: booleans have names, others are compared as texts."""
+        if name in self._module.truths:
+            known = (_TRUTHS.get(value.lower() if isinstance(value, str) else value) for value in values)
+            return frozenset(value for value in known if value is not None)
+        return frozenset(str(value) if isinstance(value, int) else value for value in values if value is not None)
+
+
+def _several(value: Any) -> Sequence[Any]:
+    """The values of `IN`, or the one of `=`."""
+    return sorted(value, key=str) if isinstance(value, set | frozenset | list | tuple) else [value]
