@@ -55,6 +55,9 @@ from trainyard.settings import Settings, is_loopback
 from trainyard.store import LogBook, Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
 
+_COLLECT: Final = (20_000, 20, 20)
+"""When to look for cycles: a page of jobs makes thousands of objects, which all go by themselves (gc.set_threshold)."""
+
 log = logging.getLogger("trainyard.app")
 
 
@@ -152,6 +155,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addres
             ready(addresses)
             gc.collect()
             gc.freeze()  # what is here now stays to the end; no collection need look at it again
+            gc.set_threshold(*_COLLECT)
             await stop.wait()
             log.info("stopping; jobs that run go on running")
 

@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 KEPT: Final = 8
 """Old files: audit.log.1 is the newest of them."""
 MOST_TEXT: Final = 1024
+
+_written: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 log = logging.getLogger("trainyard.audit")
 
@@ -33,6 +36,9 @@ class AuditLog:
         self._path = str(data_dir / FILE_NAME)
         self._most_bytes = most_bytes
         self._kept = kept
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._inode = 0
 
     def write(self, time_us: int, who: str, what: str, resource: str, result: str = "OK", address: str = "") -> None:
         """One line: `what` is a permission-like verb (customJobs.create), `result` a canonical code's name.
@@ -42,20 +48,33 @@ class AuditLog:
         entry = {"time": rfc3339(time_us), "who": who, "what": what, "resource": resource[:MOST_TEXT], "result": result}
         if address:
             entry["address"] = address
-        line = json.dumps(entry, ensure_ascii=True, separators=(",", ":"))
+        line = _written(entry)
         try:
-            self._append(line.encode() + b"\n")
+            with self._lock:
+                self._append(line.encode() + b"\n")
         except OSError as error:
             log.error("the audit log cannot be written (%s); the line is: %s", error.strerror, line)
 
     def _append(self, line: bytes) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        """Into the file that has the name now: others write to it, rename it and take it away as they please."""
         try:
-            os.write(descriptor, line)
-            if os.fstat(descriptor).st_size >= self._most_bytes:
-                self._rotate(descriptor)
-        finally:
-            os.close(descriptor)
+            found = os.stat(self._path)  # noqa: PTH116 - paths are text here
+        except FileNotFoundError:
+            found = None
+        if found is None or found.st_ino != self._inode:
+            self.close()
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            found = os.fstat(self._descriptor)
+            self._inode = found.st_ino
+        os.write(self._descriptor, line)
+        if found.st_size + len(line) >= self._most_bytes:
+            self._rotate(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the file; the next line opens it again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor, self._inode = -1, 0
 
     def _rotate(self, descriptor: int) -> None:
         """Rename the files up by one; whoever else is at it, one of us does it and the other finds it done."""

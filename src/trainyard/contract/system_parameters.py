@@ -39,6 +39,9 @@ class SystemParameters:
     user_project: str = ""
 
 
+_AS_EVER = SystemParameters()
+
+
 def read_query(raw: str) -> Query:
     """The pairs of a URL's query (without `?`), decoded once; raises JsonFaults where it is no UTF-8 or endless."""
     if not raw:
@@ -59,6 +62,8 @@ def system_parameters(query: Query, field_mask: str = "") -> SystemParameters:
 
     Raises JsonFaults for a form that there is not: `alt=media`, an unknown option of `alt`, `callback` (JSONP).
     """
+    if not query and not field_mask:
+        return _AS_EVER
     given = {name.removeprefix("$"): value for name, value in query if is_system(name)}
     faults: list[JsonFault] = []
     alt, enums_as_ints = _alt(given.get("alt", "json"), faults)

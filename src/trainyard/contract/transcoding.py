@@ -59,15 +59,16 @@ class _Route:
 
 
 class Router:
-    """Finds operations by verb and path. Routes of one prefix and custom verb lie together."""
+    """Finds operations by verb and path. Routes of one prefix, custom verb and verb lie together."""
 
     def __init__(self, book: Iterable[Operation] | None = None) -> None:
-        self._routes: dict[tuple[str, str], list[_Route]] = {}
+        self._routes: dict[tuple[str, str], dict[str, list[_Route]]] = {}
         for operation in operations() if book is None else book:
             for rule in operation.rules:
                 route = _route(operation, rule)
                 for version in operation.versions:
-                    self._routes.setdefault((version, _custom_verb(rule.template)), []).append(route)
+                    by_verb = self._routes.setdefault((version, _custom_verb(rule.template)), {})
+                    by_verb.setdefault(rule.verb, []).append(route)
 
     def match(self, http_verb: str, path: str) -> Match:
         """The operation of e.g. `POST /v1/projects/p/locations/l/customJobs/1:cancel`.
@@ -75,15 +76,13 @@ class Router:
         `path` is as it came, undecoded and without the query. Raises NoRoute or WrongMethod.
         """
         version, _, rest = path.removeprefix("/").partition("/")
-        allowed: set[str] = set()
-        for route in self._routes.get((version, _custom_verb(rest)), ()):
+        by_verb = self._routes.get((version, _custom_verb(rest)), {})
+        for route in by_verb.get(http_verb, ()):
             found = route.pattern.fullmatch(rest)
-            if found is None:
-                continue
-            if route.rule.verb == http_verb:
+            if found is not None:
                 values = (unquote(value, errors="surrogateescape") for value in found.groups())
                 return Match(route.operation, version, dict(zip(route.names, values, strict=True)), route.rule)
-            allowed.add(route.rule.verb)
+        allowed = [verb for verb, routes in by_verb.items() if any(one.pattern.fullmatch(rest) for one in routes)]
         if allowed:
             raise WrongMethod(allowed)
         raise NoRoute(path)

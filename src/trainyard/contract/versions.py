@@ -24,8 +24,12 @@ def api_version(prefix: str) -> str:
 
 
 def widen(message: Message) -> Any:
-    """The same message in the stored version. Fields that its own version does not know are dropped."""
-    return narrow(message, STORED_VERSION)
+    """The same message in the stored version. Fields that its own version does not know are dropped, from both."""
+    target = _in_version(message.DESCRIPTOR.full_name, STORED_VERSION)
+    if target == message.DESCRIPTOR.full_name:
+        return message
+    message.DiscardUnknownFields()  # else a newer field in an older message would come to life by widening
+    return message_class(target).FromString(message.SerializeToString())
 
 
 def narrow(message: Message, version: str) -> Any:
@@ -48,12 +52,7 @@ def _in_version(name: str, version: str) -> str:
 
 
 def _converted(message: Message, full_name: str) -> Message:
-    known = message
-    if f".{STORED_VERSION}." in full_name:
-        known = type(message)()
-        known.CopyFrom(message)
-        known.DiscardUnknownFields()  # else a newer field in an older message would come to life by widening
-    result = message_class(full_name).FromString(known.SerializeToString())
+    result = message_class(full_name).FromString(message.SerializeToString())
     result.DiscardUnknownFields()
     return result
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from trainyard.core.errors import InvalidArgument
 
@@ -17,6 +18,7 @@ _LOCATION = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 _NUMBER_DIGITS = 12
 
 
+@lru_cache(maxsize=1024)
 def project_number(project: str) -> str:
     """The number of a project: itself if it is one already, else twelve digits fixed by the id alone.
 
