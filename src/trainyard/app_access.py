@@ -133,21 +133,37 @@ def certificate(settings: Settings) -> Certificate | None:
 
 
 def equipment(settings: Settings, port: int, grants: Grants) -> Callable[[RunGroup], RunGroup]:
-    """What gives a run's replicas their way to default credentials, and to trust our certificate.
+    """What gives a run's replicas their way to gs:// and to default credentials, and to trust our certificate.
 
     A variable that the job's own spec sets stays as it sets it.
     """
     host = settings.host if is_loopback(settings.host) or settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound
     netloc = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    trust = _trust(settings)
+    fixed = {**_trust(settings), **_storage(f"{'https' if settings.speaks_tls else 'http'}://{netloc}", settings)}
 
     def equip(group: RunGroup) -> RunGroup:
-        given = {**trust, **variables(netloc, grants.run_ticket(group.run_id))}
+        given = {**fixed, **variables(netloc, grants.run_ticket(group.run_id))}
         own = {name for replica in group.replicas for name, _ in replica.env}
         kept = {name: value for name, value in given.items() if name not in own}
         return replace(group, extra_env={**kept, **group.extra_env})
 
     return equip
+
+
+def _storage(endpoint: str, settings: Settings) -> Mapping[str, str]:
+    """What clients of Cloud Storage read. Told of an emulator, most of them take no credentials with them.
+
+    Sources: google.cloud.storage._helpers, gcsfs.core and fsspec.config, google-cloud-cpp (which pyarrow has in it).
+    """
+    if settings.auth:
+        found = {
+            "API_ENDPOINT_OVERRIDE": endpoint,
+            "FSSPEC_GCS_ENDPOINT_URL": endpoint,
+            "FSSPEC_GS_ENDPOINT_URL": endpoint,
+        }
+    else:
+        found = {"STORAGE_EMULATOR_HOST": endpoint, "CLOUD_STORAGE_EMULATOR_ENDPOINT": endpoint}
+    return {**found, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
 
 
 def _trust(settings: Settings) -> Mapping[str, str]:

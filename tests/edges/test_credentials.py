@@ -271,6 +271,42 @@ def test_replicas_of_an_open_service_find_them_too(server: Server, api: Any) -> 
     assert api.wait(job["name"], seconds=60)["state"] == "JOB_STATE_SUCCEEDED"
 
 
+WRITES = """
+import os
+from google.cloud import storage
+import gcsfs
+
+bucket, _, prefix = os.environ["AIP_MODEL_DIR"].removeprefix("gs://").partition("/")
+storage.Client().bucket(bucket).blob(prefix + "by-client").upload_from_string("weights")
+print(gcsfs.GCSFileSystem().cat(f"{bucket}/{prefix}by-client").decode())
+"""
+
+
+def test_replicas_write_to_their_directories_by_name(closed: Closed, tmp_path: Path, project: str) -> None:
+    """google-cloud-storage and gcsfs in a job, as they are: gs:// is this service, with the run's own credentials."""
+    jobs = client(closed, "rest", closed.account(tmp_path, f"w{project[2:]}", "--project", project))
+    body = a_job(sys.executable, "-c", WRITES)
+    body["job_spec"]["base_output_directory"] = {"output_uri_prefix": f"gs://out-{project}/run"}
+    job = jobs.create_custom_job(parent=PARENT.format(project), custom_job=body)
+    assert ended(jobs, job.name).state.name == "JOB_STATE_SUCCEEDED", output(closed, job.name)
+    assert output(closed, job.name) == "weights\n"
+    written = closed.server.data_dir / "buckets" / f"out-{project}" / "run" / "model" / "by-client"
+    assert written.read_text() == "weights"
+
+
+def test_replicas_of_an_open_service_write_by_name(server: Server, api: Any) -> None:
+    """There also by pyarrow's own file system, which takes no credentials to an endpoint of its own."""
+    more = 'from pyarrow.fs import FileSystem; fs, path = FileSystem.from_uri(os.environ["AIP_MODEL_DIR"])\n'
+    more += 'print(fs.open_input_stream(path + "/by-client").read().decode())'
+    container = {"imageUri": "host", "command": [sys.executable, "-c", f"{WRITES}{more}"]}
+    pool = {"machineSpec": {"machineType": "n1-standard-4"}, "replicaCount": 1, "containerSpec": container}
+    spec = {"workerPoolSpecs": [pool], "baseOutputDirectory": {"outputUriPrefix": "gs://out-open/run"}}
+    job = api.made({"displayName": "t", "jobSpec": spec})
+    assert api.wait(job["name"], seconds=60)["state"] == "JOB_STATE_SUCCEEDED"
+    logged = api.call("GET", f"/trainyard/v1/{job['name']}/logs/workerpool0-0/stdout").body
+    assert logged == b"weights\nweights\n"
+
+
 def test_clear_text_is_refused_with_a_sentence(closed: Closed) -> None:
     """A client that forgot the s hears what to do, whatever it asks for; a bearer token does not help it."""
     import requests

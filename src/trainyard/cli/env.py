@@ -35,16 +35,18 @@ def env(flags: Namespace) -> int:
 def variables(target: Target, environment: Mapping[str, str]) -> dict[str, str]:
     """Name and value of each variable; `environment` is only looked at for proxies that must be gone round.
 
-    Sources: the clients' own code. STORAGE_EMULATOR_HOST is read by google-cloud-storage and gcsfs, CLOUDSDK_* by
-    gcloud (`gcloud topic configurations`), GOOGLE_CLOUD_REGION by google-cloud-aiplatform, GOOGLE_CLOUD_LOCATION by
-    google-genai, NO_GCE_CHECK by google-auth, which else waits for a metadata server. gcsfs would ask by gRPC what kind
-    each bucket is, and wait a minute for an emulator to answer.
+    Sources: the clients' own code. STORAGE_EMULATOR_HOST is read by google-cloud-storage and gcsfs,
+    CLOUD_STORAGE_EMULATOR_ENDPOINT by Google's C++ client, which pyarrow has in it, CLOUDSDK_* by gcloud (`gcloud topic
+    configurations`), GOOGLE_CLOUD_REGION by google-cloud-aiplatform, GOOGLE_CLOUD_LOCATION by google-genai,
+    NO_GCE_CHECK by google-auth, which else waits for a metadata server. gcsfs would ask by gRPC what kind each bucket
+    is, and wait a minute for an emulator to answer.
     """
     endpoint = target.endpoint.rstrip("/")
     found = {
         "TRAINYARD_ENDPOINT": endpoint,
         "TRAINYARD_REGION": target.region,
         "STORAGE_EMULATOR_HOST": endpoint,
+        "CLOUD_STORAGE_EMULATOR_ENDPOINT": endpoint,
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "GOOGLE_CLOUD_PROJECT": target.project,
         "GOOGLE_CLOUD_REGION": target.region,
