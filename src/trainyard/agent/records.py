@@ -26,6 +26,7 @@ import fcntl
 import json
 import os
 import socket
+from functools import cache
 from typing import Any, Final
 
 HINTS: Final = "hints"
@@ -198,6 +199,7 @@ def tell(runs_directory: str, run_id: str) -> None:
             os.close(descriptor)
 
 
+@cache
 def boot_id() -> str:
     """Changes with every boot of the machine; empty where the kernel does not say."""
     return _read("/proc/sys/kernel/random/boot_id").decode().strip()

@@ -222,6 +222,9 @@ class Watch:
     def _end_tree(self) -> None:
         """Nothing below us lives when this returns."""
 
+        if self._ended is not None and not self._others():
+            return  # who is ended forks no more, and whoever it left behind would be a child of ours by now
+
         def living() -> list[processes.Process]:
             return processes.descendants([os.getpid()]) if self._ended is None or self._others() else []
 

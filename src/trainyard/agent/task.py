@@ -53,13 +53,14 @@ class Task:
     def prepare(self) -> bool:
         """Whether the program is to be started now: not ended, not stopped. Raises OSError where there is no place."""
         self.watch_for_stop()
-        if records.read_exit(self.control) is not None:
+        if os.fstat(self._lock).st_size and records.read_exit(self.control) is not None:
             return False
         if records.read_stop(self.run_directory) is not None:
             records.write_exit(self.control, ending.unstarted(ending.STOPPED, ending.STOPPED_BEFORE_START))
             self.tell()
             return False
-        os.makedirs(self.work, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.work)
         if self._output:
             os.makedirs(self._output, exist_ok=True)
         return True
