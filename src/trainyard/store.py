@@ -40,6 +40,15 @@ class Standing(NamedTuple):
     priority: int
 
 
+class Run(NamedTuple):
+    """A job that runs, or ran, a trial."""
+
+    id: int
+    stage: Stage
+    number: int
+    state: JobState
+
+
 @dataclass(frozen=True, slots=True)
 class StoredOperation:
     """A long-running operation; ours are done when they are made. `api_version` is the one it was asked in."""
@@ -188,7 +197,10 @@ class Desk(Protocol):
         """The job by id; None where there is none."""
 
     async def recent(self, project: str, size: int, after: int | None = None) -> tuple[Job, ...]:
-        """Up to `size` jobs of a project (its number), of every location and kind, newest first, below `after`."""
+        """Up to `size` jobs of a project (its number), of every location and kind, newest first, below `after`.
+
+        Not those that run trials: nobody names them.
+        """
 
     def view(self) -> View:
         """All jobs as they are now; may be called in any thread."""
@@ -221,6 +233,9 @@ class Desk(Protocol):
 
     def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
         """The job that runs, or ran, a trial of this one. Raises NotFound."""
+
+    def runs_after(self, job_id: int, run_id: int, most: int) -> Sequence[Run]:
+        """Up to `most` jobs of this one's trials, in the order in which they were made, behind the job `run_id`."""
 
     def operation(self, name: OperationName) -> StoredOperation:
         """Raises NotFound."""
@@ -315,7 +330,10 @@ class LogBatch:
 
 
 class LogBook(Protocol):
-    """The output of every replica, readable while it runs and for ever after."""
+    """The output of every replica, readable while it runs and for ever after.
+
+    A search has its trials' output as its own, in tasks such as `search-3/workerpool0-0`; `search-3` names them all.
+    """
 
     async def read(self, job_id: int, cursor: str = "", size: int = 1000, task: str = "") -> LogBatch:
         """Up to `size` lines after the cursor, of one task or (empty) all. Raises InvalidArgument on a bad cursor.

@@ -71,3 +71,16 @@ def _bad(text: str) -> InvalidArgument:
 def _trained(trials: tuple[Trial, ...]) -> dict[int, Trial]:
     """The train trials by the search trial that each trains."""
     return {trial.of: trial for trial in trials if trial.stage is Stage.TRAIN}
+
+
+def number_of(text: str) -> int | None:
+    """The number in the name of a trial; None where the name is that of a job. Raises InvalidArgument on a bad one."""
+    return trial_name(text)[1] if f"/{COLLECTION}/" in text else None
+
+
+def stage_of(text: str) -> Stage:
+    """`search` (also where it is empty) or `train`; raises InvalidArgument on anything else."""
+    if text in ("", Stage.SEARCH, Stage.TRAIN):
+        return Stage(text or Stage.SEARCH)
+    message = f"stage must be search or train, not {text!r}."
+    raise InvalidArgument(message, [FieldViolation("stage", message)])

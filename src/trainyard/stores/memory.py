@@ -16,12 +16,13 @@ from trainyard.core.filters import Filter, matches
 from trainyard.core.jobs import Change, Decision, Intent, Job, Note, Parentage, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import FINAL, JobState
-from trainyard.core.trials import OpenTrial, Stage, Trial, TrialRun, seen_now
+from trainyard.core.trials import OpenTrial, Stage, Trial, seen_now
 from trainyard.store import (
     COLUMNS,
     Among,
     Narrated,
     Page,
+    Run,
     Standing,
     StoredOperation,
     first_change,
@@ -31,6 +32,7 @@ from trainyard.store import (
     operation_missing,
     run_missing,
 )
+from trainyard.stores.memory_files import File, past_of, running
 
 
 async def open_store(data_dir: Path, clock: Clock) -> MemoryStore:  # noqa: ARG001 - the signature of every keeper
@@ -39,21 +41,10 @@ async def open_store(data_dir: Path, clock: Clock) -> MemoryStore:  # noqa: ARG0
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    """All that is kept of one job. Replaced as a whole, so a copy of the dictionary is a snapshot."""
-
-    job: Job
-    changes: tuple[Change, ...]
-    notes: tuple[Note, ...]
-    records: tuple[ReplicaRecord, ...] = ()
-    trials: Mapping[tuple[Stage, int], Trial] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What was durable at one moment: what a server finds that starts after a crash then."""
 
-    files: Mapping[int, _File] = field(default_factory=dict)
+    files: Mapping[int, File] = field(default_factory=dict)
     operations: Mapping[int, StoredOperation] = field(default_factory=dict)
     removals: tuple[int, ...] = ()
     largest_id: int = 0
@@ -94,7 +85,7 @@ class MemoryStore:
         if job.id in self._files:
             raise id_taken(job.name)
         kept = replace(job, labels=dict(job.labels))
-        self._files[job.id] = _File(kept, (first_change(job),), tuple(notes))
+        self._files[job.id] = File(kept, (first_change(job),), tuple(notes))
         bisect.insort(self._ids, job.id)
         self.largest_id = max(self.largest_id, job.id)
         self._hint(job.id)
@@ -103,12 +94,7 @@ class MemoryStore:
         """See Desk."""
         searched = self._file(before).trials.values()
         await self.insert(job, notes)
-        past = {
-            (Stage.PAST, trial.number): replace(trial, stage=Stage.PAST)
-            for trial in searched
-            if trial.stage is Stage.SEARCH and trial.ended_as is not None
-        }
-        self._files[job.id] = replace(self._files[job.id], trials=past)
+        self._files[job.id] = replace(self._files[job.id], trials=past_of(searched))
 
     def get(self, name: JobName) -> Job:
         """See Desk."""
@@ -138,7 +124,8 @@ class MemoryStore:
         """See Desk."""
         below = len(self._ids) if after is None else bisect.bisect_left(self._ids, after)
         jobs = (self._files[job_id].job for job_id in reversed(self._ids[:below]))
-        return tuple(itertools.islice((job for job in jobs if job.name.scope.project == project), size))
+        found = (job for job in jobs if job.name.scope.project == project and job.parent is None)
+        return tuple(itertools.islice(found, size))
 
     def view(self) -> MemoryView:
         """See Desk."""
@@ -203,6 +190,16 @@ class MemoryStore:
             raise run_missing(name, stage, number)
         return run.job
 
+    def runs_after(self, job_id: int, run_id: int, most: int) -> list[Run]:
+        """See Desk."""
+        behind = (self._files[id_].job for id_ in self._ids[bisect.bisect_right(self._ids, run_id) :])
+        runs = (
+            Run(job.id, job.parent.stage, job.parent.number, job.status.state)
+            for job in behind
+            if job.parent is not None and job.parent.job_id == job_id
+        )
+        return list(itertools.islice(runs, most))
+
     def operation(self, name: OperationName) -> StoredOperation:
         """See Desk."""
         found = self._operations.get(name.id)
@@ -251,7 +248,7 @@ class MemoryStore:
         file = self._files.get(job_id)
         kept = file.trials if file else {}
         open_ones = (kept[key] for key in sorted(kept) if kept[key].ended_as is None)
-        return tuple(OpenTrial(trial, self._running(job_id, trial)) for trial in open_ones)
+        return tuple(OpenTrial(trial, running(self._run(job_id, trial.stage, trial.number))) for trial in open_ones)
 
     def trial_history(self, job_id: int) -> tuple[Trial, ...]:
         """See Ledger."""
@@ -267,7 +264,7 @@ class MemoryStore:
         for record in decision.records:
             records.setdefault((record.attempt, record.replica, record.incarnation), record)
         written = replace(file.job, status=decision.status, revision=job.revision + 1)
-        self._files[job.id] = _File(
+        self._files[job.id] = File(
             written,
             (*file.changes, *decision.changes),
             (*file.notes, *decision.notes),
@@ -275,7 +272,7 @@ class MemoryStore:
             {**file.trials, **{(trial.stage, trial.number): trial for trial in decision.trials}},
         )
         for birth in decision.births:
-            self._files[birth.id] = _File(birth, (first_change(birth),), ())
+            self._files[birth.id] = File(birth, (first_change(birth),), ())
             bisect.insort(self._ids, birth.id)
             self.largest_id = max(self.largest_id, birth.id)
         for run in decision.ends:
@@ -288,23 +285,9 @@ class MemoryStore:
             asked = replace(file.job, intent=Intent.CANCEL, intent_by=by, intent_time_us=now_us)
             self._files[run_id] = replace(file, job=replace(asked, revision=asked.revision + 1))
 
-    def _run(self, job_id: int, stage: Stage, number: int) -> _File | None:
+    def _run(self, job_id: int, stage: Stage, number: int) -> File | None:
         wanted = Parentage(job_id, stage, number)
         return next((file for file in self._files.values() if file.job.parent == wanted), None)
-
-    def _running(self, job_id: int, trial: Trial) -> TrialRun | None:
-        file = self._run(job_id, trial.stage, trial.number)
-        if file is None:
-            return None
-        job, status = file.job, file.job.status
-        reports = {
-            record.replica: record.exit.report
-            for record in file.records
-            if record.attempt == status.attempt and record.exit.report is not None
-        }
-        report = reports[min(reports)] if reports else None
-        error = status.error.message if status.error else ""
-        return TrialRun(job.id, status.state, status.start_time_us, status.end_time_us, error, report)
 
     def removals(self) -> tuple[int, ...]:
         """See Ledger."""
@@ -322,7 +305,7 @@ class MemoryStore:
         """See Ledger."""
         self._listeners.append(listener)
 
-    def _file(self, name: JobName) -> _File:
+    def _file(self, name: JobName) -> File:
         file = self._files.get(name.id)
         if file is None or file.job.name != name:
             raise job_missing(name)
@@ -340,7 +323,7 @@ _T = TypeVar("_T")
 class MemoryView:
     """Keeps the promise of View over a copy of what there was."""
 
-    def __init__(self, files: list[_File]) -> None:
+    def __init__(self, files: list[File]) -> None:
         """Look at these."""
         self._files = sorted(files, key=lambda file: -file.job.id)
 
@@ -377,7 +360,7 @@ class MemoryView:
         """See View."""
         self._files = []
 
-    def _among(self, among: Among) -> Iterator[_File]:
+    def _among(self, among: Among) -> Iterator[File]:
         for file in self._files:
             job = file.job
             here = job.name.scope == among.scope and job.name.collection == among.collection

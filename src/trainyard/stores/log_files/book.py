@@ -10,19 +10,73 @@ import asyncio
 import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from trainyard.core.errors import InvalidArgument
 from trainyard.core.log_files import STREAMS, directory_name, read_directory_name, replica_directory
 from trainyard.core.severity import StderrSeverity, severity_of_text, structured
-from trainyard.store import LogBatch, LogLine, Narrated
+from trainyard.core.states import FINAL
+from trainyard.store import LogBatch, LogLine, Narrated, Run
 from trainyard.stores.log_files.cursor import Cursor, unread
 from trainyard.stores.log_files.output import Output, Piece
 
 SERVICE = "service"  # the task and stream of the service's own narration
 _MOST_BYTES = 4 << 20  # of text in one batch, whatever its number of lines
 
+_MOST_RUNS = 1024  # trials read at once; those that come later are read once these have ended
 _Source = tuple[int, str, int]  # attempt, replica, incarnation
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the output of one job lies. `prefix`: what its tasks begin with in the search that is read, or empty.
+
+    `is_over`: nothing more will be written there.
+    """
+
+    root: Path
+    job_id: int
+    prefix: str = ""
+    is_over: bool = False
+
+    def sources(self) -> list[_Source]:
+        """Every incarnation that has written, in order of attempt, replica, incarnation."""
+        read = map(read_directory_name, _names(f"{self.root}/{self.job_id}"))
+        found = [source for source in read if source is not None]
+        return sorted(found, key=lambda source: (source[0], len(source[1]), source[1], source[2]))
+
+    def key(self, source: _Source) -> str:
+        """The source in cursors."""
+        return self.prefix + directory_name(*source)
+
+    def news(self, at: Cursor, task: str) -> list[_News]:
+        """The sources that have something behind the cursor."""
+        found = []
+        for source in self.sources():
+            position = unread(at.positions, self.key(source))
+            if position is None or task not in ("", self.prefix + source[1], self.prefix.rstrip("/")):
+                continue
+            output = Output(f"{self.root}/{self.job_id}/{directory_name(*source)}", position)
+            if output.has_news:
+                found.append((self, source, output))
+        return found
+
+    def is_read_whole(self, at: Cursor) -> bool:
+        """Whether nothing is left to read, now and later; the cursor then need not list its sources."""
+        keys = [self.key(source) for source in self.sources()]
+        if not self.is_over or any(unread(at.positions, key) is not None for key in keys):
+            return False
+        for key in keys:
+            del at.positions[key]
+        return True
+
+
+_News = tuple[_Place, _Source, Output]
+
+
+def _no_runs(job_id: int, after: int, most: int) -> Sequence[Run]:  # noqa: ARG001 - the signature of Desk.runs_after
+    return ()
 
 
 class FileLogBook:
@@ -33,56 +87,68 @@ class FileLogBook:
         root: Path,
         narration: Callable[[int, int], Sequence[Narrated]],
         stderr_severity: StderrSeverity | str = StderrSeverity.ERROR,
+        runs: Callable[[int, int, int], Sequence[Run]] = _no_runs,
     ) -> None:
         """`narration(job id, after seq)` gives the service log; it is called on the caller's thread.
 
+        `runs` is Desk.runs_after: the jobs whose output a search shows as its own.
         `stderr_severity` (`ERROR` or `auto`) says how text on stderr is judged, see core/severity.py.
         """
         self._root = root
         self._narration = narration
         self._stderr = StderrSeverity(stderr_severity)
+        self._runs = runs
 
     async def read(self, job_id: int, cursor: str = "", size: int = 1000, task: str = "") -> LogBatch:
         """See LogBook.read. Where nothing is new it costs two stats for each replica that is up."""
         at = Cursor.parse(job_id, cursor)
         narrated = self._narration(job_id, at.narrated) if task in ("", SERVICE) else ()
-        outputs = [] if task == SERVICE else self._news(at, task)
+        outputs = [] if task == SERVICE else [news for place in self._places(at, task) for news in place.news(at, task)]
         if not narrated and not outputs:
-            return LogBatch((), cursor or at.text(), more=False)
+            return LogBatch((), at.text() if at.done or not cursor else cursor, more=False)
         return await asyncio.to_thread(self._batch, at, max(1, size), outputs, narrated)
 
     def raw_files(self, job_id: int, task: str, stream: str, attempt: int | None = None) -> tuple[str, ...]:
         """See LogBook.raw_files; empty where there is no such output. Raises InvalidArgument on an unknown stream."""
         if stream not in STREAMS:
             raise InvalidArgument(f"{stream!r} is not a stream of a replica; there are {' and '.join(STREAMS)}.")
-        sources = [source for source in self._sources(job_id) if source[1] == task]
-        chosen = max((source[0] for source in sources), default=0) if attempt is None else attempt
-        paths = [replica_directory(self._root, job_id, *source) / stream for source in sources if source[0] == chosen]
-        return tuple(os.fspath(path) for path in paths if path.exists())
+        for place in self._places(Cursor(job_id), task):
+            sources = [source for source in place.sources() if place.prefix + source[1] == task]
+            chosen = max((source[0] for source in sources), default=0) if attempt is None else attempt
+            directories = (
+                replica_directory(self._root, place.job_id, *source) for source in sources if source[0] == chosen
+            )
+            paths = [directory / stream for directory in directories]
+            if paths:
+                return tuple(os.fspath(path) for path in paths if path.exists())
+        return ()
 
-    def _news(self, at: Cursor, task: str) -> list[tuple[_Source, Output]]:
-        """The sources that have something behind the cursor."""
-        news = []
-        for source in self._sources(at.job_id):
-            position = unread(at.positions, _key(source))
-            if position is None or (task and source[1] != task):
-                continue
-            output = Output(f"{self._root}/{at.job_id}/{_key(source)}", position)
-            if output.has_news:
-                news.append((source, output))
-        return news
+    def _places(self, at: Cursor, task: str) -> list[_Place]:
+        """Where the job's output lies, and that of its trials; the cursor moves behind trials that were read whole."""
+        own, after = _Place(self._root, at.job_id), at.done
+        while True:
+            runs = self._runs(at.job_id, after, _MOST_RUNS)
+            places = [_Place(self._root, run.id, f"{run.stage}-{run.number}/", run.state in FINAL) for run in runs]
+            if task:
+                places = [place for place in places if f"{task}/".startswith(place.prefix)]
+            else:
+                while places and places[0].is_read_whole(at):
+                    at.done = places.pop(0).job_id
+            if places or len(runs) < _MOST_RUNS:
+                return [own, *places]
+            after = runs[-1].id
 
     def _batch(
         self,
         at: Cursor,
         size: int,
-        outputs: list[tuple[_Source, Output]],
+        outputs: list[_News],
         narrated: Sequence[Narrated],
     ) -> LogBatch:
         """Merge what is there by time until the batch is full; the cursor moves with each line that is taken."""
         merged = _Merge()
-        for source, output in outputs:
-            merged.add(self._replica_lines(at, source, output))
+        for place, source, output in outputs:
+            merged.add(self._replica_lines(at, place, source, output))
         merged.add(_narrated_lines(at, narrated))
         lines: list[LogLine] = []
         held = 0
@@ -94,30 +160,24 @@ class FileLogBook:
         merged.close()
         return LogBatch(tuple(lines), at.text(), more)
 
-    def _replica_lines(self, at: Cursor, source: _Source, output: Output) -> Iterator[LogLine]:
+    def _replica_lines(self, at: Cursor, place: _Place, source: _Source, output: Output) -> Iterator[LogLine]:
         """A source's lines; going on past one says that it was taken."""
-        key = _key(source)
+        key = place.key(source)
         for piece in output.pieces():
-            yield self._line(source, piece)
+            yield self._line(place.prefix, source, piece)
             at.positions[key] = piece.behind
         at.positions[key] = output.position
 
-    def _line(self, source: _Source, piece: Piece) -> LogLine:
+    def _line(self, prefix: str, source: _Source, piece: Piece) -> LogLine:
         text = piece.content.decode("utf-8", "replace")
         judged = severity_of_text(piece.stream, text, self._stderr)
-        attempt, replica, incarnation = source
+        attempt, replica, incarnation = source[0], prefix + source[1], source[2]
         mark = f"{attempt:04d}-{replica}-{incarnation:04d}-{piece.behind[1] + piece.behind[2]:015d}"
         found = structured(text)
         if found is None:
             return LogLine(piece.time_us, replica, attempt, piece.stream, judged, text, None, mark)
         payload, severity = found
         return LogLine(piece.time_us, replica, attempt, piece.stream, severity or judged, text, payload, mark)
-
-    def _sources(self, job_id: int) -> list[_Source]:
-        """Every incarnation that has written, in order of attempt, replica, incarnation."""
-        read = map(read_directory_name, _names(f"{self._root}/{job_id}"))
-        found = [source for source in read if source is not None]
-        return sorted(found, key=lambda source: (source[0], len(source[1]), source[1], source[2]))
 
 
 class _Merge:
@@ -157,11 +217,6 @@ def _narrated_lines(at: Cursor, narrated: Sequence[Narrated]) -> Iterator[LogLin
         mark = f"{SERVICE}-{one.seq:09d}"
         yield LogLine(one.note.time_us, SERVICE, 0, SERVICE, one.note.severity, one.note.text, None, mark)
         at.narrated = one.seq
-
-
-def _key(source: _Source) -> str:
-    """The source's name in cursors, and its path below the job's directory (core/log_files.py)."""
-    return directory_name(*source)
 
 
 def _names(directory: str) -> list[str]:

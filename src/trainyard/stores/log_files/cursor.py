@@ -1,8 +1,10 @@
 """A cursor says how far every file was read, in the cursor's own text: it needs no memory here and never expires.
 
 The text is URL-safe: base64 of deflated JSON `{"v":1,"j":job,"n":last seq of the narration,"p":{source:position}}`.
-A source is `attempt.replica.incarnation`; its position is 0 once it is read to its end for good, else
-`[index bytes, stdout bytes, stderr bytes]`. What a cursor claims is never trusted further than as numbers.
+A source is `attempt.replica.incarnation`, of a trial `search-3/attempt.replica.incarnation`; its position is 0 once it
+is read to its end for good, else `[index bytes, stdout bytes, stderr bytes]`. A search has `"d"` too: the last of its
+trials' jobs of which, as of all before it, nothing is left to read; their sources need not be listed. What a cursor
+claims is never trusted further than as numbers.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from trainyard.core.errors import InvalidArgument
 _VERSION = 1
 _LARGEST_TEXT = 1 << 20  # characters of a cursor, and bytes of what it unfolds to times 16
 _LARGEST_OFFSET = 1 << 62
+_LARGEST_ID = 1 << 63
 
 Position = tuple[int, int, int]  # bytes of index, stdout and stderr that are behind us
 START: Position = (0, 0, 0)
@@ -31,11 +34,13 @@ class Cursor:
     job_id: int
     narrated: int = 0
     positions: dict[str, Position | None] = field(default_factory=dict)  # None: read to its end for good
+    done: int = 0
 
     def text(self) -> str:
         """The opaque form."""
         positions = {source: list(position) if position else 0 for source, position in self.positions.items()}
-        plain = json.dumps({"v": _VERSION, "j": self.job_id, "n": self.narrated, "p": positions}, separators=(",", ":"))
+        said = {"v": _VERSION, "j": self.job_id, "n": self.narrated, "p": positions}
+        plain = json.dumps({**said, "d": self.done} if self.done else said, separators=(",", ":"))
         return base64.urlsafe_b64encode(zlib.compress(plain.encode())).decode().rstrip("=")
 
     @classmethod
@@ -45,10 +50,10 @@ class Cursor:
             return cls(job_id)
         try:
             read = json.loads(_unfolded(text))
-            version, job, narrated, positions = read["v"], read["j"], read["n"], read["p"]
-            if version != _VERSION or job != job_id or not _is_offset(narrated):
+            version, job, narrated, positions, done = read["v"], read["j"], read["n"], read["p"], read.get("d", 0)
+            if version != _VERSION or job != job_id or not _is_offset(narrated) or not 0 <= done < _LARGEST_ID:
                 raise ValueError("not a cursor of this job")
-            return cls(job_id, narrated, {str(source): _position(value) for source, value in positions.items()})
+            return cls(job_id, narrated, {str(source): _position(value) for source, value in positions.items()}, done)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error):
             raise InvalidArgument(
                 "The log cursor is not one that was given out for this job; leave it empty to read from the start."

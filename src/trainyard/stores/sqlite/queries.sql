@@ -4,13 +4,13 @@
 SELECT id FROM place WHERE project = ? AND location = ? AND collection = ?
 
 -- name: add_place
-INSERT INTO place (project, location, collection) VALUES (?, ?, ?)
+INSERT INTO place (project, location, collection, internal) VALUES (?, ?, ?, ?)
 
 -- name: place_of
 SELECT project, location, collection FROM place WHERE id = ?
 
 -- name: places_of_project
-SELECT id FROM place WHERE project = ?
+SELECT id FROM place WHERE project = ? AND NOT internal
 
 -- name: scopes_of_kind
 SELECT project, location FROM place WHERE collection = ? ORDER BY project, location

@@ -22,7 +22,7 @@ from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, Replica
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
 from trainyard.core.trials import OpenTrial, Stage, Trial, seen_now
-from trainyard.store import Narrated, Page, Standing, StoredOperation, job_missing, operation_missing, run_missing
+from trainyard.store import Narrated, Page, Run, Standing, StoredOperation, job_missing, operation_missing, run_missing
 from trainyard.stores.sqlite import grams, rows, trials
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.faults import DATABASE, told
@@ -177,6 +177,11 @@ class SqliteStore:
         if job is None:
             raise run_missing(name, stage, number)
         return job
+
+    def runs_after(self, job_id: int, run_id: int, most: int) -> list[Run]:
+        """See Desk."""
+        found = self._rows("runs_after", job_id, run_id, most)
+        return [Run(id_, Stage(stage), number, JobState(state)) for id_, stage, number, state in found]
 
     def operation(self, name: OperationName) -> StoredOperation:
         """See Desk."""

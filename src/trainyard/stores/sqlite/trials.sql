@@ -23,6 +23,11 @@ WHERE t.parent = ? AND t.ended_as IS NULL ORDER BY t.stage, t.number
 -- name: job_of_trial
 SELECT id FROM job_detail WHERE parent = ? AND stage = ? AND number = ?
 
+-- name: runs_after
+SELECT d.id, d.stage, d.number, job.state
+FROM job_detail AS d INDEXED BY job_runs CROSS JOIN job ON job.id = d.id
+WHERE d.parent = ? AND d.id > ? ORDER BY d.id LIMIT ?
+
 -- name: copy_past
 INSERT INTO trial (parent, stage, number, point, state, asked_after, ended_as, metrics, step_count, reported_us,
                    start_time_us, end_time_us, why, origin, ending)

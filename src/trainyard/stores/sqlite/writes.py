@@ -62,7 +62,7 @@ class Writes:
 
     def insert(self, connection: sqlite3.Connection, new: Sequence[Insertion]) -> list[tuple[None, int]]:
         """Many jobs at once; any other exception than AlreadyExists may hide a taken id."""
-        placed = [(one.job, self._place(connection, one.job.name)) for one in new]
+        placed = [(one.job, self._place(connection, one.job)) for one in new]
         for job, _ in placed:
             self._widen(connection, job)
         add_rows(connection, "add_job", [rows.job_row(job, place) for job, place in placed])
@@ -166,12 +166,15 @@ class Writes:
 
         return work
 
-    def _place(self, connection: sqlite3.Connection, name: JobName) -> int:
-        key = (name.scope.project, name.scope.location, name.collection)
+    def _place(self, connection: sqlite3.Connection, job: Job) -> int:
+        scope = job.name.scope
+        key = (scope.project, scope.location, job.name.collection)
         place = self._places.get(key)
         if place is None:
             found = connection.execute(SQL["find_place"], key).fetchone()
-            place = found[0] if found else connection.execute(SQL["add_place"], key).lastrowid
+            place = (
+                found[0] if found else connection.execute(SQL["add_place"], (*key, job.parent is not None)).lastrowid
+            )
             assert place is not None
             self._places[key] = place
         return place

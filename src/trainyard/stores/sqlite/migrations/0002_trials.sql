@@ -4,6 +4,8 @@ ALTER TABLE job_detail ADD COLUMN parent INTEGER;
 ALTER TABLE job_detail ADD COLUMN stage TEXT;
 ALTER TABLE job_detail ADD COLUMN number INTEGER;
 CREATE UNIQUE INDEX job_by_parent ON job_detail (parent, stage, number) WHERE parent IS NOT NULL;
+CREATE INDEX job_runs ON job_detail (parent, id) WHERE parent IS NOT NULL;
+ALTER TABLE place ADD COLUMN internal INTEGER NOT NULL DEFAULT 0; -- of jobs that no request can name
 
 -- Written by the search alone, in its own commits. `point` and `metrics` are JSON; states are NasTrial.State.
 CREATE TABLE trial (
