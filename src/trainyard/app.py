@@ -193,7 +193,8 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         control = asyncio.create_task(controller.run(), name="controller")
         control.add_done_callback(_controller_ended)
         try:
-            logbook = FileLogBook(settings.data_dir / "logs", _narration(store), settings.stderr_severity)
+            logs, told = settings.data_dir / "logs", _narration(store)
+            logbook = FileLogBook(logs, told, settings.stderr_severity, store.runs_after)
             service = Service(
                 desk=store,
                 logbook=logbook,

@@ -12,7 +12,10 @@ from trainyard.core.jobs import Change, Job, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName
 from trainyard.core.runs import Cause
 from trainyard.core.states import JobState
+from trainyard.service import trials
 from trainyard.service.access import Access, Caller, require
+
+from trainyard.store import job_missing
 
 if TYPE_CHECKING:
     from trainyard.store import Desk, LogBook, LogLine
@@ -46,13 +49,17 @@ class Insight:
         """Raises Unauthenticated where the caller's credential is no longer one."""
         self._access.recheck(caller)
 
-    def explain(self, name: str, caller: Caller) -> dict[str, Any]:
-        """The explanation of one job as JSON values; raises NotFound, PermissionDenied, InvalidArgument."""
-        return as_json(self.explanation(name, caller))
+    def explain(self, name: str, caller: Caller, stage: str = "") -> dict[str, Any]:
+        """The explanation of one job, or of one trial, as JSON values; raises as `explanation`."""
+        said = as_json(self.explanation(name, caller, stage))
+        return said if trials.number_of(name) is None else {**said, "name": name}
 
-    def explanation(self, name: str, caller: Caller) -> Explanation:
-        """The explanation of one job; raises NotFound, PermissionDenied, InvalidArgument."""
-        job = self.job(name, caller)
+    def explanation(self, name: str, caller: Caller, stage: str = "") -> Explanation:
+        """The explanation of one job; raises NotFound, PermissionDenied, InvalidArgument.
+
+        `stage` is `search` or `train` where a trial is named; empty means `search`.
+        """
+        job = self.job(name, caller, stage)
         queue = self._desk.queue_place(job.name) if job.status.state is JobState.QUEUED else None
         history = self._desk.history(job.name)
         replicas = self._desk.replica_records(job.name)
@@ -80,11 +87,15 @@ class Insight:
             raise InvalidArgument(f"{stream!r} is not a stream; a replica has stdout and stderr.")
         return self._logbook.raw_files(self.job(name, caller).id, task, stream, attempt)
 
-    def job(self, name: str, caller: Caller) -> Job:
-        """The job, if the caller may see it."""
-        parsed = JobName.parse(name)
-        require(self._access, caller, f"aiplatform.{parsed.collection}.get", name)
-        return self._desk.get(parsed)
+    def job(self, name: str, caller: Caller, stage: str = "") -> Job:
+        """The job, or the job that runs the trial of that name, if the caller may see it."""
+        number = trials.number_of(name)
+        parsed = JobName.parse(name) if number is None else trials.trial_name(name)[0]
+        require(self._access, caller, f"aiplatform.{parsed.collection}.get", str(parsed))
+        job = self._desk.get(parsed)
+        if job.parent is not None:
+            raise job_missing(parsed)
+        return job if number is None else self._desk.run_of(parsed, trials.stage_of(stage), number)
 
 
 def _sentence(job: Job, queue: QueuePlace | None, history: Sequence[Change]) -> str:

@@ -19,11 +19,11 @@ from trainyard.service.following import Follower
 from trainyard.service.insight import Insight
 
 PREFIX: Final = "/trainyard/v1/"
-_JOB: Final = r"(?P<name>projects/[^/]+/locations/[^/]+/[^/]+/[^/:]+)"
+_JOB: Final = r"(?P<name>projects/[^/]+/locations/[^/]+/[^/]+/[^/:]+(?:/nasTrialDetails/[^/:]+)?)"
 _EXPLAIN: Final = re.compile(_JOB + r":explain\Z")
 _LOGS: Final = re.compile(_JOB + r"/logs\Z")
-_RAW: Final = re.compile(_JOB + r"/logs/(?P<task>[^/]+)/(?P<stream>[^/]+)\Z")
-_TASK: Final = re.compile(r"service|workerpool\d+-\d+")
+_RAW: Final = re.compile(_JOB + r"/logs/(?P<task>(?:(?:search|train)-\d+/)?[^/]+)/(?P<stream>[^/]+)\Z")
+_TASK: Final = re.compile(r"service|(?:search|train)-\d+|(?:(?:search|train)-\d+/)?workerpool\d+-\d+")
 _LOG_PARAMETERS: Final = frozenset({"cursor", "task", "size", "follow"})
 
 
@@ -46,7 +46,8 @@ class OwnRoutes:
             await send_json(exchange, self.health())
         elif match := _EXPLAIN.match(path):
             _only_get(exchange)
-            await send_json(exchange, self.insight.explain(match["name"], caller))
+            stage = _parameters(exchange, frozenset({"stage"})).get("stage", "")
+            await send_json(exchange, self.insight.explain(match["name"], caller, stage))
         elif match := _LOGS.match(path):
             _only_get(exchange)
             await self._logs(exchange, match["name"], caller)
@@ -99,7 +100,10 @@ def _parameters(exchange: Exchange, known: frozenset[str]) -> dict[str, str]:
 def _task(text: str) -> str:
     """A task's name; one misspelt would else be followed in vain to the job's end."""
     if text and not _TASK.fullmatch(text):
-        sentence = f"There is no task {text!r}; tasks are service and the job's replicas, such as workerpool0-0."
+        sentence = (
+            f"There is no task {text!r}; tasks are service and the job's replicas, such as workerpool0-0, those of a "
+            "search's trials such as search-3/workerpool0-0."
+        )
         raise InvalidArgument(sentence, [FieldViolation("task", sentence)])
     return text
 
