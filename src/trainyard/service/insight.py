@@ -14,7 +14,6 @@ from trainyard.core.runs import Cause
 from trainyard.core.states import JobState
 from trainyard.service import trials
 from trainyard.service.access import Access, Caller, require
-
 from trainyard.store import job_missing
 
 if TYPE_CHECKING:
