@@ -109,6 +109,7 @@ class Inside:
     service: Service
     doors: app_access.Doors
     certificate: Certificate | None
+    objects: ObjectStore
 
     def problems(self) -> list[str]:
         """What does not work just now, one sentence each."""
@@ -184,7 +185,8 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
     try:
         doors = await asyncio.to_thread(app_access.open_doors, settings, clock, store)
         certificate = await asyncio.to_thread(app_access.certificate, settings)
-        executor = await open_executor(settings, clock, port)
+        objects = await asyncio.to_thread(_objects, settings)
+        executor = await open_executor(settings, clock, port, objects)
         known = _kinds(settings)
         equip = app_access.equipment(settings, port, doors.grants)
         controller = Controller(store, known, executor, clock, equip=equip)
@@ -204,11 +206,12 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
                 access=doors.access,
             )
             service.audit = doors.audit
-            yield Inside(store, logbook, controller, control, service, doors, certificate)
+            yield Inside(store, logbook, controller, control, service, doors, certificate, objects)
         finally:
             control.cancel()
             await asyncio.gather(control, return_exceptions=True)
             await executor.close()
+            await asyncio.to_thread(objects.close)
     finally:
         await store.close()
 
@@ -222,7 +225,7 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
     grpc_port = await _own_grpc_port(rpc, settings, certificate)
     follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
     own = OwnRoutes(inside.service.insight, follower, _health(inside), streams)
-    objects = Places(await asyncio.to_thread(_objects, settings), _buckets_appear(settings))
+    objects = Places(inside.objects, _buckets_appear(settings))
     guard = partial(refuse_foreign_page, names=names)
     storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
     mounts: list[Mount] = [

@@ -7,11 +7,12 @@ from importlib import import_module
 from trainyard import executors
 from trainyard.core.clock import Clock
 from trainyard.executor import Executor
+from trainyard.objects import ObjectStore
 from trainyard.settings import Settings
 
 
-async def open_executor(settings: Settings, clock: Clock, port: int) -> Executor:
-    """The executor of this machine, started; `port` is the service's. Raises Unavailable."""
+async def open_executor(settings: Settings, clock: Clock, port: int, objects: ObjectStore) -> Executor:
+    """The executor of this machine, started; `port` is the service's, `objects` its gs://. Raises Unavailable."""
     module = import_module(executors.BUILT_IN["local"])
     environments = import_module("trainyard.executors.local.environments")
     first, last = map(int, settings.replica_ports.split("-"))
@@ -21,6 +22,7 @@ async def open_executor(settings: Settings, clock: Clock, port: int) -> Executor
         accelerators=settings.accelerators,
         prepared=environments.Options(prebuilt="host") if settings.prebuilt == "host" else None,
         gcs_mount=settings.gcs_mount != "never",
+        objects=objects if settings.objects_url else None,
         containers=_containers(settings, port),
     )
     executor: Executor = await module.open_executor(settings.data_dir, clock, options)

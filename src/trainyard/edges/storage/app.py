@@ -77,9 +77,8 @@ class StorageApp:
                 raise
 
     async def close(self) -> None:
-        """Let threads finish, then let go of the store."""
+        """Let threads finish."""
         await asyncio.to_thread(self._threads.shutdown)
-        self._places.store.close()
 
     async def _serve(self, exchange: Exchange) -> None:
         server = exchange.scope.get("server") or ("", None)

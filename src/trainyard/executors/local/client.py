@@ -28,9 +28,11 @@ from trainyard.executors.local.groups import Group, Groups, write_unstarted
 from trainyard.executors.local.launcher import Launchers, this_python
 from trainyard.executors.local.own_environment import calls_pip, own_environment
 from trainyard.executors.local.packages import PreparationFailed
-from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, names_buckets, notes_on, plan
+from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, notes_on, notes_on_buckets, plan
 from trainyard.executors.local.readings import Incarnation
+from trainyard.executors.local.remote_packages import RemotePackages
 from trainyard.executors.local.sweep import bury
+from trainyard.objects import ObjectStore
 
 _HOUSEKEEPING_SECONDS = 0.5
 _log = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ class LocalOptions:
     driver. `ports`: from which every replica gets its own. `accelerators`: "optional" runs a job that asks for GPUs
     without them where the machine has none, "required" fails it. `python`: for the agents. `environment`: what the
     server was started with, of which programs get an allowlisted part. `gcs_mount`: whether programs see the
-    buckets at /gcs too, in a mount namespace of theirs. `containers`: how images are run; None: never.
+    buckets at /gcs too, in a mount namespace of theirs. `objects`: where gs:// is, if that is no directory of this
+    machine. `containers`: how images are run; None: never.
     """
 
     replicas: int = 0
@@ -55,6 +58,7 @@ class LocalOptions:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     prepared: environments.Options | None = None
     gcs_mount: bool = True
+    objects: ObjectStore | None = None
     containers: ContainerOptions | None = None
 
 
@@ -65,12 +69,12 @@ class LocalExecutor:
 
     def __init__(self, data_dir: Path, clock: Clock, options: LocalOptions) -> None:
         """Nothing is touched before `start`. State lies in `runs`, `logs`, `buckets`, `environments` of `data_dir`."""
-        self._places = Places(data_dir / "runs", data_dir / "logs", data_dir / "buckets")
+        self._places = Places(data_dir / "runs", data_dir / "logs", data_dir / "buckets", options.objects is not None)
         self._clock = clock
         self._options = options
         self._base = handed_on(options.environment)
         self._groups = Groups(self._places)
-        view = (self._places.buckets, data_dir / "view") if options.gcs_mount else ()
+        view = (self._places.buckets, data_dir / "view") if options.gcs_mount and options.objects is None else ()
         self._containers = (
             Containers(options.containers, data_dir, self._places, options.environment) if options.containers else None
         )
@@ -96,7 +100,10 @@ class LocalExecutor:
         self._room = Room(options.ports, self._gpus)
         prepared = options.prepared or environments.Options(gpus=bool(self._gpus))
         self._environments = environments.EnvironmentCache(
-            self._places.runs.parent / "environments", self._places.buckets, prepared
+            root := self._places.runs.parent / "environments",
+            self._places.buckets,
+            prepared,
+            RemotePackages(options.objects, root / "packages") if options.objects else None,
         )
         try:
             for run_id, allotment in self._groups.load().items():
@@ -164,7 +171,7 @@ class LocalExecutor:
         """Give back ports and GPUs. The working directories stay until the job is forgotten: people look into them."""
         self._room.give_back(run_id)
         self._groups.release(run_id)
-        if self._containers is not None:
+        if self._containers is not None and self._containers.is_over(run_id):
             self._chore(self._containers.release(run_id))
         for name in self._launcher.unsettled():
             if name.startswith(f"{run_id}/"):
@@ -221,7 +228,7 @@ class LocalExecutor:
                 ending.START_FAILED,
                 f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}.",
             )
-        contained = self._containers is not None and self._containers.possible(spec)
+        contained = self._containers is not None and self._containers.possible(held, group, spec)
         if contained or self._environments.needs(spec) or calls_pip(spec):
             return partial(self._begin_preparing, held, group, spec, incarnation)
         self._groups.note(held, notes_on(spec, held.allotment, prepared=False))
@@ -231,9 +238,7 @@ class LocalExecutor:
 
     def _notes_on_view(self, group: RunGroup, spec: ReplicaSpec) -> tuple[str, ...]:
         why = "it is switched off" if not self._options.gcs_mount else self._launcher.why_no_view
-        if not why or not names_buckets(group, spec):
-            return ()
-        return (f"Programs do not see /gcs on this machine ({why}); the buckets lie in $TRAINYARD_GCS_ROOT.",)
+        return notes_on_buckets(group, spec, self._places, why)
 
     def _begin_preparing(self, held: Group, group: RunGroup, spec: ReplicaSpec, incarnation: Incarnation) -> None:
         task = asyncio.get_running_loop().create_task(self._prepare(held, group, spec, incarnation))
@@ -265,7 +270,7 @@ class LocalExecutor:
         self, held: Group, group: RunGroup, spec: ReplicaSpec, incarnation: Incarnation, say: Callable[[str], None]
     ) -> ReplicaPlan:
         """The start of a replica in a container, in an environment made for it, or with this machine's programs."""
-        if self._containers is not None and self._containers.possible(spec):
+        if self._containers is not None and self._containers.possible(held, group, spec):
             planned, notes = await self._containers.place(held, group, spec, say)
             self._groups.note(held, notes)
             if planned is not None:

@@ -135,10 +135,14 @@ def _container(group: RunGroup, spec: ReplicaSpec, allotment: Allotment, bounds:
         network=where.network,
         address=address,
         hosts={name: ip for other, (name, ip) in where.hosts.items() if ip and other != spec.name},
-        mounts=((str(bounds.places.buckets), "/gcs", False), *bounds.mounts),
+        mounts=(*_buckets(bounds.places), *bounds.mounts),
         devices=tuple(f"nvidia.com/gpu={gpu}" for gpu in allotment.gpus.get(spec.name, ())),
         shm_bytes=min(spec.resources.memory_bytes or bounds.memory_bytes, bounds.memory_bytes) // 2,
     )
+
+
+def _buckets(places: Places) -> tuple[tuple[str, str, bool], ...]:
+    return () if places.elsewhere else ((str(places.buckets), "/gcs", False),)
 
 
 def _program(
@@ -149,7 +153,7 @@ def _program(
     ours = {
         "CUDA_VISIBLE_DEVICES": devices,
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "TRAINYARD_GCS_ROOT": "/gcs",
+        **({} if bounds.places.elsewhere else {"TRAINYARD_GCS_ROOT": "/gcs"}),
         RUNS_VARIABLE: str(bounds.places.runs),
         MARKER_VARIABLE: marker(group.run_id, spec.name, spec.incarnation),
     }

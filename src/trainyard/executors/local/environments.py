@@ -21,6 +21,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -83,10 +84,12 @@ class _Wanted:
 class EnvironmentCache:
     """Environments by content, under `root`; packages are read from `buckets`/<bucket>/<object>."""
 
-    def __init__(self, root: Path, buckets: Path, options: Options | None = None) -> None:
-        """Nothing is read or made before it is asked for."""
+    def __init__(
+        self, root: Path, buckets: Path, options: Options | None = None, find: Callable[[str], Path] | None = None
+    ) -> None:
+        """Nothing is read or made before it is asked for. `find`: gives a package's file instead of `buckets`."""
         self._root = root
-        self._buckets = buckets
+        self._locate = find or partial(locate, buckets=buckets)
         self._options = options or Options()
         self._installer = Installer(self._options.limit_seconds)
         self._fingerprints: dict[tuple[str, int, int, int], str] = {}
@@ -146,7 +149,7 @@ class EnvironmentCache:
         return _Wanted(key, replica.image_uri, recipe, packages, python)
 
     async def _package(self, uri: str) -> tuple[Path, str]:
-        path = locate(uri, self._buckets)
+        path = await asyncio.to_thread(self._locate, uri)
         stat = path.stat()
         seen = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
         if seen not in self._fingerprints:

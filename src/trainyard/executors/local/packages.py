@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from trainyard.core.errors import InvalidArgument
-from trainyard.core.object_paths import object_files
+from trainyard.core.object_paths import check_bucket, check_object, object_files
 
 _CHUNK = 1 << 20
 # What reading a file that is no archive, or a damaged one, may raise. A file that can't be read at all raises again.
@@ -45,14 +45,7 @@ def locate(uri: str, buckets: Path) -> Path:
 
     Only gs:// is read (the contract's rule): anything else would let a job name any file of this machine.
     """
-    scheme, found, rest = uri.partition("gs://")
-    bucket, slash, name = rest.partition("/")
-    try:
-        if scheme or not found or not slash:
-            raise InvalidArgument("no bucket and object")
-        places = object_files(buckets, bucket, name)
-    except InvalidArgument as error:
-        raise PreparationFailed(f"The package {uri!r} is not of the form gs://bucket/object: {error.message}") from None
+    places = object_files(buckets, *parts_of(uri))
     inside = buckets.resolve()
     for path in places:
         if path.is_file() and path.resolve() == inside / path.relative_to(buckets):  # no link leads it elsewhere
@@ -60,6 +53,18 @@ def locate(uri: str, buckets: Path) -> Path:
     raise PreparationFailed(
         f"The package {uri} does not exist; it was looked for at {places[0]}. Upload it to the bucket and submit again."
     )
+
+
+def parts_of(uri: str) -> tuple[str, str]:
+    """Bucket and object of a `gs://bucket/object` URI; raises PreparationFailed."""
+    scheme, found, rest = uri.partition("gs://")
+    bucket, slash, name = rest.partition("/")
+    try:
+        if scheme or not found or not slash:
+            raise InvalidArgument("no bucket and object")
+        return check_bucket(bucket), check_object(name)
+    except InvalidArgument as error:
+        raise PreparationFailed(f"The package {uri!r} is not of the form gs://bucket/object: {error.message}") from None
 
 
 def fingerprint(path: Path) -> str:

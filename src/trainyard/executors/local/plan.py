@@ -55,11 +55,12 @@ _HANDED_ON_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "PYEN
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things lie on this machine. All absolute."""
+    """Where things lie on this machine. All absolute. `elsewhere`: buckets are in an object store, and not here."""
 
     runs: Path
     logs: Path
     buckets: Path
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def plan(
     ours = {
         "CUDA_VISIBLE_DEVICES": devices,
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "TRAINYARD_GCS_ROOT": str(places.buckets),
+        **({} if places.elsewhere else {"TRAINYARD_GCS_ROOT": str(places.buckets)}),
         RUNS_VARIABLE: str(places.runs),
         MARKER_VARIABLE: name,
     }
@@ -180,7 +181,7 @@ def plan(
 def output_directory(group: RunGroup, places: Places) -> str:
     """Where the directory of base_output_uri lies on this machine, if the group asks for it; else empty."""
     bucket, _, name = group.base_output_uri.removeprefix("gs://").strip("/").partition("/")
-    if not group.makes_output or not bucket or not name:
+    if not group.makes_output or places.elsewhere or not bucket or not name:
         return ""
     try:
         return str(places.buckets.joinpath(check_bucket(bucket), *object_path(name)))
@@ -192,6 +193,20 @@ def names_buckets(group: RunGroup, spec: ReplicaSpec) -> bool:
     """Whether the replica has to do with buckets, as far as its spec tells."""
     said = (group.base_output_uri, *spec.command, *spec.args, *(value for _, value in spec.env))
     return any("gs://" in text or "/gcs/" in text for text in said)
+
+
+def notes_on_buckets(group: RunGroup, spec: ReplicaSpec, places: Places, no_view: str) -> tuple[str, ...]:
+    """What a replica that has to do with buckets must know of them; `no_view`: why there is no /gcs, or empty."""
+    if not names_buckets(group, spec):
+        return ()
+    if places.elsewhere:
+        return (
+            "There is no /gcs here, because the service keeps objects in an object store (objects_url); programs reach "
+            "gs:// through the service, where STORAGE_EMULATOR_HOST or API_ENDPOINT_OVERRIDE says.",
+        )
+    if not no_view:
+        return ()
+    return (f"Programs do not see /gcs on this machine ({no_view}); the buckets lie in $TRAINYARD_GCS_ROOT.",)
 
 
 def notes_on(spec: ReplicaSpec, allotment: Allotment, *, prepared: bool) -> tuple[str, ...]:
