@@ -41,7 +41,7 @@ FRAMEWORKS := torch jax xgboost tensorflow
 .venv/frameworks/torch/.made: PACKAGES := torch==2.13.0 numpy
 .venv/frameworks/jax/.made: PACKAGES := jax==0.10.2
 .venv/frameworks/xgboost/.made: PACKAGES := xgboost-cpu==3.2.0 scikit-learn
-.venv/frameworks/tensorflow/.made: PACKAGES := tensorflow-cpu==2.21.0
+.venv/frameworks/tensorflow/.made: PACKAGES := tensorflow-cpu==2.21.0 tensorboard==2.21.0
 .venv/frameworks/%/.made: | .venv/.python
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)

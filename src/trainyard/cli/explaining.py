@@ -15,9 +15,18 @@ def lines(terminal: Terminal, explanation: Mapping[str, Any]) -> Iterator[str]:
     why = [str(explanation.get("sentence") or "")]
     why += [f"- {each}" for each in explanation.get("evidence") or () if each not in why]
     yield from _section(terminal, "WHY", [each for each in why if each])
+    yield from _section(terminal, "PROGRESS", progress_words(explanation.get("progress")))
     yield from _section(terminal, "QUEUE", _queue(explanation.get("queue")))
     yield from _section(terminal, "HISTORY", _history(explanation.get("history") or []))
     yield from _section(terminal, "REPLICAS", _replicas(explanation.get("replicas") or []))
+
+
+def progress_words(told: Mapping[str, Any] | None) -> list[str]:
+    """`42%, 3m10s left`; nothing where the job does not say."""
+    if not told:
+        return []
+    left = told.get("secondsLeft")
+    return [f"{told['percent']}%" + (f", {duration(float(left))} left" if left is not None else "")]
 
 
 def _section(terminal: Terminal, title: str, content: Sequence[str]) -> Iterator[str]:

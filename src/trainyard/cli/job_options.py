@@ -12,6 +12,7 @@ def add_job_commands(commands: Commands, shared: argparse.ArgumentParser) -> Non
     verbs = _add_noun(commands, "custom-jobs", "create, list, describe, cancel, delete and follow jobs")
     _add_create_custom_job(verbs, shared)
     _add_verbs(verbs, shared, "custom_jobs:describe")
+    _add_metrics(verbs, shared)
     verbs = _add_noun(commands, "nas-jobs", "search for neural architectures: create, follow, look at what was found")
     _add_create_nas_job(verbs, shared)
     _add_verbs(verbs, shared, "nas_jobs:describe")
@@ -43,6 +44,19 @@ def _add_verbs(verbs: Commands, shared: argparse.ArgumentParser, describe_with: 
     logs.add_argument("--polling-interval", metavar="SECONDS", help="as gcloud has it; lines come as they are written")
     format_option(logs, "")
     for parser in (describe, cancel, delete, logs):
+        _job_operand(parser)
+
+
+def _add_metrics(verbs: Commands, shared: argparse.ArgumentParser) -> None:
+    metrics = command(verbs, "metrics", "run_metrics:metrics", "show what a job wrote to its event files", shared)
+    metrics.add_argument(
+        "--points", type=positive, metavar="N", default=1000, help="at most so many of a series (1000)"
+    )
+    format_option(metrics, "table")
+    plot = command(verbs, "plot", "run_metrics:plot", "draw what a job wrote to its event files", shared)
+    plot.add_argument("--output", metavar="FILE", help="where to: .html, or .png with matplotlib (JOB.html)")
+    for parser in (metrics, plot):
+        parser.add_argument("--tag", metavar="NAME", default="", help="only this metric, such as loss")
         _job_operand(parser)
 
 

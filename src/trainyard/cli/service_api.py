@@ -81,6 +81,11 @@ class ServiceApi:
         """Why the job is where it is: sentence, place in the queue, history, replicas."""
         return _object(self.connection.call("GET", f"{OWN}/{name}:explain"))
 
+    def metrics(self, name: str, tag: str = "", points: int = 1000) -> dict[str, Any]:
+        """The scalars of the job's event files: `source`, `series` with their points, `damaged` files."""
+        query = {"points": str(points)} | ({"tag": tag} if tag else {})
+        return _object(self.connection.call("GET", f"{OWN}/{name}:metrics", query))
+
     def last_cursor(self, name: str, task: str = "") -> str:
         """The cursor behind the last line that there is now."""
         query = {"size": str(_MOST_LINES)} | ({"task": task} if task else {})

@@ -17,6 +17,8 @@ from trainyard.cli.problems import Usage
 from trainyard.cli.service_api import FINAL_STATES, VERSION, Job, ServiceApi, connect, job_id, short_state
 from trainyard.cli.terminal import STATE_STYLES, Terminal
 
+_MOST_ASKED = 50  # running jobs in a table that are asked how far they are
+
 
 def submitted(api: ServiceApi, job: Job, chosen: Format) -> None:
     """Say that a job was created and how to go on; `chosen` prints the resource."""
@@ -69,7 +71,10 @@ def _print_table(jobs: list[Job], api: ServiceApi) -> None:
         (job_id(job), str(job.get("displayName", "")), short_state(job), _local(job.get("createTime")), _lasted(job))
         for job in jobs
     ]
-    headings = ("ID", "NAME", "STATE", "CREATED", "RAN FOR")
+    headings: tuple[str, ...] = ("ID", "NAME", "STATE", "CREATED", "RAN FOR")
+    if any(far := _progress(jobs, api)):
+        rows = [(*row, words) for row, words in zip(rows, far, strict=True)]
+        headings = (*headings, "PROGRESS")
     lines = list(table_lines(headings, rows))
     terminal.line(lines[0], "bold")
     for job, line in zip(jobs, lines[1:], strict=True):
@@ -77,6 +82,13 @@ def _print_table(jobs: list[Job], api: ServiceApi) -> None:
         before, word, after = line.partition(f"  {state} ")
         painted = terminal.paint(word, STATE_STYLES.get(state, "bold"))
         terminal.line(before + painted + after)
+
+
+def _progress(jobs: list[Job], api: ServiceApi) -> list[str]:
+    """How far each running job says it is; only the first page of them is asked."""
+    running = [str(job["name"]) for job in jobs if short_state(job) == "RUNNING"][:_MOST_ASKED]
+    told = {name: "".join(explaining.progress_words(api.explain(name).get("progress"))) for name in running}
+    return [told.get(str(job["name"]), "") for job in jobs]
 
 
 def moment(text: Any) -> datetime | None:

@@ -18,6 +18,7 @@ _MASK_DELTA: Final = 0xA282EAD8
 LARGEST_SCALAR_EVENT: Final = 1 << 20
 """Longer records hold pictures, graphs or histograms; they are stepped over unread."""
 
+_YEAR_10000_SECONDS: Final = 253_402_300_800
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 _CONTENT: Final = {1: "<f", 2: "<d", 3: "<i", 9: "<q"}  # DataType of a tensor -> one element of tensor_content
@@ -73,10 +74,10 @@ def _masked(crc: int) -> int:
 
 
 def _of_event(data: bytes) -> Iterator[Scalar]:
-    time_seconds, step, summaries = 0.0, 0, []
+    time_us, step, summaries = 0, 0, []
     for number, wire, value in _fields(data):
         if number == 1 and wire == _FIXED64:
-            time_seconds = struct.unpack("<d", value)[0]
+            time_us = _microseconds(struct.unpack("<d", value)[0])
         elif number == 2 and wire == _VARINT:
             step = _signed(value)
         elif number == 5 and wire == _BYTES:
@@ -86,7 +87,12 @@ def _of_event(data: bytes) -> Iterator[Scalar]:
             if number == 1 and wire == _BYTES:
                 tag, found = _of_value(value)
                 if found is not None:
-                    yield Scalar(tag, step, round(time_seconds * 1_000_000), found)
+                    yield Scalar(tag, step, time_us, found)
+
+
+def _microseconds(seconds: float) -> int:
+    """Since the epoch; 0 for a time that no calendar has."""
+    return round(seconds * 1_000_000) if 0 <= seconds < _YEAR_10000_SECONDS else 0
 
 
 def _of_value(data: bytes) -> tuple[str, float | None]:

@@ -18,6 +18,7 @@ from trainyard.service.following import Follower
 from trainyard.service.hiding import hide_env
 from trainyard.service.insight import Insight
 from trainyard.service.reading import Reading
+from trainyard.service.run_metrics import RunMetrics
 
 if TYPE_CHECKING:
     from trainyard.audit import AuditLog
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trainyard.core.clock import Clock
     from trainyard.core.ids import Ids
     from trainyard.kind import Kind
+    from trainyard.objects import ObjectStore
     from trainyard.store import Desk, LogBook
 
 OF_A_KIND: Mapping[str, verbs.KindHandler] = {
@@ -76,6 +78,10 @@ class Service:
         self.follower = Follower(self.insight, desk, logbook)
         self._cells = Cells()
         self._keepers = Keepers(desk, {kind.collection: kind for kind in kinds}, clock, ids, logbook)
+
+    def metrics(self, objects: ObjectStore) -> RunMetrics:
+        """What jobs write to their event files, which lie in `objects`."""
+        return RunMetrics(self.insight, self._keepers.kinds, objects)
 
     def reading(self, caller: Caller) -> Reading:
         """Many jobs at one moment, with the rights of this caller; for any thread."""

@@ -14,6 +14,7 @@ from trainyard.core.runs import Cause
 from trainyard.core.states import JobState
 from trainyard.service import trials
 from trainyard.service.access import Access, Caller, require
+from trainyard.service.run_progress import progress_of
 from trainyard.store import job_missing
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Explanation:
     queue: QueuePlace | None
     history: tuple[Change, ...]
     replicas: tuple[ReplicaRecord, ...]
+    progress: dict[str, Any] | None = None  # while it runs and says how far it is: run_progress.py
 
 
 class Insight:
@@ -63,7 +65,7 @@ class Insight:
         history = self._desk.history(job.name)
         replicas = self._desk.replica_records(job.name)
         sentence, evidence = _sentence(job, queue, history), _evidence(job, history, replicas)
-        return Explanation(job, sentence, evidence, queue, history, replicas)
+        return Explanation(job, sentence, evidence, queue, history, replicas, progress_of(job, self._logbook))
 
     async def logs(
         self, name: str, caller: Caller, cursor: str = "", size: int = 1000, task: str = ""
@@ -144,6 +146,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "state": job.status.state.api_name,
         "sentence": explanation.sentence,
         "evidence": list(explanation.evidence),
+        "progress": explanation.progress,
         "queue": {"position": queue.position, "length": queue.length, "why": queue.why} if queue else None,
         "history": [change_json(change) for change in explanation.history],
         "replicas": [_replica_json(record) for record in explanation.replicas],

@@ -103,3 +103,52 @@ def test_tensorflow_plays_every_role_of_tf_config(follow: Follow) -> None:
     assert said(lines, "workerpool1-0", "worker 0 serves")
     assert said(lines, "workerpool0-0", "weights").startswith(WEIGHTS)
     assert float(said(lines, "workerpool3-0", "evaluator: loss").rpartition(" ")[2]) < 0.001
+
+
+def test_tensorflow_s_own_event_files_are_read(trainyard: LocalService) -> None:
+    """Both of TensorFlow's writers, with histograms, texts and pictures beside: exactly the scalars come back."""
+    python = ROOT / ".venv" / "frameworks" / "tensorflow" / "bin" / "python"
+    if not (python.parents[1] / ".made").exists():
+        pytest.skip("tensorflow is not installed: make test-frameworks")
+    body = {
+        "displayName": "summaries",
+        "jobSpec": {
+            "baseOutputDirectory": {"outputUriPrefix": "gs://demo/summaries"},
+            "workerPoolSpecs": [
+                {
+                    "machineSpec": {"machineType": "n1-standard-4"},
+                    "replicaCount": 1,
+                    "containerSpec": {"imageUri": "host", "command": [str(python), "-c", SUMMARIES]},
+                }
+            ],
+        },
+    }
+    name = trainyard.api.create(body)["name"]
+    assert trainyard.wait(name, 120)["state"] == "JOB_STATE_SUCCEEDED", trainyard.why(name)
+    told = trainyard.api.metrics(name)
+    assert not told["damaged"]
+    series = {(one["run"], one["tag"]): [point["value"] for point in one["points"]] for one in told["series"]}
+    assert series == {
+        ("two", "loss"): [1.0, 0.5, 0.25],
+        ("two", "steps"): [0.0, 1.0, 2.0],
+        ("one", "old"): [7.0, 8.0],
+    }
+
+
+SUMMARIES = """
+import os, tensorflow as tf
+logs = os.environ.get("TRAINYARD_GCS_ROOT", "/gcs") + "/" + os.environ["AIP_TENSORBOARD_LOG_DIR"].removeprefix("gs://")
+with tf.summary.create_file_writer(logs + "two").as_default():
+    for step in range(3):
+        tf.summary.scalar("loss", 0.5 ** step, step=step)
+        tf.summary.scalar("steps", tf.constant(step, tf.int64), step=step)
+        tf.summary.histogram("weights", tf.random.normal((50,)), step=step)
+        tf.summary.text("words", "hello", step=step)
+        tf.summary.image("picture", tf.zeros((1, 4, 4, 3)), step=step)
+with tf.compat.v1.Graph().as_default():
+    writer = tf.compat.v1.summary.FileWriter(logs + "one")
+    for step, value in enumerate((7.0, 8.0)):
+        summary = tf.compat.v1.Summary(value=[tf.compat.v1.Summary.Value(tag="old", simple_value=value)])
+        writer.add_summary(summary, step)
+    writer.close()
+"""

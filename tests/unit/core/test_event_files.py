@@ -87,6 +87,12 @@ def test_tensors_of_one_number(kind: int, content: bytes, value: float) -> None:
     assert read(record(event(1, tensor("m", kind, content)))) == [Scalar("m", 1, 1_500_000, value)]
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e300])
+def test_a_time_that_no_calendar_has_is_none(seconds: float) -> None:
+    """The value counts all the same."""
+    assert read(record(event(1, simple("a", 1.0), seconds=seconds))) == [Scalar("a", 1, 0, 1.0)]
+
+
 @pytest.mark.parametrize(
     "value",
     [

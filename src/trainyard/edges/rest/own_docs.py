@@ -60,9 +60,43 @@ OWN_SCHEMAS: Final[Json] = {
         state=_text("Its state."),
         sentence=_text("What a person wants to hear first."),
         evidence=_list(_text("What the sentence rests on.")),
+        progress={
+            "type": ["object", "null"],
+            "description": "While it runs, where its primary replica prints how far it is.",
+            "properties": {
+                "fraction": {"type": "number", "description": "From 0 to 1."},
+                "percent": {"type": "integer", "description": "The same, from 0 to 100."},
+                "secondsLeft": {"type": ["number", "null"], "description": "Where the program says so."},
+                "line": _text("The line that says it."),
+            },
+        },
         queue={"type": ["object", "null"], "description": "Position, length and why, while it waits."},
         history=_list(_ref("trainyard.Change")),
         replicas=_list({"type": "object", "description": "How each incarnation of each replica ended."}),
+    ),
+    "trainyard.Metrics": _object(
+        "The scalars of a job's event files.",
+        source=_text("The directory that they are read from: AIP_TENSORBOARD_LOG_DIR."),
+        series=_list(_ref("trainyard.Series")),
+        damaged=_list(
+            _object(
+                "A file that could not be read to its end.", file=_text("Its address."), why=_text("What is wrong.")
+            )
+        ),
+    ),
+    "trainyard.Series": _object(
+        "One tag of one run.",
+        run=_text("The directory below the source, such as train; empty for the source itself."),
+        tag=_text("The writer's name for it, such as loss."),
+        count={"type": "integer", "description": "How many points were written."},
+        points=_list(
+            _object(
+                "One point; evenly chosen ones where there are more than were asked for.",
+                step={"type": "integer", "description": "The writer's step."},
+                time=_time("By the writer's clock."),
+                value={"type": ["number", "string"], "description": "The value, or NaN, Infinity, -Infinity."},
+            )
+        ),
     ),
     "trainyard.LogEntry": _object(
         "One line of output.",
@@ -135,6 +169,16 @@ _LOGS_ANSWER: Final[Json] = {**_json("trainyard.Logs"), "text/event-stream": {"s
 OWN_PATHS: Final[Json] = {
     "/trainyard/v1/health": _get("health", "Whether the service is well", [], _json("trainyard.Health")),
     f"{_JOB}:explain": _get("explain", "Why a job is as it is", _NAMED, _json("trainyard.Explanation")),
+    f"{_JOB}:metrics": _get(
+        "metrics",
+        "The scalars that a job's programs write to AIP_TENSORBOARD_LOG_DIR",
+        [
+            *_NAMED,
+            _query("tag", "Only of this tag.", type="string"),
+            _query("points", "At most so many of a series.", type="integer", minimum=2, maximum=100_000, default=1000),
+        ],
+        _json("trainyard.Metrics"),
+    ),
     f"{_JOB}/logs": _get("logs", "A job's output, by pages or followed", [*_NAMED, *_LOG_QUERY], _LOGS_ANSWER),
     f"{_JOB}/logs/{{task}}/{{stream}}": _get(
         "rawLogs",

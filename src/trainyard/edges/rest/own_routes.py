@@ -1,4 +1,4 @@
-"""What the original does not have, under /trainyard/v1: health, explanations, logs (docs/adr/0005)."""
+"""What the original does not have, under /trainyard/v1: health, explanations, metrics, logs (docs/adr/0005)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from trainyard.edges.rest.raw import send_files
 from trainyard.service.access import Caller
 from trainyard.service.following import Follower
 from trainyard.service.insight import Insight
+from trainyard.service.run_metrics import DEFAULT_POINTS, RunMetrics
 
 PREFIX: Final = "/trainyard/v1/"
 _JOB: Final = r"(?P<name>projects/[^/]+/locations/[^/]+/[^/]+/[^/:]+(?:/nasTrialDetails/[^/:]+)?)"
 _EXPLAIN: Final = re.compile(_JOB + r":explain\Z")
+_METRICS: Final = re.compile(_JOB + r":metrics\Z")
 _LOGS: Final = re.compile(_JOB + r"/logs\Z")
 _RAW: Final = re.compile(_JOB + r"/logs/(?P<task>(?:(?:search|train)-\d+/)?[^/]+)/(?P<stream>[^/]+)\Z")
 _TASK: Final = re.compile(r"service|(?:search|train)-\d+|(?:(?:search|train)-\d+/)?workerpool\d+-\d+")
@@ -35,6 +37,7 @@ class OwnRoutes:
     follower: Follower
     health: Callable[[], Mapping[str, Any]]
     streams: Streams
+    metrics: RunMetrics
 
     async def answer(self, exchange: Exchange, caller: Caller) -> bool:
         """Answer what is ours; False where the path is not. Raises ApiError and Refusal."""
@@ -48,6 +51,9 @@ class OwnRoutes:
             _only_get(exchange)
             stage = _parameters(exchange, frozenset({"stage"})).get("stage", "")
             await send_json(exchange, self.insight.explain(match["name"], caller, stage))
+        elif match := _METRICS.match(path):
+            _only_get(exchange)
+            await self._metrics(exchange, match["name"], caller)
         elif match := _LOGS.match(path):
             _only_get(exchange)
             await self._logs(exchange, match["name"], caller)
@@ -70,6 +76,11 @@ class OwnRoutes:
         page = await self.insight.logs(name, caller, cursor, _count("size", given.get("size", "0")), task)
         complete = job.is_final and not page["more"]
         await send_json(exchange, {"entries": page["entries"], "cursor": page["cursor"], "complete": complete})
+
+    async def _metrics(self, exchange: Exchange, name: str, caller: Caller) -> None:
+        given = _parameters(exchange, frozenset({"tag", "points"}))
+        points = _count("points", given.get("points", str(DEFAULT_POINTS)))
+        await send_json(exchange, await self.metrics.read(name, caller, given.get("tag", ""), points))
 
     async def _raw(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
         given = _parameters(exchange, frozenset({"attempt"}))

@@ -1,0 +1,47 @@
+"""A running job is as far as its primary replica last said, in what it prints (core/progress.py has the forms)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from trainyard.core.progress import Progress, newest
+from trainyard.core.states import JobState
+
+if TYPE_CHECKING:
+    from trainyard.core.jobs import Job
+    from trainyard.store import LogBook
+
+PRIMARY: Final = "workerpool0-0"
+_TAIL_BYTES: Final = 16_384
+_STREAMS: Final = ("stdout", "stderr")
+
+
+def progress_of(job: Job, logbook: LogBook) -> dict[str, Any] | None:
+    """`fraction`, `percent`, `secondsLeft` (or null) and the `line` that says so; None where the job says nothing."""
+    if job.status.state is not JobState.RUNNING:
+        return None
+    found = [said for stream in _STREAMS if (said := _newest(logbook.raw_files(job.id, PRIMARY, stream)))]
+    if not found:
+        return None
+    _, progress = max(found, key=lambda said: said[0])
+    return {
+        "fraction": round(progress.fraction, 4),
+        "percent": round(progress.fraction * 100),
+        "secondsLeft": progress.seconds_left,
+        "line": progress.line,
+    }
+
+
+def _newest(paths: tuple[str, ...]) -> tuple[float, Progress] | None:
+    """What the end of the newest file says, and when it was written."""
+    if not paths:
+        return None
+    try:
+        with open(paths[-1], "rb") as file:  # noqa: PTH123 - at every look at a running job; Path costs thrice
+            stat = os.fstat(file.fileno())
+            file.seek(max(0, stat.st_size - _TAIL_BYTES))
+            said = newest(file.read(_TAIL_BYTES).decode("utf-8", "replace"))
+    except OSError:
+        return None
+    return (stat.st_mtime, said) if said else None
