@@ -22,6 +22,8 @@ from trainyard.contract.pool import message_class
 Convert = Callable[[Any], Any]
 _INT64 = frozenset({FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64})
 _FLOATS = frozenset({FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
+_SHOWN_AT_ZERO = frozenset({"Metric.value"})
+"""A measured 0 is a value: clients of NasJob index it, though proto3 JSON may leave out what is zero, and does."""
 _OFTEN_THE_SAME = frozenset({"CustomJobSpec"})  # a page of jobs is mostly one spec, again and again
 _MOST_REMEMBERED = 512
 _LONGEST_REMEMBERED = 8 * 1024  # bytes on the wire
@@ -51,8 +53,9 @@ def _compiled(descriptor: Any, enums_as_ints: bool) -> Convert:
             lines.append(f"  value = message.{field.name}; out[{field.json_name!r}] = {result}")
         else:  # a float of -0.0 is set, though it is false
             zero = " or copysign(1, value) < 0" if field.cpp_type in _FLOATS and not field.is_repeated else ""
+            when = "" if f"{descriptor.name}.{field.name}" in _SHOWN_AT_ZERO else f"if value{zero}: "
             lines.append(f" value = message.{field.name}")
-            lines.append(f" if value{zero}: out[{field.json_name!r}] = {result}")
+            lines.append(f" {when}out[{field.json_name!r}] = {result}")
     lines.append(" return out")
     scope: dict[str, Any] = {**names, "copysign": copysign}
     exec("\n".join(lines), scope)  # noqa: S102 - the names in it are identifiers of our own descriptors, nothing a caller sent

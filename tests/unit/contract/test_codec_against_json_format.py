@@ -133,6 +133,17 @@ def same(one: Any, other: Any) -> bool:
     return one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
 
 
+def with_measured_zeros(value: Any) -> Any:
+    """The one thing that ours shows and json_format leaves out: a measurement's value of 0."""
+    if isinstance(value, list):
+        return [with_measured_zeros(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    for metric in value.get("metrics", ()):
+        metric.setdefault("value", 0.0)
+    return {key: with_measured_zeros(each) for key, each in value.items()}
+
+
 @pytest.mark.parametrize("full_name", ROOTS)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
@@ -141,6 +152,8 @@ def test_it_writes_what_json_format_writes(full_name: str, data: st.DataObject) 
     message = data.draw(messages(full_name))
     for ints in (False, True):
         expected = json_format.MessageToDict(message, descriptor_pool=pool(), use_integers_for_enums=ints)
+        if full_name.endswith((".NasJob", ".NasTrialDetail")):
+            expected = with_measured_zeros(expected)
         ours = codec.render(message, enums_as_ints=ints)
         assert json.dumps(ours, sort_keys=True) == json.dumps(expected, sort_keys=True)
         assert same(codec.parse(type(message), ours), message)

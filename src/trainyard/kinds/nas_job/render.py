@@ -33,15 +33,19 @@ def put_detail(message: Any, name: str, space: Space, search: Trial, train: Tria
 
 
 def put_trial(message: Any, trial: Trial) -> None:
-    """Fill a NasTrial; times are shown with the microseconds that they have."""
+    """Fill a NasTrial. The public client splits times at the fraction, so a whole second is shown as a little more."""
     message.id = str(trial.number)
     message.state = trial.state
     if trial.start_time_us is not None:
-        stamp(message.start_time, trial.start_time_us)
+        stamp(message.start_time, _with_fraction(trial.start_time_us))
     if trial.end_time_us is not None:
-        stamp(message.end_time, trial.end_time_us)
+        stamp(message.end_time, _with_fraction(trial.end_time_us))
     if trial.measurement is not None:
         _put_measurement(message.final_measurement, trial)
+
+
+def _with_fraction(time_us: int) -> int:
+    return time_us if time_us % MICROSECONDS else time_us + 1
 
 
 def _put_measurement(message: Any, trial: Trial) -> None:
