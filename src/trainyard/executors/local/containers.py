@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ from trainyard.executors.local.container_plan import (
     plan_container,
 )
 from trainyard.executors.local.engine import ContainerEngine, EngineFailed, Image, Network, Talents
-from trainyard.executors.local.groups import Group
+from trainyard.executors.local.groups import Group, Groups
 from trainyard.executors.local.packages import PreparationFailed
 from trainyard.executors.local.plan import Allotment, Contained, Places, ReplicaPlan
 from trainyard.executors.local.podman import Podman
@@ -78,16 +79,48 @@ class Containers:
         self._pulling: dict[str, asyncio.Lock] = {}
         self._failed: dict[str, tuple[float, str]] = {}  # image: until when, why
         self._why_not = ""
+        self._outside: set[str] = set()  # run ids of which it was certain at their launch
 
     @property
     def _asked_for(self) -> str:
         return "podman" if self._options.runtime == "auto" else self._options.runtime
 
-    def possible(self, spec: ReplicaSpec) -> bool:
-        """Whether `spec` may run in a container at all; False is certain, and costs nothing."""
+    def possible(self, held: Group, group: RunGroup, spec: ReplicaSpec) -> bool:
+        """Whether `spec` may run in a container at all; False is certain, costs next to nothing, and is noted."""
         if self._options.runtime != "auto":
             return True
-        return bool(spec.image_uri) and not self._why_not and self._program() is not None
+        if not spec.image_uri or self._why_not:
+            return False
+        if group.run_id in self._outside or self._all_outside(group):
+            self._outside.add(group.run_id)
+            Groups.note(held, (_outside(spec, _absent(spec.image_uri)),))
+            return False
+        return self._asked_for in self._engines or self._program() is not None
+
+    def _all_outside(self, group: RunGroup) -> bool:
+        """Whether the whole group starts, for the first time, in images that nobody has here or would fetch."""
+        engine = self._engines.get(self._asked_for)
+        return (
+            engine is not None
+            and all(
+                spec.incarnation == 0
+                and bool(spec.command or spec.package)
+                and engine.lacks(spec.image_uri)
+                and _is_never_fetched(spec.image_uri)
+                for spec in group.replicas
+            )
+            and not self._is_settled(group.run_id)
+        )
+
+    def is_over(self, run_id: str) -> bool:
+        """Forget the group, which is over; says whether something of it may be left to be removed."""
+        self._settling.pop(run_id, None)
+        self._outside.discard(run_id)
+        return self._is_settled(run_id)
+
+    def _is_settled(self, run_id: str) -> bool:
+        """Whether a group's place was written down: else none of it was ever in a container."""
+        return os.path.exists(f"{self._places.runs}/{run_id}/{_SETTLED}")  # noqa: PTH110 - asked for every job
 
     def _program(self) -> str | None:
         return shutil.which("podman", path=self._environment.get("PATH"))
@@ -123,13 +156,16 @@ class Containers:
         Puts the group's place into what it holds. Raises PreparationFailed where the replica can run nowhere.
         """
         assert held.allotment is not None
+        begun = spec.incarnation > 0 or any(one.was_started() for one in held.newest.values())
+        if begun and not self._is_settled(group.run_id):  # it began outside, where nothing is written down
+            return None, ()
         held.allotment, reasons = await self.settle(group, held.allotment, say)
         where = held.allotment.contained
         if where is None or spec.name not in where.images:
             why = reasons.get(spec.name, "")
             if why and not (spec.command or spec.package):
                 raise PreparationFailed(f"{why}; and the job gives no containerSpec.command that could run without it.")
-            return None, (f"{spec.name} is not run in a container: {why}.",) if why else ()
+            return None, (_outside(spec, why),) if why else ()
         engine = self._engine(where.engine)
         try:
             talents = await engine.talents()
@@ -152,7 +188,6 @@ class Containers:
 
     async def release(self, run_id: str) -> None:
         """Leave nothing of a group that is over; its agents tidy up after themselves and are given the time for it."""
-        self._settling.pop(run_id, None)
         directory = self._places.runs / run_id
         settled = await asyncio.to_thread(_read_settled, directory / _SETTLED)
         if settled is None or not settled.images:
@@ -189,8 +224,8 @@ class Containers:
             found = await engine.find(uri)
             if found is not None and self._options.pull != "always":
                 return found, ""
-            if found is None and auto and (prebuilt or not _names_registry(uri)):
-                return None, f"the image {uri} is not on this machine"
+            if found is None and auto and _is_never_fetched(uri):
+                return None, _absent(uri)
             return await self._fetched(engine, uri, say), ""
         except EngineFailed as failure:
             sentence, _ = start_sentence(str(failure), uri, "", self._asked_for)
@@ -266,6 +301,20 @@ class Containers:
             await work
         except EngineFailed as failure:
             _log.warning("something of a container may be left until the next start: %s", failure)
+
+
+def _outside(spec: ReplicaSpec, why: str) -> str:
+    return f"{spec.name} is not run in a container: {why}."
+
+
+def _absent(uri: str) -> str:
+    return f"the image {uri} is not on this machine"
+
+
+@lru_cache(maxsize=256)
+def _is_never_fetched(uri: str) -> bool:
+    """Whether such an image is used, by default, only where it is already."""
+    return recipe_of(uri, {}, gpus=False) is not None or not _names_registry(uri)
 
 
 def _names_registry(uri: str) -> bool:

@@ -97,6 +97,9 @@ class ContainerEngine(Protocol):
     async def find(self, uri: str) -> Image | None:
         """The image, if it is here. Cheap where it was asked before. Raises EngineFailed."""
 
+    def lacks(self, uri: str) -> bool:
+        """Whether it is known without asking that the image is not here; False where that is not sure."""
+
     async def pull(self, uri: str, auth_file: str) -> None:
         """Fetch an image. Cancelling gives it up. Raises EngineFailed."""
 

@@ -93,6 +93,10 @@ class Podman:
             self._images[uri] = await self._inspect(uri)
         return self._images[uri]
 
+    def lacks(self, uri: str) -> bool:
+        """Whether it is known without asking that the image is not here; False where that is not sure."""
+        return self._images.get(uri, uri) is None and _stamp(self._listing) == self._images_as_of
+
     async def _inspect(self, uri: str) -> Image | None:
         try:
             (said,) = json.loads(await self._ask("image", "inspect", "--", uri))
