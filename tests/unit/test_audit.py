@@ -48,6 +48,18 @@ def test_files_are_rotated_by_size(tmp_path: Path) -> None:
     assert len(numbers) >= 6
 
 
+def test_a_file_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
+    """Whoever moves or removes it finds the next line under its name."""
+    log = AuditLog(tmp_path)
+    log.write(0, "ann", "x", "before")
+    (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
+    log.write(0, "ann", "x", "after")
+    assert [each["resource"] for each in entries(tmp_path)] == ["before", "after"]
+    (tmp_path / "audit.log").unlink()
+    log.write(0, "ann", "x", "again")
+    assert json.loads((tmp_path / "audit.log").read_text())["resource"] == "again"
+
+
 def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     """Service and command line, with files that rotate under them."""
     logs = [AuditLog(tmp_path, most_bytes=4000, kept=1000) for _ in range(4)]

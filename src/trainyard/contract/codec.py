@@ -11,6 +11,7 @@ import orjson
 from google.protobuf.message import Message
 
 from trainyard.contract.json_faults import JsonFault, JsonFaults
+from trainyard.contract.json_pages import page_bytes
 from trainyard.contract.json_read import parse
 from trainyard.contract.json_write import writer
 
@@ -37,7 +38,7 @@ def render(message: Message, enums_as_ints: bool = False) -> Any:
 
 def render_bytes(message: Message, enums_as_ints: bool = False, pretty: bool = False) -> bytes:
     """The JSON text of a message, UTF-8; indented by two spaces and ended by a newline when `pretty`."""
-    return write_json(render(message, enums_as_ints), pretty)
+    return page_bytes(message, enums_as_ints, pretty) or write_json(render(message, enums_as_ints), pretty)
 
 
 def write_json(value: Any, pretty: bool = False) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.names import JobName
+from trainyard.service.listing import Seen
 
 if TYPE_CHECKING:
     from trainyard.contract.operations import Operation
@@ -27,6 +28,7 @@ class Keepers:
     clock: Clock
     ids: Ids
     logbook: LogBook
+    seen: Seen = field(default_factory=Seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,39 @@ from trainyard.contract.masks import BadMask, Mask, mask_for
 from trainyard.contract.pool import message_class
 from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.filters import parse_filter
+from trainyard.core.jobs import Job
 from trainyard.core.names import Scope
 from trainyard.core.paging import page_size, read_token, write_token
 from trainyard.kind import Kind
 from trainyard.service.rendering import snake, stored_message
 from trainyard.store import Desk
 
+MOST_SEEN = 2048
+LONGEST_SEEN = 4 * 1024  # bytes
 _OF_THE_ANSWER = frozenset({"next_page_token", "nextPageToken"})  # always given, asked for or not
 
 
-async def page(desk: Desk, kind: Kind, request: Any) -> Any:
+class Seen:
+    """The jobs of the last pages in wire bytes: those that have not changed since are not rendered again."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._wires: dict[tuple[str, int, int], bytes] = {}
+
+    def wire(self, kind: Kind, job: Job) -> bytes:
+        """What `kind` makes of the job; a job that is written has another revision, and is made anew."""
+        key = (kind.collection, job.id, job.revision)
+        wire = self._wires.get(key)
+        if wire is None:
+            wire = kind.render(job).SerializeToString()
+            if len(wire) <= LONGEST_SEEN:
+                self._wires[key] = wire
+                if len(self._wires) > MOST_SEEN:
+                    del self._wires[next(iter(self._wires))]
+        return wire
+
+
+async def page(desk: Desk, kind: Kind, request: Any, seen: Seen) -> Any:
     """The List…Response of the stored version. Raises InvalidArgument on a bad filter, token, size or mask."""
     scope = Scope.parse(request.parent)
     wanted = parse_filter(request.filter)
@@ -29,8 +52,12 @@ async def page(desk: Desk, kind: Kind, request: Any) -> Any:
     field = answer.DESCRIPTOR.fields_by_name[snake(kind.collection)]
     mask = read_mask(request.read_mask.paths, field)
     found = await desk.page(scope, kind.collection, wanted, size, after)
-    items = getattr(answer, field.name)
-    items.extend(mask.of_message(kind.render(job)) if mask else kind.render(job) for job in found.jobs)
+    add = getattr(answer, field.name).add
+    for job in found.jobs:
+        if mask:
+            add().MergeFrom(mask.of_message(kind.render(job)))
+        else:
+            add().MergeFromString(seen.wire(kind, job))
     answer.next_page_token = write_token(found.next_after, *context)
     return answer
 

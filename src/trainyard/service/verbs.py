@@ -67,7 +67,7 @@ async def get(call: Call, kind: Kind, request: Any) -> Any:
 
 async def list_(call: Call, kind: Kind, request: Any) -> Any:
     """One page of the jobs of a scope, newest first."""
-    return await listing.page(call.keepers.desk, kind, request)
+    return await listing.page(call.keepers.desk, kind, request, call.keepers.seen)
 
 
 async def cancel(call: Call, kind: Kind, request: Any) -> Any:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from trainyard.core.errors import InvalidArgument
+from trainyard.core.jobs import Job
+from trainyard.core.states import JobState
+from trainyard.kinds.custom_job.kind import CustomJobKind
+from trainyard.service.listing import MOST_SEEN, Seen
+from trainyard.testing.builders import plain_job
 
 from .desk import PARENT, Bench
 
@@ -114,3 +120,44 @@ def test_both_versions_list_the_same(bench: Bench) -> None:
     """v1beta1 lists what v1 lists."""
     bench.create()
     assert bench.call("ListCustomJobs", {"parent": PARENT}, "v1beta1") == bench.list()
+
+
+def bare_job(job_id: int) -> Job:
+    """One without a spec."""
+    return replace(plain_job(job_id), spec=b"")
+
+
+class Counting(CustomJobKind):
+    """Knows which jobs it was asked to render."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rendered: list[tuple[int, int]] = []
+
+    def render(self, job: Job) -> Any:
+        self.rendered.append((job.id, job.revision))
+        return super().render(job)
+
+
+def test_what_was_seen_is_rendered_again_only_when_it_has_changed() -> None:
+    """One rendering for each revision, whatever page it stands on; of the many that were seen the oldest go."""
+    kind, seen, plain = Counting(), Seen(), CustomJobKind()
+    first = bare_job(1)
+    changed = replace(first, status=replace(first.status, state=JobState.PENDING), revision=1)
+    for job in (first, first, changed, changed, first):
+        assert seen.wire(kind, job) == plain.render(job).SerializeToString()
+    assert kind.rendered == [(1, 0), (1, 1)]
+    for job_id in range(2, MOST_SEEN + 2):
+        seen.wire(kind, bare_job(job_id))
+    kind.rendered.clear()
+    seen.wire(kind, first)
+    seen.wire(kind, bare_job(MOST_SEEN))
+    assert kind.rendered == [(1, 0)]
+
+
+def test_a_job_too_large_to_be_remembered_is_listed_all_the_same(bench: Bench) -> None:
+    """Its page is whole, time after time."""
+    bench.create(labels={f"k{number}": "v" * 63 for number in range(64)})
+    pages = [bench.list() for _ in range(2)]
+    assert pages[0] == pages[1]
+    assert len(pages[0]["customJobs"][0]["labels"]) == 64

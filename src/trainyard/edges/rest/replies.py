@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from trainyard.contract.codec import render, write_json
+from trainyard.contract.codec import render, render_bytes, write_json
 from trainyard.contract.masks import BadMask, Mask, mask_for
 from trainyard.contract.operations import versioned
 from trainyard.contract.pool import message_class
@@ -43,5 +43,7 @@ class ReplyStyle:
         if self.asked.alt == "proto":
             wanted = message if self.mask is None else self.mask.of_message(message)
             return wanted.SerializeToString(), PROTO
-        value = render(message, self.asked.enums_as_ints)
-        return write_json(value if self.mask is None else self.mask.of_json(value), self.asked.pretty), JSON
+        if self.mask is None:
+            return render_bytes(message, self.asked.enums_as_ints, self.asked.pretty), JSON
+        value = self.mask.of_json(render(message, self.asked.enums_as_ints))
+        return write_json(value, self.asked.pretty), JSON
