@@ -60,7 +60,7 @@ class Engine:
         """The pid of the container's first process, a child of ours. Raises NotStarted."""
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            starting = self._spawn(argv, env, (stdout, stderr))
+            starting = self._spawn(argv, env, (stdout, stderr), self.directory)
         except OSError as error:
             raise NotStarted(f"{argv[0]}: {error.strerror}") from None
         status = _wait(starting, _START_SECONDS)
@@ -89,7 +89,7 @@ class Engine:
 
         groups = _groups(self.counters())
         try:
-            if _wait(self._spawn(self._remove, self._env, ()), _REMOVE_SECONDS) != 0:
+            if _wait(self._spawn(self._remove, self._env, (), "/"), _REMOVE_SECONDS) != 0:
                 return
         except OSError:
             return
@@ -120,8 +120,8 @@ class Engine:
     def _known(self) -> tuple[int, int]:
         return _number(f"{self.directory}/{_CONMON}"), _number(f"{self.directory}/{_PID}")
 
-    def _spawn(self, argv: list[str], env: Mapping[str, str], streams: tuple[int, ...]) -> int:
-        """Start a command of the engine in its directory; `streams` become its descriptors from 3 on."""
+    def _spawn(self, argv: list[str], env: Mapping[str, str], streams: tuple[int, ...], where: str) -> int:
+        """Start a command of the engine in directory `where`; `streams` become its descriptors from 3 on."""
         actions: list[Any] = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, f"{self.directory}/{_WORDS}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
@@ -129,7 +129,7 @@ class Engine:
         ]
         copies = [_out_of_the_way(stream) for stream in streams]
         actions += [(os.POSIX_SPAWN_DUP2, copy, 3 + number) for number, copy in enumerate(copies)]
-        os.chdir(self.directory)
+        os.chdir(where)
         try:
             return os.posix_spawn(
                 argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=[signal.SIGTERM]

@@ -181,6 +181,8 @@ class LocalExecutor:
         """Remove runs and logs of a job."""
         for run_id in self._groups.runs_of(job_id):
             await self.release(run_id)
+            if self._containers is not None:
+                await self._containers.release(run_id)  # while there is still written what it is
         await asyncio.to_thread(self._groups.remove, job_id)
 
     async def sweep(self, live: Collection[str]) -> None:

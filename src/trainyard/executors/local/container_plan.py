@@ -65,18 +65,17 @@ def plan_container(
     assert allotment.contained is not None
     control = control_path(str(places.runs), group.run_id, spec.name, spec.incarnation)
     attempt = attempt_of(group.run_id)[1]
-    container = _container(group, spec, allotment, bounds)
     entrypoint, args, env, notes = _program(group, spec, allotment, bounds)
-    limits = {} if talents.why_no_limits else _limits(spec, bounds)
     container = replace(
-        container,
+        _container(group, spec, allotment, bounds),
+        directory=directory_of(control),
         entrypoint=entrypoint,
         args=args,
         env=env,
-        directory=directory_of(control),
         init=talents.has_init,
-        **limits,
     )
+    if not talents.why_no_limits:
+        container = _limited(container, spec, bounds)
     start = engine.start(container)
     tells = {"image": spec.image_uri, "program": (entrypoint or args or ("",))[0], "engine": engine.name}
     if spec.package:
@@ -174,10 +173,11 @@ def _relayed(value: str, relay: Mapping[str, str]) -> str:
     return value
 
 
-def _limits(spec: ReplicaSpec, bounds: Bounds) -> dict[str, float]:
+def _limited(container: Container, spec: ReplicaSpec, bounds: Bounds) -> Container:
     asked = spec.resources
-    return {
-        "memory_bytes": asked.memory_bytes if asked.memory_bytes < bounds.memory_bytes else 0,
-        "cpus": asked.cpus if asked.cpus < bounds.cpus else 0.0,
-        "pids": _MOST_PIDS,
-    }
+    return replace(
+        container,
+        memory_bytes=asked.memory_bytes if asked.memory_bytes < bounds.memory_bytes else 0,
+        cpus=asked.cpus if asked.cpus < bounds.cpus else 0.0,
+        pids=_MOST_PIDS,
+    )

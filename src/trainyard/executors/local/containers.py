@@ -183,8 +183,8 @@ class Containers:
         settled = _read_settled(self._places.runs / run_id / _SETTLED)
         if settled is None or replica not in settled.images:
             return
-        await self._quietly(self._engine(settled.engine).discard(container_name(run_id, replica, int(number))))
-        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        if await self._done(self._engine(settled.engine).discard(container_name(run_id, replica, int(number)))):
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
     async def release(self, run_id: str) -> None:
         """Leave nothing of a group that is over; its agents tidy up after themselves and are given the time for it."""
@@ -196,10 +196,9 @@ class Containers:
             if not (left := list(directory.glob("*.engine"))):
                 break
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        if left or settled.gateway:
-            await self._quietly(self._engine(settled.engine).remove(run_id))
-        for each in left:
-            await asyncio.to_thread(shutil.rmtree, each, ignore_errors=True)
+        if (left or settled.gateway) and await self._done(self._engine(settled.engine).remove(run_id)):
+            for each in left:
+                await asyncio.to_thread(shutil.rmtree, each, ignore_errors=True)
 
     async def sweep(self, held: Iterable[str]) -> None:
         """Remove the containers and networks of groups that are not in `held`: a killed server could not."""
@@ -213,7 +212,7 @@ class Containers:
                 _log.info("containers of earlier runs could not be looked for: %s", failure)
                 return
             for run_id in set(left) - kept:
-                await self._quietly(engine.remove(run_id))
+                await self._done(engine.remove(run_id))
 
     async def _image(self, spec: ReplicaSpec, say: Say) -> tuple[Image | None, str]:
         """The image to run `spec` in; None with a reason where it runs on the host. Raises PreparationFailed."""
@@ -295,12 +294,15 @@ class Containers:
         sentence, internal = start_sentence(str(failure), uri, "", self._asked_for)
         return PreparationFailed(sentence, internal=internal)
 
-    async def _quietly(self, work: Awaitable[object]) -> None:
-        """What fails now is done by the next sweep."""
+    @staticmethod
+    async def _done(work: Awaitable[object]) -> bool:
+        """Whether it could be done; what fails now is done by the next sweep."""
         try:
             await work
         except EngineFailed as failure:
             _log.warning("something of a container may be left until the next start: %s", failure)
+            return False
+        return True
 
 
 def _outside(spec: ReplicaSpec, why: str) -> str:

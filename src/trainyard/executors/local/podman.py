@@ -30,6 +30,8 @@ from trainyard.executors.local.engine import (
 
 _ANSWER_SECONDS: Final = 60.0
 _PULL_SECONDS: Final = 3600.0
+_ASK_AGAIN_SECONDS: Final = (0.1, 0.5, 2.0)
+_WITHOUT_A_TRACE: Final = ("--force", "--volumes", "--time", "0", "--ignore")
 _FIRST_ADDRESS: Final = 2  # of a network: 0 is its name, 1 its gateway
 # What the command itself reads: such a variable of a job goes into its arguments, all others through its environment,
 # which other users of the machine cannot see.
@@ -38,7 +40,9 @@ _ITS_OWN: Final = re.compile(
     r"|REGISTRY_.*|BUILDAH_.*|NETAVARK_.*|DBUS_.*|NOTIFY_SOCKET|LISTEN_.*|SSL_CERT_.*|(?i:[a-z]+_proxy)|_?OCI_.*"
     r"|PODMAN_.*|DOCKER_.*|KUBE.*|RUST_.*"
 )
-_HANDED_ON: Final = re.compile(r"PATH|HOME|TMPDIR|XDG_.*|DBUS_SESSION_BUS_ADDRESS|SSL_CERT_.*|(?i:[a-z]+_proxy)")
+_HANDED_ON: Final = re.compile(
+    r"PATH|HOME|TMPDIR|XDG_.*|DBUS_SESSION_BUS_ADDRESS|CONTAINERS_(STORAGE|REGISTRIES)_CONF|REGISTRY_AUTH_FILE|SSL_CERT_.*|(?i:[a-z]+_proxy)"
+)
 
 
 class Podman:
@@ -127,15 +131,27 @@ class Podman:
 
     async def discard(self, name: str) -> None:
         """End and remove one container; there may be none of that name. Raises EngineFailed."""
-        await self._ask("rm", "--force", "--volumes", "--time", "0", "--ignore", name)
+        await self._end(name)
 
     async def remove(self, run_id: str) -> None:
         """Leave no container and no network of a run group. Raises EngineFailed."""
         label = f"label={RUN_LABEL}={run_id}"
         if found := (await self._ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label)).split():
-            await self._ask("rm", "--force", "--volumes", "--time", "0", "--ignore", *found)
+            await self._end(*found)
         if networks := (await self._ask("network", "ls", "--quiet", "--filter", label)).split():
-            await self._ask("network", "rm", "--force", *networks)
+            await self._ask("network", "rm", "--force", *networks, insist=True)
+
+    async def _end(self, *names: str) -> None:
+        """Podman stumbles over a container whose first process has ended and is not reaped yet: it is asked again."""
+        for seconds in (*_ASK_AGAIN_SECONDS, 0.0):
+            try:
+                await self._ask("rm", *_WITHOUT_A_TRACE, *names, insist=True)
+            except EngineFailed:
+                if not seconds:
+                    raise
+                await asyncio.sleep(seconds)
+            else:
+                return
 
     async def left(self, runs: str) -> Collection[str]:
         """Run ids of which podman holds containers or networks, of the runs directory `runs`."""
@@ -165,8 +181,11 @@ class Podman:
             },
         )
 
-    async def _ask(self, *words: str, seconds: float = _ANSWER_SECONDS) -> str:
-        """What a podman command prints. Raises EngineFailed with its complaint."""
+    async def _ask(self, *words: str, seconds: float = _ANSWER_SECONDS, insist: bool = False) -> str:
+        """What a podman command prints; when nobody waits any more it is ended, but for what we `insist` on.
+
+        Raises EngineFailed with its complaint.
+        """
         process = await asyncio.create_subprocess_exec(
             self._program,
             *words,
@@ -182,7 +201,7 @@ class Podman:
             raise EngineFailed(f"podman {words[0]} has not answered for {seconds:.0f} s") from None
         finally:
             with contextlib.suppress(ProcessLookupError):
-                if process.returncode is None:
+                if process.returncode is None and not insist:
                     os.killpg(process.pid, signal.SIGKILL)
         if process.returncode != 0:
             raise EngineFailed(complaint.decode(errors="replace").strip() or f"podman {words[0]} failed")

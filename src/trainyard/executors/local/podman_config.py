@@ -113,8 +113,7 @@ def containers_conf(machine: Machine, directory: str) -> str:
         f"{f'default_ulimits = [{limits}]' if limits else ''}\n"
         'log_driver = "none"\n\n'
         "[engine]\n"
-        f'runtime = "trainyard"\nevents_logger = "none"\n{manager}\n'
-        f'[engine.runtimes]\ntrainyard = ["{directory}/{RUNTIME}"]\n{backend}'
+        f'runtime = "{directory}/{RUNTIME}"\nevents_logger = "none"\n{manager}{backend}'
     )
 
 
