@@ -111,6 +111,12 @@ class Searches(Protocol):
     def render_trial(self, job: Job, search: Trial, train: Trial | None) -> Any:
         """The detail of one search trial, and of its training where it was chosen for that."""
 
+    def is_claimed(self, job: Job) -> bool:
+        """Whether workers take the trials, and no programs are started for them."""
+
+    def metric_of(self, job: Job) -> str:
+        """The name of the metric that trials are judged by."""
+
     def best_first(self, job: Job, trials: Sequence[Trial]) -> list[Trial]:
         """Search trials that were measured, by the job's goal, equal ones in order of their numbers."""
 

@@ -16,7 +16,7 @@ from trainyard.core.filters import Filter
 from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord, Severity
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
-from trainyard.core.trials import OpenTrial, Stage, Trial
+from trainyard.core.trials import OpenTrial, Stage, Trial, TrialState
 
 
 class StoreError(Exception):
@@ -47,6 +47,15 @@ class Run(NamedTuple):
     stage: Stage
     number: int
     state: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimReport:
+    """What a worker says of a trial that it has taken: a line as in a metric file, or why there is none, or neither."""
+
+    worker: str
+    line: str | None = None
+    infeasible: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,19 @@ def not_final(job: Job) -> FailedPrecondition:
 def operation_missing(name: OperationName) -> NotFound:
     """The error for an operation that is not there."""
     return NotFound(f"The operation {name} does not exist.")
+
+
+def trial_missing(name: JobName, number: int) -> NotFound:
+    """The error for a search trial that there is not."""
+    return NotFound(f"The {_resource(name)} {name} has no trial {number}.")
+
+
+def not_claimed(name: JobName, number: int, worker: str) -> FailedPrecondition:
+    """The error for a report on a trial that somebody else has, or nobody."""
+    return FailedPrecondition(
+        f"The worker {worker!r} does not hold trial {number} of {name}: it was not heard of in time, and somebody else "
+        "may have it. Claim another one."
+    )
 
 
 def run_missing(name: JobName, stage: Stage, number: int) -> NotFound:
@@ -233,6 +255,19 @@ class Desk(Protocol):
 
     def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
         """The job that runs, or ran, a trial of this one. Raises NotFound."""
+
+    async def claim(self, name: JobName, worker: str, now_us: int, lost_before_us: int) -> Trial | None:
+        """Give the worker a search trial that no job runs: its own that it has not reported on, else a free one.
+
+        Free is who is nobody's, or somebody's who was not heard of since `lost_before_us`. None: there is none, or the
+        job is to end. Raises NotFound.
+        """
+
+    async def report(self, name: JobName, number: int, told: ClaimReport, now_us: int) -> TrialState:
+        """Take what a worker says of its trial; a second report changes nothing. What the trial is now.
+
+        STOPPING where its job is to end. Raises NotFound, or FailedPrecondition where the worker does not hold it.
+        """
 
     def runs_after(self, job_id: int, run_id: int, most: int) -> Sequence[Run]:
         """Up to `most` jobs of this one's trials, in the order in which they were made, behind the job `run_id`."""

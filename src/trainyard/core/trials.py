@@ -125,6 +125,7 @@ class TrialRun(NamedTuple):
     """The job that runs an open trial, in a few words. Times in microseconds since the epoch.
 
     `error`: its sentence where it did not end well. `report`: the end of its trainer's metric file, None without one.
+    `job_id` 0: no job, but a worker who has claimed the trial.
     """
 
     job_id: int
@@ -140,6 +141,12 @@ class OpenTrial(NamedTuple):
 
     trial: Trial
     run: TrialRun | None
+
+
+def claimed_run(claimed_us: int, told_us: int | None, report: str | None, infeasible: str | None) -> TrialRun:
+    """A claimed trial as a run: it goes on until its worker has told, and ends well, with a measurement or without."""
+    state = JobState.RUNNING if told_us is None else JobState.SUCCEEDED
+    return TrialRun(0, state, claimed_us, told_us, infeasible or "", report)
 
 
 _STATE_OF_RUN: Mapping[JobState, TrialState] = {

@@ -16,10 +16,11 @@ from trainyard.core.filters import Filter, matches
 from trainyard.core.jobs import Change, Decision, Intent, Job, Note, Parentage, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import FINAL, JobState
-from trainyard.core.trials import OpenTrial, Stage, Trial, seen_now
+from trainyard.core.trials import OpenTrial, Stage, Trial, TrialRun, TrialState, seen_now
 from trainyard.store import (
     COLUMNS,
     Among,
+    ClaimReport,
     Narrated,
     Page,
     Run,
@@ -32,7 +33,7 @@ from trainyard.store import (
     operation_missing,
     run_missing,
 )
-from trainyard.stores.memory_files import File, past_of, running
+from trainyard.stores.memory_files import File, claimable, claimed, past_of, reported, running
 
 
 async def open_store(data_dir: Path, clock: Clock) -> MemoryStore:  # noqa: ARG001 - the signature of every keeper
@@ -190,6 +191,23 @@ class MemoryStore:
             raise run_missing(name, stage, number)
         return run.job
 
+    async def claim(self, name: JobName, worker: str, now_us: int, lost_before_us: int) -> Trial | None:
+        """See Desk."""
+        file = self._file(name)
+        is_over = file.job.is_final or file.job.intent is Intent.CANCEL
+        trial = None if is_over else claimable(file, worker, lost_before_us)
+        if trial is not None:
+            self._files[name.id] = claimed(file, trial.number, worker, now_us)
+        return trial
+
+    async def report(self, name: JobName, number: int, told: ClaimReport, now_us: int) -> TrialState:
+        """See Desk."""
+        file = self._file(name)
+        self._files[name.id], state = reported(file, number, told, now_us)
+        if self._files[name.id] is not file:
+            self._hint(name.id)
+        return state
+
     def runs_after(self, job_id: int, run_id: int, most: int) -> list[Run]:
         """See Desk."""
         behind = (self._files[id_].job for id_ in self._ids[bisect.bisect_right(self._ids, run_id) :])
@@ -248,7 +266,7 @@ class MemoryStore:
         file = self._files.get(job_id)
         kept = file.trials if file else {}
         open_ones = (kept[key] for key in sorted(kept) if kept[key].ended_as is None)
-        return tuple(OpenTrial(trial, running(self._run(job_id, trial.stage, trial.number))) for trial in open_ones)
+        return tuple(OpenTrial(trial, self._running(job_id, trial)) for trial in open_ones)
 
     def trial_history(self, job_id: int) -> tuple[Trial, ...]:
         """See Ledger."""
@@ -284,6 +302,10 @@ class MemoryStore:
         if file.job.intent is not Intent.CANCEL:
             asked = replace(file.job, intent=Intent.CANCEL, intent_by=by, intent_time_us=now_us)
             self._files[run_id] = replace(file, job=replace(asked, revision=asked.revision + 1))
+
+    def _running(self, job_id: int, trial: Trial) -> TrialRun | None:
+        claim = self._files[job_id].claims.get(trial.number) if trial.stage is Stage.SEARCH else None
+        return claim.run() if claim else running(self._run(job_id, trial.stage, trial.number))
 
     def _run(self, job_id: int, stage: Stage, number: int) -> File | None:
         wanted = Parentage(job_id, stage, number)

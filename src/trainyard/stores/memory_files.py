@@ -5,8 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from trainyard.core.jobs import Change, Job, Note, ReplicaRecord
-from trainyard.core.trials import Stage, Trial, TrialRun
+from trainyard.core.jobs import Change, Intent, Job, Note, ReplicaRecord
+from trainyard.core.trials import ENDED, Stage, Trial, TrialRun, TrialState, claimed_run
+from trainyard.store import ClaimReport, not_claimed, trial_missing
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who has taken a search trial, since when, when last heard of, when and what was told."""
+
+    worker: str
+    claimed_us: int
+    heard_us: int
+    told_us: int | None = None
+    told: ClaimReport | None = None
+
+    def run(self) -> TrialRun:
+        """As the search sees it."""
+        told = self.told or ClaimReport(self.worker)
+        return claimed_run(self.claimed_us, self.told_us, told.line, told.infeasible)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +35,7 @@ class File:
     notes: tuple[Note, ...]
     records: tuple[ReplicaRecord, ...] = ()
     trials: Mapping[tuple[Stage, int], Trial] = field(default_factory=dict)
+    claims: Mapping[int, Claim] = field(default_factory=dict)
 
 
 def past_of(searched: Iterable[Trial]) -> dict[tuple[Stage, int], Trial]:
@@ -42,3 +60,40 @@ def running(file: File | None) -> TrialRun | None:
     report = reports[min(reports)] if reports else None
     error = status.error.message if status.error else ""
     return TrialRun(job.id, status.state, status.start_time_us, status.end_time_us, error, report)
+
+
+def claimable(file: File, worker: str, lost_before_us: int) -> Trial | None:
+    """See Desk.claim."""
+    free: list[tuple[bool, int]] = []
+    for (stage, number), trial in file.trials.items():
+        claim = file.claims.get(number)
+        if stage is not Stage.SEARCH or trial.ended_as is not None or (claim and claim.told_us is not None):
+            continue
+        if claim is None or claim.worker == worker or claim.heard_us < lost_before_us:
+            free.append((claim is None or claim.worker != worker, number))
+    return file.trials[Stage.SEARCH, min(free)[1]] if free else None
+
+
+def claimed(file: File, number: int, worker: str, now_us: int) -> File:
+    """The file with the trial in this worker's hands."""
+    before = file.claims.get(number)
+    since_us = before.claimed_us if before and before.worker == worker else now_us
+    return replace(file, claims={**file.claims, number: Claim(worker, since_us, now_us)})
+
+
+def reported(file: File, number: int, told: ClaimReport, now_us: int) -> tuple[File, TrialState]:
+    """See Desk.report; the same file where nothing has changed."""
+    trial, claim = file.trials.get((Stage.SEARCH, number)), file.claims.get(number)
+    if trial is None:
+        raise trial_missing(file.job.name, number)
+    if trial.state in ENDED:
+        return file, trial.state
+    if claim is None or claim.worker != told.worker:
+        raise not_claimed(file.job.name, number, told.worker)
+    if claim.told_us is not None:
+        return file, TrialState.ACTIVE
+    is_over = told.line is not None or told.infeasible is not None
+    heard = replace(claim, heard_us=now_us, told_us=now_us if is_over else None, told=told if is_over else None)
+    stops = file.job.is_final or file.job.intent is Intent.CANCEL
+    state = TrialState.STOPPING if stops else TrialState.ACTIVE
+    return replace(file, claims={**file.claims, number: heard}), state

@@ -121,7 +121,7 @@ def _end_of(scene: Scene, memo: Memo, trial: Trial, run: TrialRun) -> Trial:
         found = read_measurement(None if run.report is None else run.report.encode(), scene.plan.metric.name)
         if isinstance(found, Measurement):
             return replace(ended, state=TrialState.SUCCEEDED, measurement=found, ending=Ending.MEASURED)
-        return replace(ended, ending=Ending.UNMEASURED, why=found.why)
+        return replace(ended, ending=Ending.UNMEASURED, why=run.error or found.why)
     if run.state is JobState.CANCELLED and memo.over:
         return replace(ended, ending=Ending.CUT_SHORT, why="It was stopped, because its job came to an end.")
     return replace(ended, ending=Ending.FAILED, why=run.error)
@@ -132,10 +132,11 @@ def _drop_unclaimed(
 ) -> tuple[Memo, Decision, list[OpenTrial]]:
     """Trials that no job runs end with the search, at once."""
     for trial, run in open_ones:
-        if run is None:
+        if run is None or not run.job_id:
             cut = replace(trial, state=TrialState.INFEASIBLE, end_time_us=scene.now_us, ending=Ending.CUT_SHORT)
+            cut = replace(cut, start_time_us=run.start_us if run else None)
             memo, draft = _take_end(scene, memo, draft, replace(cut, why="Its job came to an end before it was done."))
-    return memo, draft, [one for one in open_ones if one.run is not None]
+    return memo, draft, [one for one in open_ones if one.run is not None and one.run.job_id]
 
 
 # Whether it goes on
@@ -156,7 +157,8 @@ def _judged(scene: Scene, memo: Memo, draft: Decision, open_ones: Sequence[OpenT
         over, draft = Event.CANCELLED, draft.moved(Event.CANCEL_ASKED, scene.now_us, why)
     else:
         return memo, draft
-    ends = tuple(one.run.job_id for one in open_ones if one.run is not None and one.run.state in _LIVE)
+    runs = (one.run for one in open_ones if one.run is not None)
+    ends = tuple(run.job_id for run in runs if run.job_id and run.state in _LIVE)
     if ends:
         draft = draft.noted(f"{len(ends)} trials that still run are being stopped.", scene.now_us)
     return replace(memo, over=over, why=why, queue=()), replace(draft, ends=ends)

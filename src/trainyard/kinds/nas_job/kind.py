@@ -124,6 +124,14 @@ class NasJobKind:
         )
         return message
 
+    def is_claimed(self, job: Job) -> bool:
+        """See Searches."""
+        return self._plan_of(job).claimed
+
+    def metric_of(self, job: Job) -> str:
+        """See Searches."""
+        return self._plan_of(job).metric.name
+
     def best_first(self, job: Job, trials: Sequence[Trial]) -> list[Trial]:
         """See Searches."""
         metric = self._plan_of(job).metric

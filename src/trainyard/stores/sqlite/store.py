@@ -21,9 +21,19 @@ from trainyard.core.filter_tree import Filter, name_like
 from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
-from trainyard.core.trials import OpenTrial, Stage, Trial, seen_now
-from trainyard.store import Narrated, Page, Run, Standing, StoredOperation, job_missing, operation_missing, run_missing
-from trainyard.stores.sqlite import grams, rows, trials
+from trainyard.core.trials import OpenTrial, Stage, Trial, TrialState, seen_now
+from trainyard.store import (
+    ClaimReport,
+    Narrated,
+    Page,
+    Run,
+    Standing,
+    StoredOperation,
+    job_missing,
+    operation_missing,
+    run_missing,
+)
+from trainyard.stores.sqlite import claims, grams, rows, trials
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.faults import DATABASE, told
 from trainyard.stores.sqlite.files import (
@@ -177,6 +187,14 @@ class SqliteStore:
         if job is None:
             raise run_missing(name, stage, number)
         return job
+
+    async def claim(self, name: JobName, worker: str, now_us: int, lost_before_us: int) -> Trial | None:
+        """See Desk."""
+        return await self._writer.do(claims.claim(name, worker, now_us, lost_before_us, self._job))
+
+    async def report(self, name: JobName, number: int, told: ClaimReport, now_us: int) -> TrialState:
+        """See Desk."""
+        return await self._writer.do(claims.report(name, number, told, now_us, self._job))
 
     def runs_after(self, job_id: int, run_id: int, most: int) -> list[Run]:
         """See Desk."""

@@ -7,7 +7,7 @@ import sqlite3
 
 from trainyard.core.jobs import Decision, Job, ReplicaRecord
 from trainyard.core.states import JobState
-from trainyard.core.trials import Ending, Measurement, OpenTrial, Stage, Trial, TrialRun, TrialState
+from trainyard.core.trials import Ending, Measurement, OpenTrial, Stage, Trial, TrialRun, TrialState, claimed_run
 from trainyard.stores.sqlite.queries import SQL
 from trainyard.stores.sqlite.rows import Row
 
@@ -57,8 +57,10 @@ def trial_from(row: Row) -> Trial:
 
 def open_trial_from(row: Row) -> OpenTrial:
     """The open trial in a row of open_trials, with the job that runs it."""
-    job_id, state, start_us, end_us, error, report = row[_COLUMNS_OF_A_TRIAL:]
+    job_id, state, start_us, end_us, error, report, claimed_us, told_us, told, infeasible = row[_COLUMNS_OF_A_TRIAL:]
     trial = trial_from(row[:_COLUMNS_OF_A_TRIAL])
+    if claimed_us is not None:
+        return OpenTrial(trial, claimed_run(claimed_us, told_us, told, infeasible))
     if job_id is None:
         return OpenTrial(trial, None)
     return OpenTrial(trial, TrialRun(job_id, JobState(state), start_us, end_us, error or "", report))
@@ -84,6 +86,7 @@ def keep_report(connection: sqlite3.Connection, job: Job, record: ReplicaRecord)
 def delete(connection: sqlite3.Connection, parent: int) -> None:
     """All trials of a search, and the jobs that ran them; their files are removed later."""
     connection.execute(SQL["delete_trials"], (parent,))
+    connection.execute(SQL["delete_claims"], (parent,))
     largest = connection.execute(SQL["largest_run"], (parent,)).fetchone()[0]
     if largest is None:
         return

@@ -14,10 +14,12 @@ FROM trial WHERE parent = ? ORDER BY stage, number
 SELECT t.stage, t.number, t.point, t.state, t.asked_after, t.ended_as, t.metrics, t.step_count, t.reported_us,
        t.start_time_us, t.end_time_us, t.why, t.origin, t.ending,
        d.id, job.state, job.start_time_us, job.end_time_us, d.error_message,
-       (SELECT r.text FROM report AS r WHERE r.job = d.id AND r.attempt = d.attempt ORDER BY r.replica LIMIT 1)
+       (SELECT r.text FROM report AS r WHERE r.job = d.id AND r.attempt = d.attempt ORDER BY r.replica LIMIT 1),
+       c.claimed_us, c.told_us, c.report, c.infeasible
 FROM trial AS t INDEXED BY trial_open
 LEFT JOIN job_detail AS d ON d.parent = t.parent AND d.stage = t.stage AND d.number = t.number
 LEFT JOIN job ON job.id = d.id
+LEFT JOIN claim AS c ON c.parent = t.parent AND t.stage = 'search' AND c.number = t.number
 WHERE t.parent = ? AND t.ended_as IS NULL ORDER BY t.stage, t.number
 
 -- name: job_of_trial
@@ -76,3 +78,31 @@ DELETE FROM job_detail WHERE parent = ?
 
 -- name: delete_trials
 DELETE FROM trial WHERE parent = ?
+
+-- name: claimable
+SELECT t.stage, t.number, t.point, t.state, t.asked_after, t.ended_as, t.metrics, t.step_count, t.reported_us,
+       t.start_time_us, t.end_time_us, t.why, t.origin, t.ending
+FROM trial AS t INDEXED BY trial_open
+LEFT JOIN claim AS c ON c.parent = t.parent AND c.number = t.number
+WHERE t.parent = ?1 AND t.stage = 'search' AND t.ended_as IS NULL AND c.told_us IS NULL
+  AND (c.worker IS NULL OR c.worker = ?2 OR c.heard_us < ?3)
+ORDER BY c.worker IS NOT ?2, t.number LIMIT 1
+
+-- name: put_claim
+INSERT INTO claim (parent, number, worker, claimed_us, heard_us) VALUES (?1, ?2, ?3, ?4, ?4)
+ON CONFLICT (parent, number) DO UPDATE SET
+    claimed_us = CASE WHEN worker = ?3 THEN claimed_us ELSE ?4 END, worker = ?3, heard_us = ?4
+
+-- name: get_claim
+SELECT worker, told_us FROM claim WHERE parent = ? AND number = ?
+
+-- name: tell_claim
+UPDATE claim SET heard_us = ?, told_us = ?, report = ?, infeasible = ? WHERE parent = ? AND number = ?
+
+-- name: get_trial
+SELECT stage, number, point, state, asked_after, ended_as, metrics, step_count, reported_us, start_time_us,
+       end_time_us, why, origin, ending
+FROM trial WHERE parent = ? AND stage = ? AND number = ?
+
+-- name: delete_claims
+DELETE FROM claim WHERE parent = ?

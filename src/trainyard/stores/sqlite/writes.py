@@ -82,7 +82,7 @@ class Writes:
         """Raises AlreadyExists, or NotFound where the job before is gone."""
 
         def work(connection: sqlite3.Connection) -> tuple[None, int]:
-            _present(connection, before, read)
+            present(connection, before, read)
             answer = heir(connection)
             connection.execute(SQL["copy_past"], (heir.job.id, before.id))
             return answer
@@ -93,7 +93,7 @@ class Writes:
         """Raises NotFound."""
 
         def work(connection: sqlite3.Connection) -> tuple[Job, int | None]:
-            job = _present(connection, name, read)
+            job = present(connection, name, read)
             if job.is_final or job.intent is Intent.CANCEL:
                 return job, None
             connection.execute(SQL["set_intent"], (Intent.CANCEL.value, by, now_us, job.id))
@@ -107,7 +107,7 @@ class Writes:
         """Raises NotFound, FailedPrecondition, or AlreadyExists on a taken operation id."""
 
         def work(connection: sqlite3.Connection) -> tuple[None, int]:
-            job = _present(connection, name, read)
+            job = present(connection, name, read)
             if not job.is_final:
                 raise not_final(job)
             if connection.execute(SQL["get_operation"], (operation.name.id,)).fetchone():
@@ -204,7 +204,8 @@ def _of_rows(insert: str, size: int) -> str:
     return head + values + ",".join([row] * size)
 
 
-def _present(connection: sqlite3.Connection, name: JobName, read: ReadJob) -> Job:
+def present(connection: sqlite3.Connection, name: JobName, read: ReadJob) -> Job:
+    """The job of that very name; raises NotFound."""
     row = connection.execute(SQL["get_job"], (name.id,)).fetchone()
     job = read(row, connection) if row else None
     if job is None or job.name != name:

@@ -36,3 +36,16 @@ CREATE TABLE report (
     text TEXT NOT NULL,
     PRIMARY KEY (job, replica)
 ) WITHOUT ROWID;
+
+-- Trials that workers take: by whom, since when, when last heard of, and what came of it (one of the last two).
+CREATE TABLE claim (
+    parent INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    worker TEXT NOT NULL,
+    claimed_us INTEGER NOT NULL,
+    heard_us INTEGER NOT NULL,
+    told_us INTEGER,
+    report TEXT,
+    infeasible TEXT,
+    PRIMARY KEY (parent, number)
+) WITHOUT ROWID;
