@@ -22,6 +22,8 @@ BENCHMARKS = (
     "list_page",
     "log_throughput",
     "fresh_service",
+    "sdk_run",
+    "objects",
 )
 PAGE = """# Benchmarks
 

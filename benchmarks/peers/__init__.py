@@ -133,6 +133,12 @@ PEERS = (
         ("dstack[server]",),
         isolated=("pid", "net"),
     ),
+    Peer(
+        "gcp-storage-emulator",
+        "gcp_storage_emulator",
+        frozenset({"objects"}),
+        ("gcp-storage-emulator", "google-cloud-storage==3.17.1"),
+    ),
 )
 
 
