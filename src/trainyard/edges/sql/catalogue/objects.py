@@ -95,9 +95,21 @@ class Surroundings:
     setting: Callable[[str], str | None]
 
 
+_KNOWN: Final = {
+    "pg_catalog.pg_type": 1247,
+    "pg_catalog.pg_attribute": 1249,
+    "pg_catalog.pg_proc": 1255,
+    "pg_catalog.pg_class": 1259,
+    "pg_catalog.pg_database": 1262,
+    "pg_catalog.pg_constraint": 2606,
+    "pg_catalog.pg_namespace": 2615,
+}
+"""Numbers that clients know by heart."""
+
+
 def oid_of(name: str) -> int:
     """The number of whatever has this name."""
-    return FIRST_OID + zlib.crc32(name.encode()) % (2**31 - FIRST_OID)
+    return _KNOWN.get(name) or FIRST_OID + zlib.crc32(name.encode()) % (2**31 - FIRST_OID)
 
 
 def schema_oid(schema: str) -> int:

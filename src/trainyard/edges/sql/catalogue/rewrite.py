@@ -9,24 +9,28 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from trainyard.edges.sql.catalogue.functions import NAMES
 from trainyard.edges.sql.catalogue.pieces import (
     Pieces,
     after,
     before,
     closing,
     ends_operand,
+    is_name,
     is_word,
     joined,
     operand_start,
     piece,
 )
+from trainyard.edges.sql.errors import TOO_MUCH, SqlError
 from trainyard.edges.sql.lexer import tokens_of
 
 _MARKS: Final = re.compile(
     r"::|~|\bpg_|\bOPERATOR\s*\(|\bARRAY\b|\bANY\s*\(|\bALL\s*\(|\bCOLLATE\b|\bcurrent_|\bsession_user\b|\bILIKE\b"
-    r"|\bLATERAL\b|\bpublic\s*\.",
+    r"|\bAS\s+reg|\bAS\s+bool|\bbool_|\bevery\s*\(|\bLATERAL\b|\bunnest\s*\(|\bgenerate_series\b|\bpublic\s*\.",
     re.IGNORECASE,
 )
+_MOST_PIECES: Final = 20_000
 _NUMBERS: Final = {
     **dict.fromkeys(("int", "int2", "int4", "int8", "integer", "smallint", "bigint", "oid", "xid"), "INTEGER"),
     **dict.fromkeys(("float", "float4", "float8", "real", "double"), "REAL"),
@@ -54,6 +58,9 @@ _VALUES: Final[Mapping[str, str]] = {
     "SESSION_USER": "current_user()",
 }
 _SELECTED: Final = "(WITH _a(v) AS ({}) SELECT array_agg(v) FROM _a)"
+_UNNESTED: Final = "(SELECT value AS {0} FROM json_each({1})) AS {2}"
+_LISTS: Final = {"UNNEST": "pg_array_json", "GENERATE_SERIES": "pg_series"}
+_RENAMED: Final = {"LATERAL": "", "ILIKE": "LIKE", "BOOL_AND": "min", "EVERY": "min", "BOOL_OR": "max"}
 _EACH: Final = "(SELECT value FROM json_each(pg_array_json("
 
 
@@ -62,30 +69,30 @@ def rewrite(sql: str) -> str:
     if not _MARKS.search(sql):
         return sql
     pieces = [each.text for each in tokens_of(sql) if each.kind != "comment"]
-    for step in (_names, _collations, _operators, _arrays, _casts, _quantified):
+    if len(pieces) > _MOST_PIECES:
+        raise SqlError(
+            TOO_MUCH, "the statement is too long for PostgreSQL's spellings; write CAST(x AS type) for x::type"
+        )
+    for step in (_names, _collations, _operators, _arrays, _casts, _standard_casts, _elements, _quantified, _unnested):
         step(pieces)
     return "".join(pieces)
 
 
 def _names(pieces: Pieces) -> None:
-    """`pg_catalog.f(` is `f(`, `public.v` is `v`; words that are functions without brackets get theirs."""
+    """`pg_catalog.x` is `x`, `public.v` is `v`; words that are functions without brackets get theirs."""
     for at, text in enumerate(pieces):
         dot = after(pieces, at)
         follows = piece(pieces, dot)
         alone = piece(pieces, before(pieces, at)) != "."
         if follows == "." and alone and is_word(text.strip('"'), "PG_CATALOG", "PUBLIC"):
             name = after(pieces, dot)
-            called = piece(pieces, after(pieces, name)) == "("
-            if called or text.strip('"').upper() == "PUBLIC":
-                pieces[at] = pieces[dot] = ""
-                if is_word(piece(pieces, name), "PG_GET_KEYWORDS"):
-                    _as_table(pieces, name)
+            pieces[at] = pieces[dot] = ""
+            if is_word(piece(pieces, name), "PG_GET_KEYWORDS"):
+                _as_table(pieces, name)
         elif alone and follows not in ("(", ".") and is_word(text, *_VALUES):
             pieces[at] = _VALUES[text.upper()]
-        elif is_word(text, "LATERAL"):
-            pieces[at] = ""
-        elif is_word(text, "ILIKE"):
-            pieces[at] = "LIKE"
+        elif is_word(text, *_RENAMED):
+            pieces[at] = _RENAMED[text.upper()]
 
 
 def _as_table(pieces: Pieces, name: int) -> None:
@@ -129,7 +136,7 @@ def _arrays(pieces: Pieces) -> None:
         if not is_word(pieces[at], "ARRAY") or opens not in ("[", "("):
             continue
         end = closing(pieces, start)
-        inside = joined(pieces, start + 1, end - 1)
+        inside = rewrite(joined(pieces, start + 1, end - 1))
         made = f"pg_array({inside})" if opens == "[" else _SELECTED.format(inside)
         _replace(pieces, at, end, made)
 
@@ -144,9 +151,32 @@ def _casts(pieces: Pieces) -> None:
         end = before(pieces, at)
         start = operand_start(pieces, end) if end >= 0 else 0
         name, last = _type(pieces, after(pieces, at))
-        made = _cast(joined(pieces, start, end).strip(), name)
+        made = _cast(rewrite(joined(pieces, start, end).strip()), name)
         pieces[start : last + 1] = [made]
         at = start + 1
+
+
+def _standard_casts(pieces: Pieces) -> None:
+    """`CAST(x AS regclass)` and its like, whose types SQLite would take for numbers."""
+    for at in range(len(pieces) - 1, -1, -1):
+        start = after(pieces, at)
+        if not is_word(pieces[at], "CAST") or piece(pieces, start) != "(":
+            continue
+        end = closing(pieces, start)
+        word = next((place for place in range(end, start, -1) if is_word(pieces[place], "AS")), start)
+        name = _type(pieces, after(pieces, word))[0]
+        if name not in _NUMBERS and word > start:
+            _replace(pieces, at, end, _cast(rewrite(joined(pieces, start + 1, word - 1).strip()), name))
+
+
+def _elements(pieces: Pieces) -> None:
+    """`array[n]`."""
+    for at in range(len(pieces) - 1, 0, -1):
+        end = before(pieces, at)
+        if pieces[at] == "[" and end >= 0 and ends_operand(pieces[end]):
+            start, last = operand_start(pieces, end), closing(pieces, at)
+            of, which = joined(pieces, start, end), joined(pieces, at + 1, last - 1)
+            _replace(pieces, start, last, f"pg_element({rewrite(of)}, {rewrite(which)})")
 
 
 def _type(pieces: Pieces, at: int) -> tuple[str, int]:
@@ -185,10 +215,30 @@ def _quantified(pieces: Pieces) -> None:
         if piece(pieces, operator) not in wanted:
             continue
         end = closing(pieces, start)
-        inside = joined(pieces, start + 1, end - 1).strip()
+        inside = rewrite(joined(pieces, start + 1, end - 1).strip())
         subquery = re.match(r"\(*\s*(?:SELECT|WITH|VALUES)\b", inside, re.IGNORECASE)
         word = " IN " if wanted == ("=",) else " NOT IN "
         _replace(pieces, operator, end, f"{word}({inside})" if subquery else f"{word}{_EACH}{inside})))")
+
+
+def _unnested(pieces: Pieces) -> None:
+    """`FROM unnest(array) x`, `generate_series(1, 9) AS t(x)`: a table of one column, which the alias names too."""
+    for at in range(len(pieces) - 1, -1, -1):
+        start = after(pieces, at)
+        if not is_word(pieces[at], *_LISTS) or piece(pieces, start) != "(":
+            continue
+        if not is_word(piece(pieces, before(pieces, at)), "FROM", "JOIN", ","):
+            continue
+        end = closing(pieces, start)
+        inside = f"{_LISTS[pieces[at].upper()]}({rewrite(joined(pieces, start + 1, end - 1))})"
+        alias = after(pieces, end)
+        if is_word(piece(pieces, alias), "AS"):
+            alias = after(pieces, alias)
+        table, end = (pieces[alias], alias) if is_name(piece(pieces, alias)) else (pieces[at], end)
+        column = table
+        if piece(pieces, after(pieces, end)) == "(":
+            column, end = piece(pieces, after(pieces, after(pieces, end))), closing(pieces, after(pieces, end))
+        _replace(pieces, at, end, _UNNESTED.format(column, inside, table))
 
 
 def _replace(pieces: Pieces, start: int, end: int, made: str) -> None:
@@ -197,8 +247,8 @@ def _replace(pieces: Pieces, start: int, end: int, made: str) -> None:
 
 
 def needs_catalogue(sql: str) -> bool:
-    """Whether a statement may ask the catalogue, so that it must be up to date."""
+    """Whether a rewritten statement may ask the catalogue's tables or functions, so that the session must have them."""
     return _CATALOGUE.search(sql) is not None
 
 
-_CATALOGUE: Final = re.compile(r"\bpg_\w|\binformation_schema\b|\bformat_type\b|\bto_reg|::\s*reg", re.IGNORECASE)
+_CATALOGUE: Final = re.compile(rf"\bpg_\w|\binformation_schema\b|\b(?:{'|'.join(NAMES)}|array_agg)\s*\(", re.IGNORECASE)

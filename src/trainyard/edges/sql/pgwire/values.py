@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from trainyard.edges.sql.arrays import array_items
 from trainyard.edges.sql.pgwire.messages import Payload, ProtocolFault
 
 Value = str | int | float | bytes | None
@@ -35,7 +36,7 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 class Mixed(Exception):
     """A column holds a value that its type cannot; `column` counts from 0."""
 
-    def __init__(self, column: int, value: Value) -> None:
+    def __init__(self, column: int, value: object) -> None:
         """Keep what was found where."""
         super().__init__(column, value)
         self.column = column
@@ -60,7 +61,7 @@ def encoders(oids: Sequence[int], formats: Sequence[int]) -> list[Encoder]:
     return [(_BINARY if each else _TEXT)[oid] for oid, each in zip(oids, formats, strict=True)]
 
 
-def encoded(row: Sequence[Value], columns: Sequence[Encoder]) -> list[bytes | None]:
+def encoded(row: Sequence[object], columns: Sequence[Encoder]) -> list[bytes | None]:
     """A row's values as they are sent; raises Mixed."""
     out: list[bytes | None] = []
     for value, encode in zip(row, columns, strict=True):
@@ -171,7 +172,7 @@ _STRUCTS: Final[Mapping[int, str]] = {INT8: "!q", 21: "!h", 23: "!i", 26: "!I", 
 def _from_binary(raw: bytes, oid: int) -> Value:
     if oid in _STRUCTS:
         value = struct.unpack(_STRUCTS[oid], raw)[0]
-        return int(value) if oid == BOOL else value  # type: ignore[no-any-return]  # numbers, by the table
+        return int(value) if oid == BOOL else value
     if oid == BYTEA:
         return raw
     if oid in (1114, 1184):
@@ -199,24 +200,3 @@ def _binary_array(raw: bytes) -> list[Value]:
         piece = payload.sized()
         found.append(None if piece is None else _from_binary(piece, element))
     return found
-
-
-_ITEM: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^",{}\\\s][^",{}]*?))\s*(,|\}\Z)', re.DOTALL)
-
-
-def array_items(text: str) -> list[Value]:
-    """`{a,"b c",NULL}` as its elements, all text; raises ValueError on what is no one-dimensional array."""
-    body = text.strip()
-    if body == "{}":
-        return []
-    if not body.startswith("{"):
-        raise ValueError(f"{text!r} is no array; one looks like {{a,b}}")
-    at, found = 1, list[Value]()
-    while match := _ITEM.match(body, at):
-        quoted, bare, end = match.groups()
-        item = re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if quoted is not None else bare
-        found.append(None if quoted is None and bare.upper() == "NULL" else item)
-        if end != ",":
-            return found
-        at = match.end()
-    raise ValueError(f"{text!r} is no array; one looks like {{a,b}}")
