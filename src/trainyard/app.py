@@ -225,7 +225,9 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
     grpc_port = await _own_grpc_port(rpc, settings, certificate)
     follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
     objects = Places(inside.objects, _buckets_appear(settings))
-    own = OwnRoutes(inside.service.insight, follower, _health(inside), streams, inside.service.metrics(objects.store))
+    service = inside.service
+    metrics = service.metrics(objects.store)
+    own = OwnRoutes(service.insight, follower, _health(inside), streams, metrics, service.claims())
     guard = partial(refuse_foreign_page, names=names)
     storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
     mounts: list[Mount] = [

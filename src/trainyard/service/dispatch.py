@@ -14,6 +14,7 @@ from trainyard.service.access import Access, Caller, require
 from trainyard.service.access_roles import SEES_SECRETS
 from trainyard.service.call import Call, Handler, Keepers, StreamHandler
 from trainyard.service.cells import Cells
+from trainyard.service.claims import Claims
 from trainyard.service.following import Follower
 from trainyard.service.hiding import hide_env
 from trainyard.service.insight import Insight
@@ -82,6 +83,12 @@ class Service:
     def metrics(self, objects: ObjectStore) -> RunMetrics:
         """What jobs write to their event files, which lie in `objects`."""
         return RunMetrics(self.insight, self._keepers.kinds, objects)
+
+    def claims(self) -> Claims:
+        """The trials of searches that workers take."""
+        kind = self._keepers.kinds[trials.PARENT]
+        assert isinstance(kind, Searches)
+        return Claims(self._keepers.desk, kind, self._keepers.clock, self.access)
 
     def reading(self, caller: Caller) -> Reading:
         """Many jobs at one moment, with the rights of this caller; for any thread."""

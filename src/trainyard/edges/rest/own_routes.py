@@ -1,7 +1,8 @@
-"""What the original does not have, under /trainyard/v1: health, explanations, metrics, logs (docs/adr/0005)."""
+"""What the original does not have, under /trainyard/v1 (docs/adr/0005): health, explanations, metrics, logs, claims."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from trainyard.edges.rest.exchange import Exchange, Refusal
 from trainyard.edges.rest.follow import Streams
 from trainyard.edges.rest.raw import send_files
 from trainyard.service.access import Caller
+from trainyard.service.claims import Claims
 from trainyard.service.following import Follower
 from trainyard.service.insight import Insight
 from trainyard.service.run_metrics import DEFAULT_POINTS, RunMetrics
@@ -23,6 +25,8 @@ PREFIX: Final = "/trainyard/v1/"
 _JOB: Final = r"(?P<name>projects/[^/]+/locations/[^/]+/[^/]+/[^/:]+(?:/nasTrialDetails/[^/:]+)?)"
 _EXPLAIN: Final = re.compile(_JOB + r":explain\Z")
 _METRICS: Final = re.compile(_JOB + r":metrics\Z")
+_CLAIM: Final = re.compile(_JOB + r":claim\Z")
+_REPORT: Final = re.compile(_JOB + r":report\Z")
 _LOGS: Final = re.compile(_JOB + r"/logs\Z")
 _RAW: Final = re.compile(_JOB + r"/logs/(?P<task>(?:(?:search|train)-\d+/)?[^/]+)/(?P<stream>[^/]+)\Z")
 _TASK: Final = re.compile(r"service|(?:search|train)-\d+|(?:(?:search|train)-\d+/)?workerpool\d+-\d+")
@@ -38,13 +42,18 @@ class OwnRoutes:
     health: Callable[[], Mapping[str, Any]]
     streams: Streams
     metrics: RunMetrics
+    claims: Claims
 
     async def answer(self, exchange: Exchange, caller: Caller) -> bool:
         """Answer what is ours; False where the path is not. Raises ApiError and Refusal."""
         if not exchange.path.startswith(PREFIX):
             return False
         path = unquote(exchange.path[len(PREFIX) :])
-        if path == "health":
+        if match := _CLAIM.match(path):
+            await send_json(exchange, await self.claims.claim(match["name"], caller, await _posted(exchange)))
+        elif match := _REPORT.match(path):
+            await send_json(exchange, await self.claims.report(match["name"], caller, await _posted(exchange)))
+        elif path == "health":
             _only_get(exchange)
             await send_json(exchange, self.health())
         elif match := _EXPLAIN.match(path):
@@ -97,6 +106,20 @@ async def send_json(exchange: Exchange, value: Any) -> None:
 def _only_get(exchange: Exchange) -> None:
     if exchange.method not in ("GET", "HEAD"):
         raise Refusal(405, Code.UNIMPLEMENTED, f"{exchange.path} can only be read (GET).", {"allow": "GET, HEAD"})
+
+
+async def _posted(exchange: Exchange) -> dict[str, Any]:
+    """The JSON object that was sent; raises Refusal, or InvalidArgument where it is none."""
+    if exchange.method != "POST":
+        raise Refusal(405, Code.UNIMPLEMENTED, f"{exchange.path} can only be called with POST.", {"allow": "POST"})
+    _parameters(exchange, frozenset())
+    try:
+        found = json.loads(await exchange.body() or b"{}")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidArgument("The body must be one JSON object.")
+    return found
 
 
 def _parameters(exchange: Exchange, known: frozenset[str]) -> dict[str, str]:

@@ -81,9 +81,9 @@ class NasJobKind:
         """There is none, and nobody asks for it."""
         raise AssertionError(f"{job.name} runs nothing itself")
 
-    def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:  # noqa: ARG002
+    def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """Never asked: the controller asks `conduct`."""
-        raise AssertionError(f"{job.name} is decided with its trials")
+        raise AssertionError(f"{job.name} is decided with its trials, not by {reading}, {room} at {now_us}")
 
     # Searches
 

@@ -42,9 +42,7 @@ def job_from(row: Row, scope: Scope, collection: str) -> Job:
         message,
         spec,
         labels,
-        parent,
-        stage,
-        number,
+        *lineage,
     ) = row
     error = None if code is None else Problem(code, message)
     return Job(
@@ -59,8 +57,12 @@ def job_from(row: Row, scope: Scope, collection: str) -> Job:
         intent_by=intent_by,
         intent_time_us=intent_us,
         revision=revision,
-        parent=None if parent is None else Parentage(parent, Stage(stage), number),
+        parent=_parentage(*lineage),
     )
+
+
+def _parentage(parent: int | None, stage: str, number: int) -> Parentage | None:
+    return None if parent is None else Parentage(parent, Stage(stage), number)
 
 
 def job_row(job: Job, place: int) -> Row:
