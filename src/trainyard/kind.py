@@ -63,6 +63,9 @@ class Kind(Protocol):
     def demand(self, job: Job) -> Demand:
         """What the job's next attempt needs."""
 
+    def tasks(self, job: Job) -> tuple[str, ...]:
+        """The names of the job's replicas, in every attempt; empty where that is not sure from its spec."""
+
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt, as an executor is to hold it."""
 

@@ -254,7 +254,7 @@ def _last_line(text: str) -> str:
     lines = after.splitlines()
     named = [line for line in lines if _EXCEPTION.match(line)] if traceback else []
     told = named[0] if named else lines[-1] if lines else ""
-    return f" {told.strip()[:MOST_LAST_LINES]}" if told else ""
+    return f' It said: "{told.strip()[:MOST_LAST_LINES]}".' if told else ""
 
 
 def _memory(end: Exit) -> str:

@@ -75,10 +75,10 @@ class Service:
     ) -> None:
         """Work on these; `access` says who may."""
         self.access = access
-        self.insight = Insight(desk, logbook, access)
+        self._keepers = Keepers(desk, {kind.collection: kind for kind in kinds}, clock, ids, logbook)
+        self.insight = Insight(desk, logbook, access, self._keepers.kinds)
         self.follower = Follower(self.insight, desk, logbook)
         self._cells = Cells()
-        self._keepers = Keepers(desk, {kind.collection: kind for kind in kinds}, clock, ids, logbook)
 
     def metrics(self, objects: ObjectStore) -> RunMetrics:
         """What jobs write to their event files, which lie in `objects`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainyard.core.clock import rfc3339
-from trainyard.core.errors import InvalidArgument
+from trainyard.core.errors import InvalidArgument, NotFound
 from trainyard.core.jobs import Change, Job, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName
 from trainyard.core.runs import Cause
@@ -18,10 +18,12 @@ from trainyard.service.run_progress import progress_of
 from trainyard.store import job_missing
 
 if TYPE_CHECKING:
+    from trainyard.kind import Kind
     from trainyard.store import Desk, LogBook, LogLine
 
 LARGEST_LOG_PAGE = 10_000
 STREAMS = ("stdout", "stderr")
+_MOST_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,9 @@ class Explanation:
 class Insight:
     """Reads a job's history, queue place, replica records and output for people."""
 
-    def __init__(self, desk: Desk, logbook: LogBook, access: Access) -> None:
+    def __init__(self, desk: Desk, logbook: LogBook, access: Access, kinds: Mapping[str, Kind]) -> None:
         """Read from these; `access` says who may."""
+        self._kinds = kinds
         self._desk = desk
         self._logbook = logbook
         self._access = access
@@ -72,11 +75,11 @@ class Insight:
     ) -> dict[str, Any]:
         """One page of output as JSON values: `entries`, `cursor` to go on from, `more` whether there is more already.
 
-        Raises InvalidArgument on a bad cursor or size, NotFound, PermissionDenied.
+        Raises InvalidArgument on a bad cursor or size, NotFound on a job or task that is none, PermissionDenied.
         """
         if size < 0:
             raise InvalidArgument(f"size must not be negative, but is {size}.")
-        job = self.job(name, caller)
+        job = self.with_task(name, caller, task)
         batch = await self._logbook.read(job.id, cursor, min(size or 1000, LARGEST_LOG_PAGE), task)
         return {"entries": [entry(line) for line in batch.lines], "cursor": batch.cursor, "more": batch.more}
 
@@ -86,7 +89,18 @@ class Insight:
         """Paths of the files with the exact bytes of a replica's stream, in order; the newest attempt by default."""
         if stream not in STREAMS:
             raise InvalidArgument(f"{stream!r} is not a stream; a replica has stdout and stderr.")
-        return self._logbook.raw_files(self.job(name, caller).id, task, stream, attempt)
+        return self._logbook.raw_files(self.with_task(name, caller, task).id, task, stream, attempt)
+
+    def with_task(self, name: str, caller: Caller, task: str) -> Job:
+        """The job, as `job`, once it is clear that it has this task; raises NotFound where it has not. Empty: any."""
+        job = self.job(name, caller)
+        kind = self._kinds.get(job.name.collection)
+        tasks = kind.tasks(job) if kind is not None else ()
+        if task and tasks and task not in ("service", *tasks):
+            more = len(tasks) - _MOST_LISTED
+            listed = ", ".join(tasks[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+            raise NotFound(f"The job has no task {task!r}; it has service, {listed}.")
+        return job
 
     def job(self, name: str, caller: Caller, stage: str = "") -> Job:
         """The job, or the job that runs the trial of that name, if the caller may see it."""

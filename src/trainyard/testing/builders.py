@@ -83,6 +83,10 @@ class PlainKind:
         spec = _spec(job.spec)
         return Demand((Resources(gpus=spec.gpus),) * len(spec.replicas))
 
+    def tasks(self, job: Job) -> tuple[str, ...]:
+        """Chief and workers."""
+        return _spec(job.spec).replicas
+
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt."""
         assert job.status.run_id is not None, f"{job.name} has no run group"

@@ -144,10 +144,12 @@ def test_the_one_line_names_the_exception_and_not_what_was_printed_after_it() ->
         "----------\nFor simplicity, the framework has removed its frames.\n"
     )
     end = Exit(Cause.EXITED, code=1, last_lines=printed)
-    assert outcomes.replica_problem(Why.EXITED, "workerpool0-0", end, 5).in_one_line.endswith(" jax.Error: no device")
+    assert outcomes.replica_problem(Why.EXITED, "workerpool0-0", end, 5).in_one_line.endswith(
+        ' "jax.Error: no device".'
+    )
     plain = Exit(Cause.EXITED, code=1, last_lines="epoch 1: fine\ngiving up")
-    assert outcomes.replica_problem(Why.EXITED, "workerpool0-0", plain, 5).in_one_line.endswith(" giving up")
+    assert outcomes.replica_problem(Why.EXITED, "workerpool0-0", plain, 5).in_one_line.endswith(' "giving up".')
     torn = Exit(Cause.EXITED, code=1, last_lines="Traceback (most recent call last):\n  File 'a.py'\n    x")
-    assert outcomes.replica_problem(Why.EXITED, "workerpool0-0", torn, 5).in_one_line.endswith(" x")
+    assert outcomes.replica_problem(Why.EXITED, "workerpool0-0", torn, 5).in_one_line.endswith(' "x".')
     silent = Exit(Cause.EXITED, code=1, last_lines="Traceback (most recent call last):")
     assert "Error." in outcomes.replica_problem(Why.EXITED, "workerpool0-0", silent, 5).in_one_line

@@ -15,7 +15,7 @@ from trainyard.service.access import Caller, OpenAccess
 from trainyard.service.following import LONGEST_PAUSE_SECONDS, SHORTEST_PAUSE_SECONDS, Followed, Follower
 from trainyard.store import LogLine
 
-from .desk import PARENT, T0, Bench
+from .desk import PARENT, POOL, T0, Bench
 
 ANN = Caller("ann")
 
@@ -301,3 +301,22 @@ def test_the_end_comes_last_even_if_it_is_seen_early(bench: Bench, name: str) ->
         return [event async for event in follower.follow(name, ANN)]
 
     assert told(asyncio.run(events())) == ["QUEUED", "PENDING", "a", "SUCCEEDED"]
+
+
+def test_a_task_that_the_job_has_not_is_not_found(bench: Bench, name: str) -> None:
+    """Whoever misspells it hears which there are, at the lines as at the files; the narration is always there."""
+    insight = bench.service.insight
+    with pytest.raises(NotFound, match=r"no task 'workerpool9-9'; it has service, workerpool0-0\."):
+        asyncio.run(insight.logs(name, ANN, task="workerpool9-9"))
+    with pytest.raises(NotFound, match="workerpool0-1"):
+        insight.raw_files(name, ANN, "workerpool0-1", "stdout")
+    assert asyncio.run(insight.logs(name, ANN, task="service"))["entries"] == []
+    assert insight.raw_files(name, ANN, "workerpool0-0", "stdout") != ()
+
+
+def test_of_very_many_tasks_some_are_named(bench: Bench) -> None:
+    """And how many more there are."""
+    pools = [POOL, {**POOL, "replicaCount": "30"}]
+    name = bench.create(jobSpec={"workerPoolSpecs": pools})["name"]
+    with pytest.raises(NotFound, match=r"workerpool1-18 and 11 more\."):
+        bench.service.insight.raw_files(name, ANN, "workerpool2-0", "stderr")

@@ -79,6 +79,7 @@ class OwnRoutes:
         streamed = "text/event-stream" in exchange.headers.get("accept", "")
         if _boolean("follow", given.get("follow", "true" if streamed else "false")):
             cursor = exchange.headers.get("last-event-id") or cursor
+            self.insight.with_task(name, caller, task)
             await self.streams.send(exchange, self.follower.follow(name, caller, cursor), task)
             return
         job = self.insight.job(name, caller)  # before the lines: of a job that was final here, they are all

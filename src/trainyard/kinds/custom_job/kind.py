@@ -16,7 +16,7 @@ from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import decide, spec
 from trainyard.kinds.running.memo import with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
-from trainyard.kinds.worker_pools import demand_of, run_group
+from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
 
 
 class CustomJobKind:
@@ -60,6 +60,10 @@ class CustomJobKind:
     def demand(self, job: Job) -> Demand:
         """All replicas at once."""
         return self._demand(job.spec)
+
+    def tasks(self, job: Job) -> tuple[str, ...]:
+        """`workerpool0-0` and so on."""
+        return replica_names(self._spec(job.spec))
 
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt."""

@@ -77,6 +77,10 @@ class NasJobKind:
         """Nothing for itself; each trial asks for its own room."""
         return Demand(())
 
+    def tasks(self, job: Job) -> tuple[str, ...]:  # noqa: ARG002 - the promise's signature
+        """They come with its trials."""
+        return ()
+
     def run_group(self, job: Job) -> RunGroup:
         """There is none, and nobody asks for it."""
         raise AssertionError(f"{job.name} runs nothing itself")

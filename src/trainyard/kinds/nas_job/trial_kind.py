@@ -15,7 +15,7 @@ from trainyard.kinds.machines import Machines
 from trainyard.kinds.running import decide, spec
 from trainyard.kinds.running.memo import with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
-from trainyard.kinds.worker_pools import demand_of, run_group
+from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
 
 COLLECTION = "nasTrials"
 
@@ -46,6 +46,10 @@ class NasTrialKind:
     def demand(self, job: Job) -> Demand:
         """All replicas at once."""
         return Demand(demand_of(self._spec(job.spec), self._machines))
+
+    def tasks(self, job: Job) -> tuple[str, ...]:
+        """`workerpool0-0` and so on."""
+        return replica_names(self._spec(job.spec))
 
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt; it reports, and finds the directory that it was given."""
