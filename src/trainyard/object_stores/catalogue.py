@@ -35,17 +35,31 @@ class Row:
     object: StoredObject
 
 
+@dataclass(slots=True)
+class _Write:
+    """Statements that somebody waits for; `failed` says why they were not written."""
+
+    statements: Sequence[tuple[str, Sequence[object]]]
+    done: bool = False
+    failed: Exception | None = None
+
+
 class Catalogue:
-    """One connection, used by one thread at a time; every write is durable when it returns."""
+    """Every write is durable when it returns; those that come together go to the disk together.
+
+    One connection writes and one reads, each used by one thread at a time, so that no reader waits for the disk.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file, made where there is none. Raises Unavailable."""
         self._path = path
-        self._lock = threading.RLock()
+        self._lock, self._read_lock, self._queue_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._waiting: list[_Write] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._prepare()
+            self._reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(
                 f"{path} cannot be used ({error}). It holds the generations, types and metadata of objects, not their "
@@ -63,6 +77,8 @@ class Catalogue:
 
     def close(self) -> None:
         """Let go of the file."""
+        with self._read_lock:
+            self._reader.close()
         with self._lock:
             self._db.close()
 
@@ -154,23 +170,43 @@ class Catalogue:
         self._write(("DELETE FROM drafts WHERE id = ?", (draft_id,)))
 
     def _read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock, closing(self._db.execute(sql, values)) as cursor:
+        with self._read_lock, closing(self._reader.execute(sql, values)) as cursor:
             return cursor.fetchall()
 
     def _write(self, *statements: tuple[str, Sequence[object]]) -> None:
+        """Whoever gets the lock writes for all who wait by then; the others find theirs done."""
+        own = _Write(statements)
+        with self._queue_lock:
+            self._waiting.append(own)
         with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                for sql, values in statements:
+            if not own.done:
+                with self._queue_lock:
+                    together, self._waiting = self._waiting, []
+                self._commit(together)
+        if own.failed is not None:
+            raise Unavailable(
+                f"{self._path} cannot be written ({own.failed}); nothing was changed. Make room, or make it writable, "
+                "then repeat."
+            ) from own.failed
+
+    def _commit(self, together: Sequence[_Write]) -> None:
+        """In one transaction; where that fails, one by one, so that nobody pays for another's fault."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for each in together:
+                for sql, values in each.statements:
                     self._db.execute(sql, values)
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise Unavailable(
-                    f"{self._path} cannot be written ({error}); nothing was changed. Make room, or make it writable, "
-                    "then repeat."
-                ) from error
+            self._db.execute("COMMIT")
+        except Exception as error:  # whatever it is: nobody may wait for what is in no list any more
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if len(together) > 1:
+                for each in together:
+                    self._commit([each])
+                return
+            together[0].failed = error
+        for each in together:
+            each.done = True
 
 
 def _insert(row: Row) -> tuple[str, Sequence[object]]:
