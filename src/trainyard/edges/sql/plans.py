@@ -25,6 +25,7 @@ class Plan:
     `used` are the columns that the statement looks at.
     """
 
+    table: str
     method: str
     arguments: tuple[str, ...]
     used: tuple[str, ...]
@@ -38,7 +39,7 @@ class Plan:
 def plan_from(text: str) -> Plan:
     """The plan of such a text."""
     found = json.loads(text)
-    return Plan(found["method"], tuple(found["arguments"]), tuple(found["used"]))
+    return Plan(found["table"], found["method"], tuple(found["arguments"]), tuple(found["used"]))
 
 
 def method_for(methods: Sequence[Method], given: frozenset[str]) -> Method | None:

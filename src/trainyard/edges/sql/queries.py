@@ -10,8 +10,10 @@ import apsw
 
 from trainyard.edges.sql.answers import Answer, kind_of, kinds_by_sight, told
 from trainyard.edges.sql.counting import summed
+from trainyard.edges.sql.errors import NOT_SUPPORTED, SqlError
 from trainyard.edges.sql.kinds_of_items import items_of, kind_of_item
 from trainyard.edges.sql.session import Column
+from trainyard.edges.sql.spreading import spread
 
 if TYPE_CHECKING:
     from trainyard.edges.sql.lexer import Token
@@ -25,9 +27,17 @@ def select(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -
     return answer_of(runner, planned(runner, tokens), parameters, tokens)
 
 
+def native(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -> Answer:
+    """NATIVEQUERY '…': the text in quotes as SQLite has it; the rights are the same."""
+    text = tokens[1].value if len(tokens) == 2 and tokens[1].kind == "string" else ""
+    if not text.lstrip().upper().startswith(("SELECT", "WITH", "VALUES")):
+        raise SqlError(NOT_SUPPORTED, "NATIVEQUERY takes a query in quotes.")
+    return answer_of(runner, text, parameters, ())
+
+
 def planned(runner: Runner, tokens: Sequence[Token]) -> str:
     """The query as SQLite is to run it."""
-    return runner.translator().text(summed(tokens, runner.provider))
+    return runner.translator().text(spread(summed(tokens, runner.provider), runner.provider))
 
 
 def answer_of(

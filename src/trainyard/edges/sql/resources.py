@@ -78,11 +78,12 @@ class Resource:
     columns: tuple[TableColumn, ...]
     methods: tuple[Method, ...]
     path: tuple[str, ...]
+    schema: str = f"{PROVIDER}.{SERVICE}"
 
     @property
     def full_name(self) -> str:
         """`google.aiplatform.custom_jobs`."""
-        return f"{PROVIDER}.{SERVICE}.{self.name}"
+        return f"{self.schema}.{self.name}"
 
     def of_verb(self, verb: str) -> tuple[Method, ...]:
         """The methods that a statement of this verb may mean, in the order in which they are tried."""

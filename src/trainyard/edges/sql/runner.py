@@ -17,6 +17,7 @@ from trainyard.edges.sql.database import Database, file_of
 from trainyard.edges.sql.errors import SYNTAX_ERROR, SqlError
 from trainyard.edges.sql.faults import of_service, of_sqlite
 from trainyard.edges.sql.lexer import Token, statement_tokens
+from trainyard.edges.sql.own_tables import OwnSource, own_tables
 from trainyard.edges.sql.resources import Resource, resources
 from trainyard.edges.sql.sources import CallSource, JobSource, Source
 from trainyard.edges.sql.translate import Translator
@@ -35,6 +36,44 @@ HANDLERS: Final[Mapping[str, str]] = {
     "SELECT": "queries:select",
     "VALUES": "queries:select",
     "WITH": "queries:select",
+    "INSERT": "inserts:insert",
+    "REPLACE": "inserts:insert",
+    "DELETE": "deletes:delete",
+    "UPDATE": "deletes:update",
+    "EXEC": "execs:execute",
+    "EXECUTE": "execs:execute",
+    "SHOW": "shows:show",
+    "DESCRIBE": "shows:describe",
+    "DESC": "shows:describe",
+    "REGISTRY": "shows:registry",
+    "CREATE": "views:create",
+    "DROP": "views:drop",
+    "ALTER": "views:alter",
+    "REFRESH": "views:refresh",
+    "EXPLAIN": "explaining:explain",
+    "WATCH": "watching:watch",
+    "USE": "settings:use",
+    "SET": "settings:set_",
+    "RESET": "settings:reset",
+    "BEGIN": "settings:begin",
+    "START": "settings:begin",
+    "COMMIT": "settings:commit",
+    "END": "settings:commit",
+    "ROLLBACK": "settings:rollback",
+    "SAVEPOINT": "settings:savepoint",
+    "RELEASE": "settings:savepoint",
+    "SLEEP": "settings:sleep",
+    "PURGE": "settings:nothing",
+    "AUTH": "settings:nothing",
+    "NATIVEQUERY": "queries:native",
+    "ATTACH": "settings:forbidden",
+    "DETACH": "settings:forbidden",
+    "PRAGMA": "settings:forbidden",
+    "VACUUM": "settings:forbidden",
+    "ANALYZE": "settings:forbidden",
+    "REINDEX": "settings:forbidden",
+    "COPY": "settings:forbidden",
+    "LOAD": "settings:forbidden",
 }
 """By first word: `module:function` of this package, imported when it is first asked for."""
 
@@ -46,7 +85,7 @@ class Runner:
         """`defaults`: values of path parameters that a statement does not name. Opens the caller's own file."""
         self.door = door
         self.data_dir = data_dir
-        self.timeout_seconds = timeout_seconds
+        self.timeout_seconds = self.longest_seconds = timeout_seconds
         self.defaults = dict(defaults)
         self.provider = ""
         self._work: Work | None = None
@@ -56,6 +95,8 @@ class Runner:
             kinds = reading.kinds()
         for resource in resources().values():
             self._add(resource, JobSource(resource) if resource.collection in kinds else CallSource(resource))
+        for own in own_tables():
+            self._add(own, OwnSource(own))
 
     @property
     def work(self) -> Work:
@@ -96,15 +137,19 @@ class Runner:
         found: Handler = getattr(import_module(f"trainyard.edges.sql.{module}"), name)
         return found
 
-    def rows(self, answer: Answer, most: int) -> list[Row]:
-        """Up to so many further rows of an answer; raises SqlError."""
+    def rows(self, answer: Answer, most: int) -> tuple[list[Row], bool]:
+        """Up to so many further rows of an answer, and whether these were the last; raises SqlError.
+
+        None among the rows says that no more will come for a while: what was found is given at once.
+        """
         found: list[Row] = []
         with self.translated():
             for row in answer.rows:
-                found.append(row)
-                if len(found) >= most:
-                    break
-        return found
+                if row is not None:
+                    found.append(row)
+                if len(found) >= most or (row is None and found):
+                    return found, False
+        return found, True
 
     def execute(
         self,
@@ -136,11 +181,15 @@ class Runner:
 
     def finish(self) -> None:
         """The statement is over: its moment of the store is let go of."""
-        while self._cursors:
-            self._cursors.pop().close(True)
+        self.close_cursors()
         work, self._work = self._work, None
         if work is not None:
             work.reading.close()
+
+    def close_cursors(self) -> None:
+        """Nothing that was begun is read any further."""
+        while self._cursors:
+            self._cursors.pop().close(True)
 
     def cancel(self) -> None:
         """End the statement at work; from any thread."""

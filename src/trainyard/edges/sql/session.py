@@ -55,16 +55,16 @@ class Result:
     `message` is what StackQL prints on stderr (`The operation was despatched successfully`), empty for rows alone.
     """
 
-    def __init__(self, session: Session, answer: Answer, first: Sequence[Row]) -> None:
-        """Made by a session, with the first rows of the answer."""
+    def __init__(self, session: Session, answer: Answer, first: Sequence[Row], *, ended: bool) -> None:
+        """Made by a session, with the first rows of the answer; `ended`: there are no more."""
         self.columns = answer.columns
         self.message = answer.message
         self.notices = answer.notices
         self._session = session
         self._answer = answer
-        self._first: Sequence[Row] | None = first
+        self._first = first
         self._count = 0
-        self._ended = False
+        self._ended = ended
 
     @property
     def tag(self) -> str:
@@ -73,17 +73,14 @@ class Result:
 
     async def batches(self) -> AsyncIterator[Sequence[Row]]:
         """The rows, some hundreds at a time; raises SqlError, then nothing that was given counts."""
-        first, self._first = self._first, None
-        rows, wanted = first or (), _FIRST_ROWS
-        while rows:
-            self._count += len(rows)
-            yield rows
-            if len(rows) < wanted:
-                break
-            wanted = _MOST_ROWS
-            rows = [] if self._ended else await self._session.more(self, wanted)
-        if not self._ended:
-            await self.close()
+        rows, self._first = self._first, ()
+        while True:
+            if rows:
+                self._count += len(rows)
+                yield rows
+            if self._ended:
+                return
+            rows, self._ended = await self._session.more(self, self._answer, _MOST_ROWS)
 
     @property
     async def rows(self) -> AsyncIterator[Row]:
@@ -109,6 +106,7 @@ class Session:
         self._runner: Runner | None = None
         self._open: Result | None = None
         self._thread = ThreadPoolExecutor(1, "sql-session")
+        self._at_work = 0
         self._closed = False
 
     @staticmethod
@@ -124,21 +122,21 @@ class Session:
         if self._open is not None:
             await self._open.close()
 
-        def begin() -> tuple[Answer, list[Row]]:
+        def begin() -> tuple[Answer, list[Row], bool]:
             runner = self._on_thread()
             try:
                 answer = runner.begin(sql, parameters)
-                first = runner.rows(answer, _FIRST_ROWS)
-                if len(first) < _FIRST_ROWS:
+                first, ended = runner.rows(answer, _FIRST_ROWS)
+                if ended:
                     runner.finish()
             except BaseException:
                 runner.finish()
                 raise
-            return answer, first
+            return answer, first, ended
 
-        answer, first = await self._in_thread(begin)
-        result = Result(self, answer, first)
-        self._open = result if len(first) == _FIRST_ROWS else None
+        answer, first, ended = await self._in_thread(begin)
+        result = Result(self, answer, first, ended=ended)
+        self._open = None if ended else result
         return result
 
     async def describe(self, sql: str) -> Description:
@@ -161,18 +159,21 @@ class Session:
                 await self._in_thread(runner.close)
             self._thread.shutdown(wait=False)
 
-    async def more(self, result: Result, most: int) -> list[Row]:
-        """Further rows of an open result; for Result alone."""
+    async def more(self, result: Result, answer: Answer, most: int) -> tuple[list[Row], bool]:
+        """Further rows of an open result, and whether these were the last; for Result alone."""
         if result is not self._open:
-            return []
+            return [], True
 
-        def read() -> list[Row]:
+        def read() -> tuple[list[Row], bool]:
             runner = self._on_thread()
             try:
-                return runner.rows(result._answer, most)
+                found, ended = runner.rows(answer, most)
+                if ended:
+                    runner.finish()
             except BaseException:
                 runner.finish()
                 raise
+            return found, ended
 
         return await self._in_thread(read)
 
@@ -180,6 +181,8 @@ class Session:
         """The result is not read any further; for Result alone."""
         if result is self._open and self._runner is not None:
             self._open = None
+            if self._at_work:
+                self.cancel()
             await self._in_thread(self._runner.finish)
 
     def _on_thread(self) -> Runner:
@@ -188,7 +191,18 @@ class Session:
         return self._runner
 
     async def _in_thread(self, act: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
+        """Done in the session's thread. Whoever stops waiting for it cancels the statement."""
+        done = asyncio.get_running_loop().run_in_executor(self._thread, act)
+        self._at_work += 1
+        done.add_done_callback(self._done)
+        try:
+            return await done
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def _done(self, _: asyncio.Future[_T]) -> None:
+        self._at_work -= 1
 
 
 class SqlEngine:

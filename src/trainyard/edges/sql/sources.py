@@ -39,6 +39,12 @@ class Source(Protocol):
     def settles(self, column: str) -> bool:
         """Whether it gives no row where this column differs from the target's `equal`."""
 
+    def is_key(self, name: str) -> bool:
+        """Whether this column or parameter finds the rows so quickly that they need not be kept for a join."""
+
+    def takes(self, options: frozenset[str]) -> bool:
+        """Whether it knows what these parameters mean; the API itself knows all."""
+
     def targets(self, target: Target, work: Work) -> Sequence[Target]:
         """The places that a target means, where its project or location is ANY."""
 
@@ -60,6 +66,14 @@ class JobSource:
     def settles(self, column: str) -> bool:
         """See Source."""
         return column in FILTERED
+
+    def is_key(self, name: str) -> bool:  # noqa: ARG002 - the promise's signature
+        """See Source."""
+        return False
+
+    def takes(self, options: frozenset[str]) -> bool:
+        """See Source."""
+        return options <= {"filter"}
 
     def targets(self, target: Target, work: Work) -> Sequence[Target]:
         """See Source."""
@@ -105,6 +119,14 @@ class CallSource:
     def settles(self, column: str) -> bool:  # noqa: ARG002 - the promise's signature
         """See Source."""
         return False
+
+    def is_key(self, name: str) -> bool:  # noqa: ARG002 - the promise's signature
+        """See Source."""
+        return False
+
+    def takes(self, options: frozenset[str]) -> bool:  # noqa: ARG002 - the promise's signature
+        """See Source."""
+        return True
 
     def targets(self, target: Target, work: Work) -> Sequence[Target]:  # noqa: ARG002 - the promise's signature
         """See Source: here ANY is a name like any other."""

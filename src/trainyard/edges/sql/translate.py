@@ -21,10 +21,17 @@ class Translator:
         self._renamed = dict(renamed or {})
 
     def text(self, tokens: Sequence[Token]) -> str:
-        """The whole as SQL; raises SqlError on what no SQL has."""
-        return " ".join(self._pieces(tokens))
+        """The whole as SQL, spaced as it was written; raises SqlError on what no SQL has."""
+        return "".join(self._pieces(tokens))
 
     def _pieces(self, tokens: Sequence[Token]) -> Iterator[str]:
+        for start, piece in self._spoken(tokens):
+            if start and _apart(tokens[start - 1], tokens[start]):
+                yield " "
+            yield piece
+
+    def _spoken(self, tokens: Sequence[Token]) -> Iterator[tuple[int, str]]:
+        """Pieces of SQL, each with the index of its first token."""
         at = 0
         while at < len(tokens):
             token = tokens[at]
@@ -33,12 +40,12 @@ class Translator:
                 continue
             if token.is_name and not (at and tokens[at - 1].text == "."):
                 chain = Chain(tokens, at)
-                yield self._name(chain, tokens[at], tokens[at - 1] if at else None)
+                yield at, self._name(chain, tokens[at], tokens[at - 1] if at else None)
                 at = chain.end
                 continue
             at += 1
             if token.kind != "hint":
-                yield _PIECES.get(token.kind, _as_it_is)(token)
+                yield at - 1, _PIECES.get(token.kind, _as_it_is)(token)
 
     def _name(self, chain: Chain, first: Token, before: Token | None) -> str:
         table = table_name(chain.parts, self._provider)
@@ -52,6 +59,11 @@ class Translator:
         if other and not rest and before is not None and before.is_word("FROM", "JOIN"):
             return quoted(other)
         return quoted(name) + rest
+
+
+def _apart(one: Token, other: Token) -> bool:
+    """Whether there was something between two tokens, or has to be: made ones stand nowhere."""
+    return other.start != one.start + len(one.text) or one.kind != "operator" != other.kind
 
 
 def _after_cast(tokens: Sequence[Token], at: int) -> int:

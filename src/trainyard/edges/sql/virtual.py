@@ -81,7 +81,7 @@ class Table:
             return False
         arguments = taken.hand_over(method)
         used = tuple(module.names[index] for index in sorted(info.colUsed) if index < len(module.names))
-        plan = Plan(method.name, arguments, used)
+        plan = Plan(module.resource.full_name, method.name, arguments, used)
         info.idxStr = plan.text()
         info.estimatedCost, info.estimatedRows = _COSTS[taken.cost_of(method)]
         return True
@@ -230,17 +230,20 @@ class Cursor:
                 continue
             chosen = {name: str(value) for name, value in zip(parameters, combination, strict=True)}
             ids = {name: chosen.pop(name) for name in self._method.required}
-            source = module.source if chosen.keys() <= {"filter"} else module.by_call
+            source = module.source if module.source.takes(frozenset(chosen)) else module.by_call
             for target in source.targets(Target(self._method, ids, chosen), work):
-                constants = {module.names.index(name): value for name, value in (*target.ids.items(), *chosen.items())}
+                constants = {
+                    module.names.index(name): value for name, value in (*target.ids.items(), *target.options.items())
+                }
                 yield constants, self._rows_of(source, target, tests)
 
     def _rows_of(self, source: Source, target: Target, tests: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
-        if self._reads > _DIRECT_READS and not self._counts and self._method.name != "get":
+        direct = self._counts or self._method.name == "get" or any(map(source.is_key, (*tests, *target.options)))
+        if self._reads > _DIRECT_READS and not direct:
             return iter(self._from_kept(source, target, tests))
         settled = [name for name in tests if source.settles(name)]
         places = product(*(tests[name] for name in settled))
-        parts = chain.from_iterable(
+        parts: Iterator[Sequence[Row]] = chain.from_iterable(
             self._parts(
                 source, Target(target.method, target.ids, target.options, tuple(zip(settled, place, strict=True)))
             )
