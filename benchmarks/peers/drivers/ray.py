@@ -6,40 +6,24 @@ Run it as process 1 of new pid and network namespaces: outside of them Ray binds
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from samples import Samples, loopback_up, resident_mb_of_all, tell, timed
+
 sys.path.pop(0)  # this directory: its files are named for the libraries that they drive
 
 RAY = Path(sys.executable).parent / "ray"
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 QUIET = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"}
 
 
-def loopback_up() -> None:
-    """`ip link set lo up`, without needing ip (netdevice(7))."""
-    with socket.socket() as any_socket:
-        asked = struct.pack("16sh14x", b"lo", 0)
-        flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, asked))[1]
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
-
-
-def cli_start(count: int) -> dict[str, list[float]]:
+def cli_start(count: int) -> Samples:
     """Seconds of `ray --version`."""
-    found = []
-    for _ in range(count):
-        began = time.perf_counter()
-        subprocess.run([RAY, "--version"], check=True, capture_output=True)
-        found.append(time.perf_counter() - began)
-    return {"": found}
+    return {"": [timed([str(RAY), "--version"]) for _ in range(count)]}
 
 
 def start(folder: str) -> float:
@@ -79,31 +63,26 @@ def client():
             time.sleep(0.05)
 
 
-def server_ready(_: int) -> dict[str, list[float]]:
+def server_ready(_: int) -> Samples:
     """Seconds from `ray start` until it takes jobs; once, as it takes long to stop."""
     with tempfile.TemporaryDirectory() as scratch:
         return {"": [start(scratch)]}
 
 
-def server_memory(_: int) -> dict[str, list[float]]:
+def server_memory(_: int) -> Samples:
     """Resident MB of everything that `ray start` leaves running, some seconds later."""
     with tempfile.TemporaryDirectory() as scratch:
         start(scratch)
         time.sleep(5)
-        total = 0.0
-        for entry in Path("/proc").iterdir():  # our own pid namespace: all is Ray's but this process
-            if entry.name.isdecimal() and int(entry.name) != os.getpid():
-                lines = (entry / "status").read_text().splitlines()
-                total += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
-        return {"": [total]}
+        return {"": [resident_mb_of_all()]}
 
 
-def first_instruction(count: int) -> dict[str, list[float]]:
+def first_instruction(count: int) -> Samples:
     """Milliseconds from the call of `submit_job` to the program's reading of the clock; the first one left out."""
     return {"": [(reading - sent) / 1e6 for sent, _, reading in runs(count)]}
 
 
-def acknowledged(count: int) -> dict[str, list[float]]:
+def acknowledged(count: int) -> Samples:
     """The same from the return of `submit_job`."""
     return {"": [(reading - done) / 1e6 for _, done, reading in runs(count)]}
 
@@ -125,7 +104,7 @@ def runs(count: int) -> list[tuple[int, int, int]]:
     return found[1:]
 
 
-def short_jobs(count: int) -> dict[str, list[float]]:
+def short_jobs(count: int) -> Samples:
     """Jobs of `true` a second, all submitted at once, all ended."""
     with tempfile.TemporaryDirectory() as scratch:
         start(scratch)
@@ -137,10 +116,5 @@ def short_jobs(count: int) -> dict[str, list[float]]:
         return {"": [count / (time.perf_counter() - began)]}
 
 
-FIGURES = {
-    each.__name__: each
-    for each in (cli_start, server_ready, server_memory, first_instruction, acknowledged, short_jobs)
-}
-
 if __name__ == "__main__":
-    print(json.dumps(FIGURES[sys.argv[1]](int(sys.argv[2]))))
+    tell(cli_start, server_ready, server_memory, first_instruction, acknowledged, short_jobs)

@@ -6,17 +6,17 @@ Tuned as its own guide for high throughput says (no delay before scheduling), an
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from samples import Samples, resident_mb_of_all, tell, timed
 
 SLOTS = 8
 TUNED = "SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,bf_interval=1"
@@ -126,18 +126,13 @@ def wait_until_idle(daemons: list[subprocess.Popen[bytes]]) -> None:
     raise SystemExit("the node did not become idle")
 
 
-def cli_start(count: int) -> dict[str, list[float]]:
+def cli_start(count: int) -> Samples:
     """Seconds of `sbatch --version`."""
-    found = []
     with cluster():  # without a slurm.conf it only complains
-        for _ in range(count):
-            began = time.perf_counter()
-            subprocess.run(["sbatch", "--version"], check=True, capture_output=True)
-            found.append(time.perf_counter() - began)
-    return {"(sbatch)": found}
+        return {"(sbatch)": [timed(["sbatch", "--version"]) for _ in range(count)]}
 
 
-def server_ready(count: int) -> dict[str, list[float]]:
+def server_ready(count: int) -> Samples:
     """Seconds from the start of its daemons until its node is idle."""
     found = []
     for _ in range(count):
@@ -146,16 +141,11 @@ def server_ready(count: int) -> dict[str, list[float]]:
     return {"": found}
 
 
-def server_memory(_: int) -> dict[str, list[float]]:
+def server_memory(_: int) -> Samples:
     """Resident MB of munged, slurmctld and slurmd, some seconds later."""
     with cluster():
         time.sleep(3)
-        total = 0.0
-        for entry in Path("/proc").iterdir():  # our own pid namespace: all is Slurm's but this process
-            if entry.name.isdecimal() and int(entry.name) != os.getpid():
-                lines = (entry / "status").read_text().splitlines()
-                total += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
-        return {"": [total]}
+        return {"": [resident_mb_of_all()]}
 
 
 def submit(folder: Path, script: str, output: str) -> None:
@@ -182,7 +172,7 @@ def runs(count: int, tuning: str) -> list[tuple[int, int, int]]:
     return found
 
 
-def first_instruction(count: int) -> dict[str, list[float]]:
+def first_instruction(count: int) -> Samples:
     """Milliseconds from the start of `sbatch` to the job's reading of the clock."""
     return {
         "(tuned)": [(reading - sent) / 1e6 for sent, _, reading in runs(count, TUNED)],
@@ -190,7 +180,7 @@ def first_instruction(count: int) -> dict[str, list[float]]:
     }
 
 
-def acknowledged(count: int) -> dict[str, list[float]]:
+def acknowledged(count: int) -> Samples:
     """The same from the return of `sbatch`."""
     return {
         "(tuned)": [(reading - done) / 1e6 for _, done, reading in runs(count, TUNED)],
@@ -198,12 +188,12 @@ def acknowledged(count: int) -> dict[str, list[float]]:
     }
 
 
-def from_shell(count: int) -> dict[str, list[float]]:
+def from_shell(count: int) -> Samples:
     """As `first_instruction`: sbatch is its shell command."""
     return {"(tuned)": first_instruction(count)["(tuned)"]}
 
 
-def short_jobs(count: int) -> dict[str, list[float]]:
+def short_jobs(count: int) -> Samples:
     """Jobs of `true` a second, 8 submitted at a time, all ended."""
     with cluster() as (folder, _), ThreadPoolExecutor(8) as callers:
         submit(folder, "#!/bin/sh\nexec true\n", "/dev/null")
@@ -220,10 +210,5 @@ def ended(folder: Path) -> int:
     return 0
 
 
-FIGURES = {
-    each.__name__: each
-    for each in (cli_start, server_ready, server_memory, first_instruction, acknowledged, from_shell, short_jobs)
-}
-
 if __name__ == "__main__":
-    print(json.dumps(FIGURES[sys.argv[1]](int(sys.argv[2]))))
+    tell(cli_start, server_ready, server_memory, first_instruction, acknowledged, from_shell, short_jobs)

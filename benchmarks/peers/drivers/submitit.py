@@ -5,26 +5,21 @@ It has no service and no command line: times count from the call of `submit`, an
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
 import time
 
+from samples import Samples, tell, timed
+
 sys.path.pop(0)  # this directory: its files are named for the libraries that they drive
 
 
-def cli_start(count: int) -> dict[str, list[float]]:
+def cli_start(count: int) -> Samples:
     """Seconds of a Python that imports it: it has no command line."""
-    found = []
-    for _ in range(count):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import submitit"], check=True)
-        found.append(time.perf_counter() - began)
-    return {"(import)": found}
+    return {"(import)": [timed([sys.executable, "-c", "import submitit"]) for _ in range(count)]}
 
 
-def first_instruction(count: int) -> dict[str, list[float]]:
+def first_instruction(count: int) -> Samples:
     """Milliseconds from the call of `submit` to the function's reading of the clock."""
     import submitit  # noqa: PLC0415 - its start is measured apart
 
@@ -37,7 +32,7 @@ def first_instruction(count: int) -> dict[str, list[float]]:
     return {"": found}
 
 
-def short_jobs(count: int) -> dict[str, list[float]]:
+def short_jobs(count: int) -> Samples:
     """Jobs of an empty function a second, at most 8 at once, all ended."""
     import submitit  # noqa: PLC0415 - its start is measured apart
 
@@ -54,7 +49,5 @@ def short_jobs(count: int) -> dict[str, list[float]]:
         return {"": [count / (time.perf_counter() - began)]}
 
 
-FIGURES = {each.__name__: each for each in (cli_start, first_instruction, short_jobs)}
-
 if __name__ == "__main__":
-    print(json.dumps(FIGURES[sys.argv[1]](int(sys.argv[2]))))
+    tell(cli_start, first_instruction, short_jobs)

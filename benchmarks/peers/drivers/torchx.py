@@ -5,27 +5,22 @@ There is no service to acknowledge anything: times count from the call, which st
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from samples import Samples, tell, timed
+
 sys.path.pop(0)  # this directory: its files are named for the libraries that they drive
 
 TORCHX = Path(sys.executable).parent / "torchx"
 
 
-def cli_start(count: int) -> dict[str, list[float]]:
+def cli_start(count: int) -> Samples:
     """Seconds of `torchx --version`."""
     return {"": [timed([str(TORCHX), "--version"]) for _ in range(count)]}
-
-
-def timed(command: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
 
 
 def application(*argv: str):
@@ -34,7 +29,7 @@ def application(*argv: str):
     return AppDef("bench", roles=[Role("replica", image="/tmp", entrypoint=argv[0], args=list(argv[1:]))])
 
 
-def first_instruction(count: int) -> dict[str, list[float]]:
+def first_instruction(count: int) -> Samples:
     """Milliseconds from the call of `run` in a warm process to the program's reading of the clock."""
     from torchx.runner import get_runner  # noqa: PLC0415 - as above
 
@@ -49,7 +44,7 @@ def first_instruction(count: int) -> dict[str, list[float]]:
     return {"(API)": found[1:]}
 
 
-def from_shell(count: int) -> dict[str, list[float]]:
+def from_shell(count: int) -> Samples:
     """Milliseconds from the start of `torchx run` to the program's reading of the clock."""
     found = []
     for _ in range(count):
@@ -65,7 +60,7 @@ def reading(folder: Path) -> int:
     return next(int(text) for path in folder.rglob("stdout.log") if (text := path.read_text().strip()))
 
 
-def short_jobs(count: int) -> dict[str, list[float]]:
+def short_jobs(count: int) -> Samples:
     """Jobs of `true` a second, at most 8 at once, all ended."""
     from torchx.runner import get_runner  # noqa: PLC0415 - as above
 
@@ -80,7 +75,5 @@ def short_jobs(count: int) -> dict[str, list[float]]:
         return {"(API)": [count / (time.perf_counter() - began)]}
 
 
-FIGURES = {each.__name__: each for each in (cli_start, first_instruction, from_shell, short_jobs)}
-
 if __name__ == "__main__":
-    print(json.dumps(FIGURES[sys.argv[1]](int(sys.argv[2]))))
+    tell(cli_start, first_instruction, from_shell, short_jobs)
