@@ -94,6 +94,11 @@ class Reading:
             if self._access.may(self._caller, permission, str(scope))
         ]
 
+    def fieldwise(self, collection: str, fields: Sequence[str]) -> bool:
+        """Whether these fields can be had one by one; `get` may say more of the others than `rows` does."""
+        kind, anywhere = self._keepers.kinds[collection], Scope("0", "a")
+        return all(self._cells.field(kind, name, anywhere, secrets=True) is not None for name in fields)
+
     def rows(self, asked: Asked, fields: Sequence[str]) -> Iterator[Sequence[Row]]:
         """These fields (`createTime`) of each job, newest first, in parts; at least one field.
 

@@ -72,4 +72,6 @@ def update(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -
     resource = resource_named(reader.chain().parts, runner.provider)
     if resource is None:
         return change_local(runner, tokens, parameters, "UPDATE")
-    raise missing(resource, (), frozenset(), "update")
+    raise missing(
+        resource, (), frozenset(), "update", hint="A job is what it was created as: INSERT another, and DELETE this."
+    )

@@ -78,7 +78,7 @@ def _way_out(error: ApiError) -> str:
 def of_sqlite(error: apsw.Error, denied: str, names: Iterable[str]) -> SqlError:
     """SQLite's error. `denied` is what the authorizer said no to, `names` the tables that there are."""
     text = str(error).removeprefix("SQLError: ")
-    if isinstance(error, apsw.AuthError):
+    if isinstance(error, apsw.AuthError) or (denied and "not authorized" in text):
         return refused(denied or "This statement")
     if found := _NO_TABLE.search(text):
         hint = f"The tables are: {', '.join(names)}. SHOW RESOURCES IN google.aiplatform lists them too."

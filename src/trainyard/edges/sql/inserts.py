@@ -34,7 +34,7 @@ def insert(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -
     if resource is None:
         return change_local(runner, tokens, parameters, "INSERT 0")
     if tokens[0].is_word("REPLACE"):
-        raise missing(resource, (), frozenset(), "replace")
+        raise missing(resource, (), frozenset(), "replace", hint="INSERT another, and DELETE this.")
     names = reader.names_in_parentheses()
     source = reader.until("RETURNING")
     items = reader.rest()[1:]

@@ -47,12 +47,13 @@ def method_for(methods: Sequence[Method], given: frozenset[str]) -> Method | Non
     return next((method for method in methods if given.issuperset(method.required)), None)
 
 
-def missing(resource: Resource, methods: Sequence[Method], given: frozenset[str], verb: str = "select") -> SqlError:
+def missing(
+    resource: Resource, methods: Sequence[Method], given: frozenset[str], verb: str = "select", hint: str = ""
+) -> SqlError:
     """The error for a statement that no method can answer, in StackQL's words and with what to add."""
     name = resource.full_name
     needs = min(methods, key=lambda method: len(set(method.required) - given), default=None)
     lacking = [name for name in needs.required if name not in given] if needs else []
-    hint = ""
     if lacking:
         hint = "Add to WHERE: " + " AND ".join(f"{parameter} = '…'" for parameter in lacking) + "."
     return SqlError(
@@ -67,7 +68,8 @@ def missing(resource: Resource, methods: Sequence[Method], given: frozenset[str]
 
 def hidden_columns(resource: Resource) -> tuple[str, ...]:
     """The hidden columns of a resource's table: ids, their defaults, optional parameters, the count."""
-    return (*resource.path, *(DEFAULT + name for name in resource.path), *resource.optional, ROWS)
+    defaults = (DEFAULT + name for name in resource.path)
+    return tuple(dict.fromkeys((*resource.path, *defaults, *resource.optional, ROWS)))
 
 
 def declaration(resource: Resource) -> str:

@@ -62,6 +62,7 @@ class JobSource:
         """Read this resource."""
         self._resource = resource
         self._own = resource.path[-1]
+        self._by_call = CallSource(resource)
 
     def settles(self, column: str) -> bool:
         """See Source."""
@@ -88,6 +89,8 @@ class JobSource:
 
     def rows(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
         """See Source."""
+        if target.method.name == "get" and not work.reading.fieldwise(self._resource.collection, columns):
+            return self._by_call.rows(target, columns, scan, work)
         return self._counted(work.reading.rows(self._asked(target), columns), scan, work)
 
     def tally(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:

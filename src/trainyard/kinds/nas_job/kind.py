@@ -32,6 +32,8 @@ class NasJobKind:
 
     collection = "nasJobs"
     message_name = "NasJob"
+    fields_of_spec = frozenset({"nas_job_spec", "encryption_spec", "enable_restricted_image_training"})
+    fields_never_set = frozenset({"satisfies_pzs", "satisfies_pzi"})
 
     def __init__(
         self,
