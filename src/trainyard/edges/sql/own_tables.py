@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trainyard.contract.operations import Operation
 from trainyard.core.clock import rfc3339
 from trainyard.edges.sql.names import OWN_SCHEMA
-from trainyard.edges.sql.resources import Method, Resource, TableColumn
+from trainyard.edges.sql.resources import Method, Resource, TableColumn, resources
 from trainyard.edges.sql.sources import ANY, Row, Target
 from trainyard.edges.sql.work import Scan, Work
 from trainyard.service.cells import cell
@@ -112,7 +112,7 @@ class OwnSource:
     def targets(self, target: Target, work: Work) -> Sequence[Target]:
         """See Source: every scope of its own, of whatever kind its jobs are."""
         project, location = target.ids["projectsId"], target.options.get("locationsId", ANY)
-        scopes = {scope for kind in work.reading.kinds() for scope in work.reading.within(kind, project, location, ANY)}
+        scopes = {scope for kind in _kinds(work) for scope in work.reading.within(kind, project, location, ANY)}
         return [
             Target(
                 target.method,
@@ -148,12 +148,17 @@ def _asked(target: Target, work: Work) -> Iterator[Asked]:
     parts = name.split("/") if name is not None else []
     if name is not None and len(parts) != 6:
         return
-    for kind in sorted(work.reading.kinds()):
+    for kind in _kinds(work):
         if name is not None and parts[4] != kind:
             continue
         for found_project, found_location in work.reading.within(kind, project, location, ANY):
             if name is None or (own in (None, parts[5]) and parts[1::2][:2] == [found_project, found_location]):
                 yield Asked(kind, found_project, found_location, parts[5] if name is not None else own)
+
+
+def _kinds(work: Work) -> list[str]:
+    """The kinds that the API shows; others are the service's own affair."""
+    return sorted(work.reading.kinds() & {resource.collection for resource in resources().values()})
 
 
 def _named(asked: Asked, job_id: object) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from trainyard.edges.sql.lexer import Token
 from trainyard.edges.sql.names import Chain, resource_named
+from trainyard.edges.sql.own_tables import own_tables
 from trainyard.edges.sql.resources import Resource
 
 _BEFORE = ("WHERE", "AND", "OR", "ON", "NOT")
+_OWN = {table.full_name: table for table in own_tables()}
 _BEHIND = frozenset({"=", "=="})
 
 
@@ -57,7 +59,7 @@ def _tables(tokens: Sequence[Token], provider: str) -> list[_Joined]:
         if not tokens[at + 1].is_name:
             continue
         chain = Chain(tokens, at + 1)
-        resource = resource_named(chain.parts, provider)
+        resource = resource_named(chain.parts, provider) or _OWN.get(".".join(chain.parts).lower())
         if resource is None:
             continue
         behind = chain.end + (chain.end < len(tokens) and tokens[chain.end].is_word("AS"))
