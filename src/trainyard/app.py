@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, app_access, kinds, object_stores, searchers, stores
+from trainyard import __version__, app_access, app_sql, kinds, object_stores, searchers, stores
 from trainyard.app_executor import open_executor
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
@@ -89,13 +89,15 @@ class Addresses:
     port: int
     grpc_port: int | None
     secure: bool = False
+    sql_port: int | None = None
 
     def __str__(self) -> str:
-        """`http://127.0.0.1:8470 (REST and gRPC)`: what the ready line says, and what a program can read out of it."""
+        """`http://127.0.0.1:8470 (REST and gRPC), postgresql://127.0.0.1:5466 (SQL)`: what the ready line says."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         own = f", gRPC also on {host}:{self.grpc_port}" if self.grpc_port else ""
+        sql = f", postgresql://{host}:{self.sql_port} (SQL)" if self.sql_port else ""
         scheme = "https" if self.secure else "http"
-        return f"{scheme}://{host}:{self.port} (REST and gRPC{own})"
+        return f"{scheme}://{host}:{self.port} (REST and gRPC{own}){sql}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,11 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addres
     listener = bind(settings.host, settings.port)
     with contextlib.closing(listener):
         port = listener.getsockname()[1]
-        async with running(settings, port) as inside, listening(settings, inside, listener) as addresses:
+        async with (
+            running(settings, port) as inside,
+            app_sql.serving(_sql(settings, inside), app_sql.bind(settings, bind)) as sql,
+            listening(settings, inside, listener, sql) as addresses,
+        ):
             ready(addresses)
             gc.collect()
             gc.freeze()  # what is here now stays to the end; no collection need look at it again
@@ -161,8 +167,8 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[Addres
             log.info("stopping; jobs that run go on running")
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket of our own on the address, not listening yet. Raises CannotServe."""
+def bind(host: str, port: int, flag: str = "--port") -> socket.socket:
+    """A socket of our own on the address, not listening yet. Raises CannotServe, which names the flag."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     family, kind, protocol, _, address = min(
         found, key=lambda each: each[0] != socket.AF_INET
@@ -173,7 +179,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise CannotServe(_in_the_way(host, port, "--port", error.strerror)) from None
+        raise CannotServe(_in_the_way(host, port, flag, error.strerror)) from None
     return listener
 
 
@@ -217,7 +223,9 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
 
 
 @contextlib.asynccontextmanager
-async def listening(settings: Settings, inside: Inside, listener: socket.socket) -> AsyncIterator[Addresses]:
+async def listening(
+    settings: Settings, inside: Inside, listener: socket.socket, sql: app_sql.Sql
+) -> AsyncIterator[Addresses]:
     """The edges over `inside`, on their ports; at the end requests under way get settings.drain seconds."""
     streams, connections = Streams(), Connections()
     rpc = LazyRpc(_rpc_call(inside.service), _rpc_stream(inside.service))
@@ -234,6 +242,7 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
         (metadata.claims, metadata.MetadataApp(inside.doors.grants, names)),
         (token_endpoint.claims, token_endpoint.TokenEndpoint(inside.doors.grants, names)),
         (claims, storage),
+        (sql.claims, sql),
     ]
     app = SideBySide(mounts, RestApp(inside.service, own, Router(), names))
     front = app if certificate is None else NoClearText(app, metadata.claims)
@@ -241,7 +250,8 @@ async def listening(settings: Settings, inside: Inside, listener: socket.socket)
     await port.listen(listener, certificate.context if certificate else None)
     keeping = asyncio.create_task(certificate.keep()) if certificate else None
     try:
-        yield Addresses(settings.host, listener.getsockname()[1], grpc_port, certificate is not None)
+        own_port = listener.getsockname()[1]
+        yield Addresses(settings.host, own_port, grpc_port, certificate is not None, sql.port)
     finally:
         if keeping is not None:
             keeping.cancel()
@@ -262,6 +272,10 @@ async def _quiet(connections: Connections, seconds: float) -> None:
     for connection in list(connections.connections):
         connection.transport.close()
     await asyncio.sleep(0)
+
+
+def _sql(settings: Settings, inside: Inside) -> app_sql.Sql:
+    return app_sql.Sql(inside.service, settings, inside.certificate)
 
 
 def _objects(settings: Settings) -> ObjectStore:

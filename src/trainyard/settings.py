@@ -24,6 +24,8 @@ PREFIX: Final = "TRAINYARD_"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 CREDENTIALS_NAME: Final = "credentials.json"
 TLS_NAME: Final = "tls"
+SQL_PORT: Final = 5466
+"""StackQL's own, for SQL by PostgreSQL's protocol."""
 
 
 _HOST_NAME: Final = re.compile(
@@ -42,6 +44,12 @@ def _setting(default: Any, doc: str, check: Callable[[Any], str] | None = None) 
 
 def _port(value: int) -> str:
     return "" if 0 <= value <= 65535 else "a port is a number from 0 (any free one) to 65535"
+
+
+def _sql_port(value: str) -> str:
+    if value in ("auto", "off") or (value.isascii() and value.isdecimal() and not _port(int(value))):
+        return ""
+    return "it is auto, off, or a port from 0 (any free one) to 65535"
 
 
 def _address(value: str) -> str:
@@ -98,6 +106,12 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on; other than loopback only with --auth and --tls.", _address)
     port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", _port)
     grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", _port)
+    sql_port: str = _setting(
+        "auto",
+        f"Port of SQL by PostgreSQL's protocol: a number (0 takes a free one), off, or auto: {SQL_PORT} where it is "
+        "free (any free one where --port is 0), else none. SQL over HTTP needs no port of its own.",
+        _sql_port,
+    )
     log_level: str = _setting("info", f"What is written to stderr: {', '.join(LOG_LEVELS)}.", _one_of(*LOG_LEVELS))
     auth: bool = _setting(
         False,

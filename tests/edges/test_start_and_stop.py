@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,9 +47,8 @@ def test_the_ready_line_says_where(tmp_path: Path) -> None:
     """One line on stdout: version, address, data directory; and it is true when it is said."""
     with Server(tmp_path / "data") as server:
         assert server.ready_line.startswith("trainyard 0.")
-        assert (
-            f"ready: http://127.0.0.1:{server.port} (REST and gRPC), data in {tmp_path / 'data'}" in server.ready_line
-        )
+        where = rf"ready: http://127\.0\.0\.1:{server.port} \(REST and gRPC\), postgresql://127\.0\.0\.1:\d+ \(SQL\), "
+        assert re.search(f"{where}data in {tmp_path / 'data'}", server.ready_line)
         api = Api(server.port)
         assert api.call("GET", "/trainyard/v1/health").json["status"] == "ok"
         api.close()

@@ -14,9 +14,9 @@ from trainyard import __version__
 
 STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
 NAMES = (
-    "host", "port", "grpc_port", "data_dir", "auth", "tls", "tls_names", "tls_cert", "tls_key", "log_level", "replicas",
-    "replica_ports", "accelerators", "prebuilt", "machine_types", "missing_buckets", "objects_url", "stderr_severity",
-    "grace", "drain",
+    "host", "port", "grpc_port", "sql_port", "data_dir", "auth", "tls", "tls_names", "tls_cert", "tls_key", "log_level",
+    "replicas", "replica_ports", "accelerators", "prebuilt", "machine_types", "missing_buckets", "objects_url",
+    "stderr_severity", "grace", "drain",
 )  # fmt: skip
 
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--host", help="address to listen on; others than loopback only with --auth and --tls (127.0.0.1)")
     flag("--port", type=int, metavar="N", help="port of REST and gRPC; 0 takes a free one (8470)")
     flag("--grpc-port", type=int, metavar="N", help="one more port, for gRPC alone")
+    flag("--sql-port", metavar="N", help="port of SQL for psql and drivers: a number, off, or auto (5466 where free)")
     flag("--data-dir", metavar="DIR", help="where all state lies (~/.local/share/trainyard)")
     flag("--auth", action="store_true", default=None, help="serve only holders of a credential (trainyard tokens)")
     flag("--tls", action="store_true", default=None, help="speak TLS, with a certificate of our own making")

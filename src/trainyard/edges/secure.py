@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,11 +36,17 @@ class Certificate:
     def __init__(self, source: Callable[[], tuple[Path, Path]]) -> None:
         """`source` gives the files of chain and key as they are to be now. Raises BadCertificate."""
         self._source = source
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.set_alpn_protocols(list(ALPN))
+        self.context = _context(ALPN)
+        self._contexts = [self.context]
         self.chain = self.key = b""
         self.reload()
+
+    def speaking(self, *protocols: str) -> ssl.SSLContext:
+        """A further context, for these ALPN protocols, which is renewed with the first. Raises BadCertificate."""
+        self._contexts.append(_context(protocols))
+        self.chain = self.key = b""
+        self.reload()
+        return self._contexts[-1]
 
     def reload(self) -> bool:
         """Read the files; True where they have changed. New connections get the new one. Raises BadCertificate."""
@@ -52,7 +58,8 @@ class Certificate:
         if (chain, key) == (self.chain, self.key):
             return False
         try:
-            self.context.load_cert_chain(chain_path, key_path, password=_no_password)
+            for context in self._contexts:
+                context.load_cert_chain(chain_path, key_path, password=_no_password)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise BadCertificate(
                 f"The certificate {chain_path} with the key {key_path} cannot be used: {error}. Both are PEM, the key "
@@ -70,6 +77,13 @@ class Certificate:
                     log.info("new connections get the new certificate")
             except BadCertificate as error:
                 log.error("%s The one that was read before is served on.", error)
+
+
+def _context(protocols: Sequence[str]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(list(protocols))
+    return context
 
 
 def _no_password() -> bytes:

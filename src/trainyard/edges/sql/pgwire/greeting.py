@@ -31,7 +31,7 @@ class Door:
 
     identify: Callable[[str], Caller]
     asks: bool
-    context: Callable[[], ssl.SSLContext | None]
+    context: ssl.SSLContext | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,12 @@ async def _startup(wire: Wire, door: Door, cancel: Callable[[int, int], None]) -
 
 
 async def _secure(wire: Wire, door: Door) -> None:
-    context = door.context()
-    if context is None or wire.secure:
+    if door.context is None or wire.secure:
         await wire.send(b"N")
         await wire.flush()
         return
     await wire.send(b"S")
-    await wire.upgrade(context)
+    await wire.upgrade(door.context)
 
 
 async def _parameters(wire: Wire, code: int, packet: Payload) -> dict[str, str]:
@@ -97,7 +96,7 @@ async def _parameters(wire: Wire, code: int, packet: Payload) -> dict[str, str]:
 
 
 async def _admit(wire: Wire, door: Door, parameters: dict[str, str]) -> Guest:
-    if door.context() is not None and not wire.secure:
+    if door.context is not None and not wire.secure:
         raise SqlError(NO_ENTRY, "this port speaks TLS only", hint="Connect with sslmode=require or stronger.")
     if parameters.get("replication", "false").lower() not in ("false", "off", "no", "0"):
         raise SqlError(NOT_SUPPORTED, "there is no replication stream here; WATCH SELECT … follows changes")

@@ -6,11 +6,9 @@ import asyncio
 import logging
 import re
 import secrets
-import socket
 from collections.abc import Callable
 from typing import Final
 
-from trainyard.edges.secure import SecureListener
 from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.pgwire.conversation import Conversation, Fatal, welcome
 from trainyard.edges.sql.pgwire.greeting import Door, Guest, greet, identified
@@ -25,8 +23,6 @@ from trainyard.service.access import Caller
 MOST_CONNECTIONS: Final = 100
 STACKQL: Final = "stackql"
 """The database that StackQL's clients name; they are told `OK` after each statement, as by StackQL."""
-BACKLOG: Final = 128
-ALPN: Final = "postgresql"
 
 log = logging.getLogger("trainyard.sql")
 
@@ -43,23 +39,13 @@ class PgServer:
         self._most = most_connections
         self._tasks: dict[asyncio.Task[None], Conversation | None] = {}
         self._running: dict[tuple[int, int], Session] = {}
-        self._server: asyncio.Server | SecureListener | None = None
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Take connections from now on; over TLS where the door has a context, direct or by asking for it."""
-        if self._door.context() is not None:
-            context = self._door.context()
-            assert context is not None
-            self._server = SecureListener(listener, context, lambda: Wire(self._arrived))
-            self._server.start()
-            return
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Wire(self._arrived), sock=listener, backlog=BACKLOG)
+    def protocol(self) -> Wire:
+        """What serves one more connection."""
+        return Wire(self._arrived)
 
     async def stop(self, seconds: float) -> None:
-        """Take nobody any more, let go of the idle, give the rest so long to finish."""
-        if self._server is not None:
-            self._server.close()
+        """Let go of the idle, give the rest so long to finish; nobody new may come by then."""
         for task, conversation in list(self._tasks.items()):
             if conversation is None or conversation.idle:
                 task.cancel()
