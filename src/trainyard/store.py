@@ -230,6 +230,9 @@ class Desk(Protocol):
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """Write the intent to cancel (no change on a final or already cancelled job); raises NotFound."""
 
+    async def ask_finish(self, name: JobName, by: str, now_us: int) -> Job:
+        """Write the intent to finish (no change on a final, cancelled or finishing job); raises NotFound."""
+
     async def delete(self, name: JobName, operation: StoredOperation) -> None:
         """Remove a final job and keep the operation, in one transaction, leaving a removal for the controller.
 
@@ -254,13 +257,13 @@ class Desk(Protocol):
         """The trials of a search by stage and number, without its past; open ones as seen now. Raises NotFound."""
 
     def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
-        """The job that runs, or ran, a trial of this one. Raises NotFound."""
+        """The job that runs, or ran, a search trial of this one, or (TRAIN) the training of it. Raises NotFound."""
 
     async def claim(self, name: JobName, worker: str, now_us: int, lost_before_us: int) -> Trial | None:
         """Give the worker a search trial that no job runs: its own that it has not reported on, else a free one.
 
-        Free is who is nobody's, or somebody's who was not heard of since `lost_before_us`. None: there is none, or the
-        job is to end. Raises NotFound.
+        Free is what is nobody's (unless the job is to finish), or somebody's who was not heard of since
+        `lost_before_us`. None: there is none, or the job is to end. Raises NotFound.
         """
 
     async def report(self, name: JobName, number: int, told: ClaimReport, now_us: int) -> TrialState:

@@ -71,6 +71,20 @@ def run(command: list[str], cwd: Path | None = None, **more: str) -> Ended:
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
+def pyglove_python(version: str) -> str:
+    """A Python with this pyglove, made with uv from the registry."""
+    folder = ROOT / ".venv" / f".pyglove-{version}"
+    uv, python = str(Path(sys.executable).with_name("uv")), str(folder / "bin" / "python")
+    package = f"pyglove=={version}"
+
+    def make() -> None:
+        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, package], check=True)
+
+    made_once(folder, package + sys.version, make)
+    return python
+
+
 def program(name: str) -> str:
     """The path of a user's program in programs/."""
     return str(HERE / "programs" / name)

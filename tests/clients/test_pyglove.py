@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from foreign import ROOT, made_once, program, run
+from foreign import program, pyglove_python, run
 
 from trainyard.core.parameters import parameters, parameters_text, point_of_parameters
 from trainyard.core.points import drawn, every_point
@@ -38,17 +36,8 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def python(version: str) -> str:
-    """A Python with this pyglove, made with uv from the registry."""
-    folder = ROOT / ".venv" / f".pyglove-{version}"
-    uv, python = str(Path(sys.executable).with_name("uv")), str(folder / "bin" / "python")
-    package = f"pyglove=={version}"
-
-    def make() -> None:
-        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, package], check=True)
-
-    made_once(folder, package + sys.version, make)
-    return python
+    """A Python with this pyglove."""
+    return pyglove_python(version)
 
 
 @pytest.fixture(scope="module")

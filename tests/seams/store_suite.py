@@ -190,6 +190,22 @@ class StoreSuite:
 
         self.tell(tmp_path, story)
 
+    def test_a_finish_moves_the_guard_and_a_cancel_goes_over_it(self, tmp_path: Path) -> None:
+        """Asked to finish once, a job is so; asked to end, it ends, and to finish is no more to be asked of it."""
+
+        async def story(store: Store) -> None:
+            job = a_job()
+            await store.insert(job)
+            asked = await store.ask_finish(job.name, "ann", 77)
+            assert (asked.intent, asked.intent_by, asked.intent_time_us) == (Intent.FINISH, "ann", 77)
+            assert await store.commit(job, Decision(job.status)) is None
+            assert await store.ask_finish(job.name, "bob", 78) == asked == store.get(job.name)
+            cancelled = await store.ask_cancel(job.name, "bob", 79)
+            assert cancelled.intent is Intent.CANCEL
+            assert await store.ask_finish(job.name, "ann", 80) == cancelled
+
+        self.tell(tmp_path, story)
+
     def test_a_second_cancel_and_a_late_one_change_nothing(self, tmp_path: Path) -> None:
         """Who asked first stays; a final job keeps its intent; neither leaves a hint."""
 

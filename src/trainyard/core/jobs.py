@@ -17,6 +17,7 @@ class Intent(StrEnum):
     """What the owner wants of a job."""
 
     RUN = "run"
+    FINISH = "finish"  # of a search: begin nothing more, and end once everything has ended that was begun
     CANCEL = "cancel"
 
 

@@ -63,6 +63,13 @@ class Claims:
         state = await self._desk.report(job_name, number, told, self._clock.now_us())
         return {"state": state.name}
 
+    async def finish(self, name: str, caller: Caller, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a search to begin nothing more and to end once all that was begun has ended; its state."""
+        job_name = self._allowed(name, caller)
+        _known(body, {"worker"})
+        job = await self._desk.ask_finish(job_name, caller.name, self._clock.now_us())
+        return {"state": job.status.state.api_name}
+
     def _allowed(self, name: str, caller: Caller) -> JobName:
         parsed = JobName.parse(name)
         if parsed.collection != trials.PARENT:

@@ -127,7 +127,7 @@ def _evidence(job: Job, history: Sequence[Change], replicas: Sequence[ReplicaRec
     found = []
     if job.intent_time_us is not None:
         who = job.intent_by or "somebody who did not have to say who they are"
-        found.append(f"Cancel asked at {rfc3339(job.intent_time_us)} by {who}.")
+        found.append(f"{job.intent.value.capitalize()} asked at {rfc3339(job.intent_time_us)} by {who}.")
     attempts = sum(1 for change in history if change.target is JobState.PENDING)
     if attempts > 1:
         found.append(f"{attempts} attempts were made; this is about the newest.")

@@ -33,7 +33,7 @@ from trainyard.store import (
     operation_missing,
     run_missing,
 )
-from trainyard.stores.memory_files import File, claimable, claimed, past_of, reported, running
+from trainyard.stores.memory_files import File, claimable, claimed, past_of, reported, running, with_intent
 
 
 async def open_store(data_dir: Path, clock: Clock) -> MemoryStore:  # noqa: ARG001 - the signature of every keeper
@@ -134,14 +134,18 @@ class MemoryStore:
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """See Desk."""
+        return self._ask(name, Intent.CANCEL, by, now_us)
+
+    async def ask_finish(self, name: JobName, by: str, now_us: int) -> Job:
+        """See Desk."""
+        return self._ask(name, Intent.FINISH, by, now_us)
+
+    def _ask(self, name: JobName, intent: Intent, by: str, now_us: int) -> Job:
         file = self._file(name)
-        if file.job.is_final or file.job.intent is Intent.CANCEL:
-            return file.job
-        job = replace(
-            file.job, intent=Intent.CANCEL, intent_by=by, intent_time_us=now_us, revision=file.job.revision + 1
-        )
-        self._files[name.id] = replace(file, job=job)
-        self._hint(name.id)
+        job = with_intent(file.job, intent, by, now_us)
+        if job is not file.job:
+            self._files[name.id] = replace(file, job=job)
+            self._hint(name.id)
         return job
 
     async def delete(self, name: JobName, operation: StoredOperation) -> None:
@@ -185,8 +189,8 @@ class MemoryStore:
 
     def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
         """See Desk."""
-        self._file(name)
-        run = self._run(name.id, stage, number)
+        of = (trial.number for trial in self._file(name).trials.values() if trial.stage is stage and trial.of == number)
+        run = self._run(name.id, stage, number if stage is Stage.SEARCH else next(of, 0))
         if run is None:
             raise run_missing(name, stage, number)
         return run.job

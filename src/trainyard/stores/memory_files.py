@@ -38,6 +38,13 @@ class File:
     claims: Mapping[int, Claim] = field(default_factory=dict)
 
 
+def with_intent(job: Job, intent: Intent, by: str, now_us: int) -> Job:
+    """See Desk.ask_cancel and Desk.ask_finish: the job itself where nothing changes."""
+    if job.is_final or job.intent in (Intent.CANCEL, intent):
+        return job
+    return replace(job, intent=intent, intent_by=by, intent_time_us=now_us, revision=job.revision + 1)
+
+
 def past_of(searched: Iterable[Trial]) -> dict[tuple[Stage, int], Trial]:
     """The ended search trials of one job as the past of the job that goes on from it."""
     return {
@@ -68,6 +75,8 @@ def claimable(file: File, worker: str, lost_before_us: int) -> Trial | None:
     for (stage, number), trial in file.trials.items():
         claim = file.claims.get(number)
         if stage is not Stage.SEARCH or trial.ended_as is not None or (claim and claim.told_us is not None):
+            continue
+        if claim is None and file.job.intent is Intent.FINISH:
             continue
         if claim is None or claim.worker == worker or claim.heard_us < lost_before_us:
             free.append((claim is None or claim.worker != worker, number))

@@ -27,6 +27,7 @@ _EXPLAIN: Final = re.compile(_JOB + r":explain\Z")
 _METRICS: Final = re.compile(_JOB + r":metrics\Z")
 _CLAIM: Final = re.compile(_JOB + r":claim\Z")
 _REPORT: Final = re.compile(_JOB + r":report\Z")
+_FINISH: Final = re.compile(_JOB + r":finish\Z")
 _LOGS: Final = re.compile(_JOB + r"/logs\Z")
 _RAW: Final = re.compile(_JOB + r"/logs/(?P<task>(?:(?:search|train)-\d+/)?[^/]+)/(?P<stream>[^/]+)\Z")
 _TASK: Final = re.compile(r"service|(?:search|train)-\d+|(?:(?:search|train)-\d+/)?workerpool\d+-\d+")
@@ -53,6 +54,8 @@ class OwnRoutes:
             await send_json(exchange, await self.claims.claim(match["name"], caller, await _posted(exchange)))
         elif match := _REPORT.match(path):
             await send_json(exchange, await self.claims.report(match["name"], caller, await _posted(exchange)))
+        elif match := _FINISH.match(path):
+            await send_json(exchange, await self.claims.finish(match["name"], caller, await _posted(exchange)))
         elif path == "health":
             _only_get(exchange)
             await send_json(exchange, self.health())

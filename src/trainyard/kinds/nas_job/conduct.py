@@ -64,10 +64,12 @@ def conduct(scene: Scene) -> Decision:
     if not memo.over:
         memo, draft = _judged(scene, memo, draft, open_ones)
     if memo.over:
-        memo, draft, open_ones = _drop_unclaimed(scene, memo, draft, open_ones)
+        memo, draft, open_ones = _drop(scene, memo, draft, open_ones, _is_nobodys_job)
         if not open_ones:
             return _ended(scene, draft, memo)
         return _kept(scene, draft, memo, None)
+    if job.intent is Intent.FINISH:
+        memo, draft, _ = _finishing(scene, memo, draft, open_ones)
     memo, draft = _asked(scene, memo, draft)
     memo, draft = _trained(scene, memo, draft)
     if not memo.search_open and not memo.train_open:
@@ -127,16 +129,30 @@ def _end_of(scene: Scene, memo: Memo, trial: Trial, run: TrialRun) -> Trial:
     return replace(ended, ending=Ending.FAILED, why=run.error)
 
 
-def _drop_unclaimed(
+def _finishing(
     scene: Scene, memo: Memo, draft: Decision, open_ones: list[OpenTrial]
 ) -> tuple[Memo, Decision, list[OpenTrial]]:
-    """Trials that no job runs end with the search, at once."""
-    for trial, run in open_ones:
-        if run is None or not run.job_id:
-            cut = replace(trial, state=TrialState.INFEASIBLE, end_time_us=scene.now_us, ending=Ending.CUT_SHORT)
-            cut = replace(cut, start_time_us=run.start_us if run else None)
-            memo, draft = _take_end(scene, memo, draft, replace(cut, why="Its job came to an end before it was done."))
-    return memo, draft, [one for one in open_ones if one.run is not None and one.run.job_id]
+    """Nothing more is begun; what no worker has taken yet is not tried."""
+    if not memo.dry:
+        by = by_whom(scene.job.intent_by)
+        draft = draft.noted(f"It was asked to finish{by}: no further trials begin.", scene.now_us, Severity.NOTICE)
+    return _drop(scene, replace(memo, dry=True), draft, open_ones, lambda one: one.run is None)
+
+
+def _is_nobodys_job(one: OpenTrial) -> bool:
+    """No program of ours runs it; a worker who does hears of the end with the next call."""
+    return one.run is None or not one.run.job_id
+
+
+def _drop(
+    scene: Scene, memo: Memo, draft: Decision, open_ones: list[OpenTrial], drops: Callable[[OpenTrial], bool]
+) -> tuple[Memo, Decision, list[OpenTrial]]:
+    """Some of the open trials end at once."""
+    for one in filter(drops, open_ones):
+        cut = replace(one.trial, state=TrialState.INFEASIBLE, end_time_us=scene.now_us, ending=Ending.CUT_SHORT)
+        cut = replace(cut, start_time_us=one.run.start_us if one.run else None)
+        memo, draft = _take_end(scene, memo, draft, replace(cut, why="Its job came to an end before it was done."))
+    return memo, draft, [one for one in open_ones if not drops(one)]
 
 
 # Whether it goes on

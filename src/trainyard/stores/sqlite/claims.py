@@ -21,7 +21,8 @@ def claim(name: JobName, worker: str, now_us: int, lost_before_us: int, read: Re
         job = present(connection, name, read)
         if job.is_final or job.intent is Intent.CANCEL:
             return None, None
-        row = connection.execute(SQL["claimable"], (job.id, worker, lost_before_us)).fetchone()
+        finishes = job.intent is Intent.FINISH
+        row = connection.execute(SQL["claimable"], (job.id, worker, lost_before_us, finishes)).fetchone()
         if row is None:
             return None, None
         trial = trial_from(row)

@@ -18,7 +18,7 @@ from threading import local
 
 from trainyard.core.clock import Clock
 from trainyard.core.filter_tree import Filter, name_like
-from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord
+from trainyard.core.jobs import Change, Decision, Intent, Job, Note, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
 from trainyard.core.trials import OpenTrial, Stage, Trial, TrialState, seen_now
@@ -153,7 +153,11 @@ class SqliteStore:
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """See Desk."""
-        return await self._writer.do(self._writes.ask_cancel(name, by, now_us, self._job))
+        return await self._writer.do(self._writes.ask(name, Intent.CANCEL, by, now_us, self._job))
+
+    async def ask_finish(self, name: JobName, by: str, now_us: int) -> Job:
+        """See Desk."""
+        return await self._writer.do(self._writes.ask(name, Intent.FINISH, by, now_us, self._job))
 
     async def delete(self, name: JobName, operation: StoredOperation) -> None:
         """See Desk."""
@@ -182,7 +186,7 @@ class SqliteStore:
 
     def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
         """See Desk."""
-        found = self._of_job(name, "job_of_trial", name.id, stage.value, number)
+        found = self._of_job(name, f"run_of_{stage}", name.id, number)
         job = self.find(found[0][0]) if found else None
         if job is None:
             raise run_missing(name, stage, number)

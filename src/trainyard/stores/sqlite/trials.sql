@@ -22,8 +22,12 @@ LEFT JOIN job ON job.id = d.id
 LEFT JOIN claim AS c ON c.parent = t.parent AND t.stage = 'search' AND c.number = t.number
 WHERE t.parent = ? AND t.ended_as IS NULL ORDER BY t.stage, t.number
 
--- name: job_of_trial
-SELECT id FROM job_detail WHERE parent = ? AND stage = ? AND number = ?
+-- name: run_of_search
+SELECT id FROM job_detail WHERE parent = ? AND stage = 'search' AND number = ?
+
+-- name: run_of_train
+SELECT d.id FROM trial AS t CROSS JOIN job_detail AS d ON d.parent = t.parent AND d.stage = t.stage AND d.number = t.number
+WHERE t.parent = ? AND t.stage = 'train' AND t.origin = ?
 
 -- name: runs_after
 SELECT d.id, d.stage, d.number, job.state
@@ -85,7 +89,7 @@ SELECT t.stage, t.number, t.point, t.state, t.asked_after, t.ended_as, t.metrics
 FROM trial AS t INDEXED BY trial_open
 LEFT JOIN claim AS c ON c.parent = t.parent AND c.number = t.number
 WHERE t.parent = ?1 AND t.stage = 'search' AND t.ended_as IS NULL AND c.told_us IS NULL
-  AND (c.worker IS NULL OR c.worker = ?2 OR c.heard_us < ?3)
+  AND (CASE WHEN c.worker IS NULL THEN NOT ?4 ELSE c.worker = ?2 OR c.heard_us < ?3 END)
 ORDER BY c.worker IS NOT ?2, t.number LIMIT 1
 
 -- name: put_claim

@@ -89,16 +89,16 @@ class Writes:
 
         return work
 
-    def ask_cancel(self, name: JobName, by: str, now_us: int, read: ReadJob) -> Work[Job]:
-        """Raises NotFound."""
+    def ask(self, name: JobName, intent: Intent, by: str, now_us: int, read: ReadJob) -> Work[Job]:
+        """Write CANCEL, or FINISH where it is not to be cancelled anyway. Raises NotFound."""
 
         def work(connection: sqlite3.Connection) -> tuple[Job, int | None]:
             job = present(connection, name, read)
-            if job.is_final or job.intent is Intent.CANCEL:
+            if job.is_final or job.intent in (Intent.CANCEL, intent):
                 return job, None
-            connection.execute(SQL["set_intent"], (Intent.CANCEL.value, by, now_us, job.id))
+            connection.execute(SQL["set_intent"], (intent.value, by, now_us, job.id))
             connection.execute(SQL["touch_job"], (job.id,))
-            asked = replace(job, intent=Intent.CANCEL, intent_by=by, intent_time_us=now_us, revision=job.revision + 1)
+            asked = replace(job, intent=intent, intent_by=by, intent_time_us=now_us, revision=job.revision + 1)
             return asked, job.id
 
         return work
