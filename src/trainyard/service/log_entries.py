@@ -45,7 +45,7 @@ def entry_of(job: Job, line: LogLine, project: str, history: tuple[Change, ...])
         "ml.googleapis.com/job_id/log_area": "root",
         "ml.googleapis.com/job_state": _state_at(line.time_us, history),
         "ml.googleapis.com/tpu_worker_id": "",
-        "ml.googleapis.com/trial_id": "",
+        "ml.googleapis.com/trial_id": trial_of(line.task),
         "trainyard/stream": line.stream,
     }
     if line.attempt:
@@ -67,6 +67,11 @@ def entry_of(job: Job, line: LogLine, project: str, history: tuple[Change, ...])
     else:
         entry["jsonPayload"] = _lift(line.payload, entry)
     return entry
+
+
+def trial_of(task: str) -> str:
+    """The trial's number in a task such as `search-3/workerpool0-0`; empty where it is no trial's."""
+    return task.partition("/")[0].rpartition("-")[2] if "/" in task else ""
 
 
 def _lift(payload: Mapping[str, object], entry: dict[str, Any]) -> dict[str, Any]:
