@@ -18,9 +18,10 @@ import pytest
 from store_suite import HERE, START_US, a_job, ended
 
 from trainyard.core.errors import Internal, Unavailable
-from trainyard.core.jobs import Decision, Job
+from trainyard.core.jobs import Decision, Intent, Job
 from trainyard.core.states import Event
 from trainyard.store import StoreError
+from trainyard.stores.sqlite import files
 from trainyard.stores.sqlite.faults import DATABASE
 from trainyard.stores.sqlite.store import SqliteStore, open_store
 
@@ -124,7 +125,7 @@ def test_a_full_disk_refuses_writes_and_recovers_by_itself(tmp_path: Path, kind:
         kept = a_job()
         await store.insert(kept)
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        await fill(store, kind, tmp_path)
+        await fill(store, kind)
         try:
             refused = [a_job(spec=b"x" * 200_000) for _ in range(20)]
             answers = await asyncio.gather(*map(store.insert, refused), return_exceptions=True)
@@ -145,8 +146,8 @@ def test_a_full_disk_refuses_writes_and_recovers_by_itself(tmp_path: Path, kind:
     tell(tmp_path, story)
 
 
-async def fill(store: SqliteStore, kind: str, folder: Path) -> None:
-    """Leave room for about two of the jobs that come."""
+async def fill(store: SqliteStore, kind: str) -> None:
+    """Leave room for a few of the jobs that come."""
     if kind == "no more pages":
 
         def cap(connection: sqlite3.Connection) -> tuple[None, None]:
@@ -157,9 +158,29 @@ async def fill(store: SqliteStore, kind: str, folder: Path) -> None:
         await store._writer.do(cap)
     else:
         # Writing beyond it fails as on a full disk, but with another error of the kernel (EFBIG).
-        size = (folder / f"{DATABASE}-wal").stat().st_size
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 500_000, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+
+
+def test_the_last_room_is_for_ending_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is nearly full, nothing new is taken, alone or with others; cancels are; it mends by itself."""
+
+    async def story(store: SqliteStore) -> None:
+        kept = a_job()
+        await store.insert(kept)
+        assert (tmp_path / f"{DATABASE}-wal").stat().st_blocks * 512 >= files.RESERVE_BYTES
+        monkeypatch.setattr(files, "LEAST_FREE_BYTES", 2**62)
+        for count in (1, 3):
+            answers = await asyncio.gather(*(store.insert(a_job()) for _ in range(count)), return_exceptions=True)
+            assert [isinstance(answer, Unavailable) for answer in answers] == [True] * count
+        assert (await store.ask_cancel(kept.name, "ann", 7)).intent is Intent.CANCEL
+        assert ["is full" in problem for problem in store.problems()] == [True]
+        assert [job.id for job in store.live()] == [kept.id]
+        monkeypatch.undo()
+        await store.insert(a_job())
+        assert store.problems() == ()
+
+    tell(tmp_path, story)
 
 
 def test_one_bad_piece_of_work_takes_nothing_with_it(tmp_path: Path) -> None:

@@ -147,7 +147,16 @@ def read_exit(control: str) -> dict[str, Any] | None:
 
 def write_stop(run_directory: str, grace_seconds: float, asked_at: float) -> None:
     """Ask for the end of a run group. `asked_at` is on the machine's monotonic clock, which all processes share."""
-    _replace(f"{run_directory}/{STOP}", {"grace_seconds": grace_seconds, "asked_at": asked_at})
+    path, record = f"{run_directory}/{STOP}", {"grace_seconds": grace_seconds, "asked_at": round(asked_at, 6)}
+    try:
+        _replace(path, record)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}.link")
+        os.symlink(json.dumps(record), f"{path}.link")  # so short a target is kept in the inode: it takes no room
+        os.rename(f"{path}.link", path)
 
 
 def listen(state: int) -> int:
@@ -182,7 +191,11 @@ def wake(run_directory: str) -> None:
 
 def read_stop(run_directory: str) -> float | None:
     """When the grace is over, on the monotonic clock; None when no stop was asked."""
-    text = _read(f"{run_directory}/{STOP}")
+    path = f"{run_directory}/{STOP}"
+    try:
+        text = os.readlink(path)
+    except OSError:  # it is a file, or nothing
+        text = _read(path)
     if not text:
         return None
     record = json.loads(text)

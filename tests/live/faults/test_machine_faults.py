@@ -82,6 +82,39 @@ def test_a_full_disk_is_told_and_recovered_from(disk: Path) -> None:
         api.close()
 
 
+@pytest.mark.slow
+def test_jobs_are_cancelled_on_a_full_disk(disk: Path) -> None:
+    """To the last byte full: nothing new is taken, but what runs is ended when it is asked for, and is said to be."""
+    with Server(disk / "data", "--grace", "1") as server:
+        api = Api(server.port)
+        names = [api.made(running("sleep", "3600"))["name"] for _ in range(3)]
+        for name in names:
+            api.wait(name, RUNNING)
+        fill(disk / "ballast")
+        assert api.create(running("true")).status == 503
+        for name in names:
+            assert api.call("POST", f"/v1/{name}:cancel", {}).status == 200
+        until(lambda: not sleeping(disk), "the programs of cancelled jobs go on")
+        for name in names:
+            assert api.wait(name)["state"] == "JOB_STATE_CANCELLED"
+        assert health(api)["status"] == "degraded"
+        assert api.create(running("true")).status == 503
+        (disk / "ballast").unlink()
+        until(lambda: health(api)["status"] == "ok", "it stays degraded")
+        assert api.wait(api.made(running("true"))["name"])["state"] == "JOB_STATE_SUCCEEDED"
+        api.close()
+
+
+def sleeping(disk: Path) -> list[str]:
+    """The programs that were started from that disk and still sleep."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "comm").read_text() == "sleep\n" and str(disk).encode() in (entry / "environ").read_bytes():
+                found.append(entry.name)
+    return found
+
+
 def test_a_read_only_disk_is_said_at_the_start(disk: Path) -> None:
     """An old data directory and a new one: exit code 1 and one sentence each, from `serve` as from `doctor`."""
     with Server(disk / "data") as server:

@@ -98,6 +98,14 @@ def test_a_start_that_cannot_be_made_durable_is_no_start(tmp_path: Path) -> None
     os.close(lock)
 
 
+def test_a_stop_marker_may_be_a_link_that_takes_no_room(tmp_path: Path) -> None:
+    """As it is placed on a full disk: its target is the record; one with room takes its place."""
+    (tmp_path / records.STOP).symlink_to('{"grace_seconds": 30.0, "asked_at": 100.5}')
+    assert records.read_stop(str(tmp_path)) == 130.5
+    records.write_stop(str(tmp_path), 1.0, 100.0)
+    assert records.read_stop(str(tmp_path)) == 101.0
+
+
 def test_a_stop_marker_tells_when_the_grace_is_over(tmp_path: Path) -> None:
     """Asking and grace add up on the monotonic clock."""
     assert records.read_stop(str(tmp_path)) is None

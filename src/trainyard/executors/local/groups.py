@@ -118,7 +118,7 @@ class Groups:
 
     def is_stopped(self, run_id: str) -> bool:
         """Whether nothing of the group may start any more."""
-        return os.path.exists(f"{self._runs}/{run_id}/{records.STOP}")  # noqa: PTH110 - see _runs
+        return os.path.lexists(f"{self._runs}/{run_id}/{records.STOP}")
 
     def release(self, run_id: str) -> None:
         """Forget what the group holds. What has ended or was stopped does not start again."""

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trainyard.core.clock import Clock
@@ -21,6 +21,9 @@ POINT_CACHE_KIB = 4 * 1024
 WRITE_CACHE_KIB = 16 * 1024
 SEARCH_CACHE_KIB = 32 * 1024  # filled only as far as somebody searches
 VIEW_CACHE_KIB = 8 * 1024  # views may be many at a time, and read most pages once
+
+RESERVE_BYTES = 8 * 1024 * 1024  # twice what SQLite lets the WAL grow to before it begins anew
+LEAST_FREE_BYTES = 1024 * 1024
 
 _BUSY_SECONDS = 5.0
 
@@ -86,10 +89,33 @@ def open_writer(path: Path, clock: Clock) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
+        set_aside(path)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def set_aside(path: Path) -> None:
+    """Give the WAL its room before anybody needs it, so that jobs can be cancelled and end on a full disk, too.
+
+    What is written into blocks that a file has needs no new ones, and nobody else can take them. SQLite passes over
+    what lies behind its last frame. A disk that is full already, or can't promise blocks, has no reserve.
+    """
+    with suppress(OSError), path.with_name(f"{path.name}-wal").open("r+b") as wal:
+        if os.fstat(wal.fileno()).st_size < RESERVE_BYTES:
+            os.posix_fallocate(wal.fileno(), 0, RESERVE_BYTES)
+
+
+def short_of_room(path: Path) -> str:
+    """Why nothing new is taken: the reserve is for ending what there is. Empty while there is room."""
+    disk = os.statvfs(path.parent)
+    if disk.f_bavail * disk.f_frsize >= LEAST_FREE_BYTES:
+        return ""
+    return (
+        f"The disk that holds {path.parent} is full; nothing was changed. What room is left is for jobs to be "
+        "cancelled and to end; creating works again by itself once there is more; reading goes on meanwhile."
+    )
 
 
 def _make(data_dir: Path) -> None:

@@ -95,6 +95,7 @@ class SqliteStore:
         self.largest_id: int = connection.execute(SQL["largest_id"]).fetchone()[0]
         self._writer = GroupWriter(connection, path, self._hint)
         self._writer.on_rollback = self._forget
+        self._writes.room = self._writer.room
 
     def problems(self) -> tuple[str, ...]:
         """See Store."""

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from trainyard.core.errors import ApiError, Unavailable
 from trainyard.stores.sqlite.faults import is_damage, translated
+from trainyard.stores.sqlite.files import set_aside, short_of_room
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], tuple[T, int | None]]
@@ -59,6 +60,7 @@ class GroupWriter:
         self._asked: list[_Item] = []  # in this turn of the loop
         self._closed = False
         self.problem = ""  # why nothing can be written just now; found out again and again until it can
+        self._refused = False
         self._damaged = False
         self.on_rollback: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -151,15 +153,14 @@ class GroupWriter:
                 except ApiError as error:
                     item.error = error
         execute("COMMIT")
-        if self.problem:
-            self._told("")
+        self._told_of_room()
 
     def _probe(self) -> None:
         """Whether it can be written again, also where nobody asks for it."""
         try:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             self._connection.execute(_PROBE.format(version))
-            self._told("")
+            self._told_of_room()
         except sqlite3.Error as error:
             self._failed(error)
 
@@ -170,6 +171,21 @@ class GroupWriter:
         if isinstance(ours, Unavailable) or self._damaged:
             self._told(ours.message)
         return ours
+
+    def _told_of_room(self) -> None:
+        """A write was done; whether it was from the last reserve."""
+        if self.problem or self._refused:
+            self._refused = False
+            self._told(short_of_room(self._path))
+            if not self.problem:
+                set_aside(self._path)
+
+    def room(self) -> None:
+        """Raises Unavailable where only ending what there is may take any more of the disk; on the writing thread."""
+        problem = short_of_room(self._path)
+        if problem:
+            self._refused = True
+            raise Unavailable(problem)
 
     def _told(self, problem: str) -> None:
         if self._damaged and not problem:

@@ -49,7 +49,11 @@ class Writes:
     """Makes the work, and remembers on the writer's thread what saves statements: places, and the skew of ids."""
 
     def __init__(self, skew: Bounds, *, grams: bool) -> None:
-        """`skew` as the tallies have it; `grams`: whether the index of name pieces is kept."""
+        """`skew` as the tallies have it; `grams`: whether the index of name pieces is kept.
+
+        `room`, to be set, raises Unavailable where nothing new is to be taken.
+        """
+        self.room: Callable[[], None] = lambda: None
         self.grams = grams
         self.skew = skew
         self._places: dict[tuple[str, str, str], int] = {}
@@ -61,7 +65,8 @@ class Writes:
         self._untold = True
 
     def insert(self, connection: sqlite3.Connection, new: Sequence[Insertion]) -> list[tuple[None, int]]:
-        """Many jobs at once; any other exception than AlreadyExists may hide a taken id."""
+        """Many jobs at once. Raises Unavailable; any exception of SQLite may mean a taken id."""
+        self.room()
         placed = [(one.job, self._place(connection, one.job)) for one in new]
         for job, _ in placed:
             self._widen(connection, job)
