@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from trainyard.executors.local.sweep import bury
 from trainyard.objects import ObjectStore
 
 _HOUSEKEEPING_SECONDS = 0.5
+_UNDERTAKERS = 2
 _log = logging.getLogger(__name__)
 
 
@@ -81,6 +83,8 @@ class LocalExecutor:
         self._launcher = Launchers(options.python, data_dir / "agent.log", self._complain, view)
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[object]] = set()
+        # Threads of their own: a process that the kernel can't end yet must not hold up what else goes to threads.
+        self._undertakers = ThreadPoolExecutor(_UNDERTAKERS, "undertaker")
         self._announcements = Announcements(self._places.runs / records.HINTS)
         self._replicas = options.replicas or max(8, 4 * (os.cpu_count() or 1))
         self._gpus: tuple[str, ...] = ()
@@ -124,6 +128,7 @@ class LocalExecutor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._undertakers.shutdown(wait=False)
         self._launcher.close()
         self._groups.close()
         self._announcements.close()
@@ -343,7 +348,8 @@ class LocalExecutor:
 
     async def _bury(self, run_id: str, incarnation: Incarnation, lock: int) -> None:
         try:
-            await asyncio.to_thread(bury, incarnation.control, incarnation.logs, incarnation.name, lock)
+            loop, what = asyncio.get_running_loop(), (incarnation.control, incarnation.logs, incarnation.name, lock)
+            await loop.run_in_executor(self._undertakers, bury, *what)
             if self._containers is not None:
                 await self._containers.discard(incarnation)
         finally:
