@@ -1,23 +1,25 @@
-"""The four jobs of the conformance cases, and an engine over them: real parts over the store in memory."""
+"""The jobs of the conformance cases, and an engine over them: real parts over the store in memory."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from trainyard.contract import codec
 from trainyard.contract.pool import message_class
-from trainyard.core.errors import ApiError
 from trainyard.core.ids import TimeOrderedIds
-from trainyard.core.jobs import Job, Problem, Status
+from trainyard.core.jobs import Decision, Job, Problem, Status
 from trainyard.core.names import JobName, Scope
 from trainyard.core.states import JobState
+from trainyard.core.trials import Ending, Measurement, Trial, TrialState
 from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.session import Column, SqlEngine
 from trainyard.kinds.custom_job.kind import CustomJobKind
+from trainyard.kinds.nas_job.kind import NasJobKind
 from trainyard.service.access import Access, Caller, OpenAccess
 from trainyard.service.dispatch import Service
 from trainyard.store import LogBatch, LogLine
@@ -35,6 +37,24 @@ def pools(machine: str) -> dict[str, Any]:
     return {
         "workerPoolSpecs": [{"machineSpec": {"machineType": machine}, "replicaCount": "1", "containerSpec": container}]
     }
+
+
+def nas_spec() -> dict[str, Any]:
+    """A search of two architectures."""
+    search = {"searchTrialJobSpec": pools("n1-standard-4"), "maxTrialCount": 2, "maxParallelTrialCount": 1}
+    metric = {"metricId": "accuracy", "goal": "MAXIMIZE"}
+    template = "pyglove.generators.geno.Template"
+    candidates = [{"_type": template, "index": index} for index in range(2)]
+    choice = {"_type": "pyglove.generators.geno.Choices", "location": "a", "candidates": candidates}
+    space = {"_type": template, "elements": [{**choice, "literal_values": ["8", "16"]}]}
+    return {
+        "searchSpaceSpec": json.dumps(space),
+        "multiTrialAlgorithmSpec": {"metric": metric, "searchTrialSpec": search},
+    }
+
+
+def _no_searcher(name: str) -> NoReturn:
+    raise AssertionError(f"nothing is searched here, and nobody asks for {name}")
 
 
 class TickingClock:
@@ -90,7 +110,7 @@ class Told:
 
 
 class Ground:
-    """Jobs 1, 2, 3 of p1 and 4 of p2, with a service and an engine over them."""
+    """Jobs 1, 2, 3 and nasJob 9 of p1, job 4 of p2, with a service and an engine over them."""
 
     def __init__(self, data_dir: Path, access: Access | None = None, timeout_seconds: float = 20.0) -> None:
         self.data_dir = data_dir
@@ -101,7 +121,7 @@ class Ground:
         self.service = Service(
             desk=self.store,
             logbook=self.logbook,
-            kinds=[CustomJobKind()],
+            kinds=[CustomJobKind(), NasJobKind(_no_searcher)],
             clock=self.clock,
             ids=TimeOrderedIds(self.clock),
             access=access or OpenAccess(),
@@ -113,6 +133,7 @@ class Ground:
         self.add(2, JobState.RUNNING, "b", {"team": "y"}, machine="a2-highgpu-1g")
         self.add(3, JobState.FAILED, "it's", {}, problem=Problem(3, "The program exited with code 3."))
         self.add(4, done, "a", {}, project="p2")
+        self._add_search()
 
     def _count_calls(self) -> None:
         real = self.service.call
@@ -150,6 +171,35 @@ class Ground:
         )
         asyncio.run(self.store.insert(job))
         return job
+
+    def _add_search(self) -> None:
+        """The nasJob 9 of p1, with two trials that were measured."""
+        cls = message_class("google.cloud.aiplatform.v1beta1.NasJob")
+        message: Any = codec.parse(cls, {"displayName": "search", "nasJobSpec": nas_spec()})
+        made_us = T0 + 9_000_000
+        job = Job(
+            JobName(Scope.of("p1", "us-central1"), "nasJobs", 9),
+            made_us,
+            "search",
+            {},
+            message.SerializeToString(deterministic=True),
+            Status(JobState.RUNNING, made_us + 5, made_us + 5),
+        )
+        trials = tuple(
+            Trial(
+                number,
+                (number - 1,),
+                TrialState.SUCCEEDED,
+                ended_as=number,
+                measurement=Measurement({"accuracy": number / 10}),
+                start_time_us=made_us,
+                end_time_us=made_us + 1,
+                ending=Ending.MEASURED,
+            )
+            for number in (1, 2)
+        )
+        asyncio.run(self.store.insert(job))
+        assert asyncio.run(self.store.commit(job, Decision(job.status, trials=trials)))
 
     def many(self, count: int, project: str = "p1") -> None:
         """So many succeeded jobs more, with ids from 1000."""
@@ -208,4 +258,4 @@ class Ground:
         return self.store.find(id_)
 
 
-__all__ = ["T0", "ApiError", "Ground", "T", "Told", "W"]
+__all__ = ["T0", "Ground", "T", "Told", "W", "nas_spec", "pools"]
