@@ -221,7 +221,6 @@ class Watch:
 
     def _end_tree(self) -> None:
         """Nothing below us lives when this returns."""
-
         if self._ended is not None and not self._others():
             return  # who is ended forks no more, and whoever it left behind would be a child of ours by now
 
@@ -252,7 +251,8 @@ class Watch:
     def _finish(self, record: dict[str, Any]) -> None:
         """The last bytes, the durable files, the record; only then is the program reaped."""
         task = self._task
-        self._drain()
+        if not task.is_forgotten():
+            self._drain()
         silent = record.get("code") == 0 or "engine_words" in record
         record["last_lines"] = "" if silent else self._last_lines()
         if task.report:
@@ -263,6 +263,8 @@ class Watch:
                 records.write_exit(task.control, record)
                 break
             except OSError as error:
+                if task.is_forgotten():
+                    break
                 task.say({"note": f"Its end can't be recorded: {error.strerror}. Trying again."})
                 time.sleep(_RETRY_SECONDS)
         task.tell()

@@ -75,6 +75,10 @@ class Task:
         if not os.fstat(self._lock).st_size:
             records.mark_started(self.control, self._lock, self.runs)
 
+    def is_forgotten(self) -> bool:
+        """Whether the files were removed while it ran: nobody can be told of it any more."""
+        return os.fstat(self._lock).st_nlink == 0
+
     def say(self, entry: dict[str, Any]) -> None:
         """Add a line to the state file and hint the server; on a failing disk the line is lost, nothing else."""
         with contextlib.suppress(OSError):

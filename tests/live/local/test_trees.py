@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -236,6 +237,26 @@ def test_a_program_gets_three_descriptors_and_no_signal_ignored(tmp_path: Path) 
             # Signals 32 and 33 are the C library's own: nobody can set them back.
             assert int(said[3].split()[1], 16) & 0x7FFFFFFF == 0
         await executor.close()
+
+    asyncio.run(story())
+
+
+def test_agents_of_a_removed_directory_end_with_their_program(tmp_path: Path) -> None:
+    """Nobody is left who could be told how it ended: they try no longer."""
+
+    async def story() -> None:
+        executor = await opened(tmp_path / "data")
+        group = a_group("echo up; sleep 0.5; echo down; exit 3")
+        await executor.launch(group)
+        await phase(executor, group, Phase.RUNNING)
+        agents = processes.descendants([executor.spawner_pid or 0])
+        await executor.close()
+        shutil.rmtree(tmp_path / "data")
+
+        async def gone() -> bool:
+            return not any(alive(process.pid) for process in agents)
+
+        await until(gone, "the agents to end")
 
     asyncio.run(story())
 
