@@ -107,6 +107,47 @@ def test_a_restarted_controller_takes_up_what_ran() -> None:
     in_a_world(body)
 
 
+def test_a_run_is_read_once_and_then_kept_in_hand() -> None:
+    """From the launch to the end nobody else writes the job, so its steps need not read it again."""
+
+    async def body(world: World) -> None:
+        finds = []
+        original = world.store.find
+        world.store.find = lambda job_id: finds.append(job_id) or original(job_id)
+        world.start()
+        await world.create(1)
+        await asyncio.sleep(0.5)
+        finds.clear()
+        await asyncio.sleep(2)
+        assert original(1).status.state is JobState.SUCCEEDED
+        assert finds == []
+
+    in_a_world(body)
+
+
+def test_a_cancel_while_a_step_commits_is_not_overlooked() -> None:
+    """What the step keeps of the job is older than the cancel whose hint came meanwhile."""
+
+    async def body(world: World) -> None:
+        world.executor.behave = lambda *_: Behaviour(run=1000.0)
+        original = world.store.commit
+
+        async def commit(job, decision):
+            committed = await original(job, decision)
+            if decision.status.state is JobState.RUNNING and job.intent is Intent.RUN:
+                await world.store.ask_cancel(job.name, "", world.clock.now_us())
+                await asyncio.sleep(0)  # the hint is heard before the step goes on
+            return committed
+
+        world.store.commit = commit
+        world.start()
+        await world.create(1)
+        await asyncio.sleep(3)
+        assert world.state(1) in (JobState.CANCELLING, JobState.CANCELLED)
+
+    in_a_world(body)
+
+
 def test_room_is_for_the_next_as_soon_as_it_is_given_back() -> None:
     """No poll and no scan in between: the third job starts when the first ends."""
 
