@@ -1,7 +1,8 @@
 """What an INSERT or EXEC gives as the JSON body of a call: found by schema, checked before anything is sent.
 
 Bare and `data__` column names mean the same. A manifest's lists of `{name, value}` become objects wherever the schema
-has an object; where elements really have these two fields (`env`), they stay as they are.
+has an object, without the blanks that were not filled in; where elements really have these two fields (`env`), they
+stay as they are.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def _folded(value: Any, kind: str, message: str, path: str) -> Any:
     if isinstance(value, str):
         value = _parsed(value, path)
     if _is_pairs(value):
-        value = {pair["name"]: pair["value"] for pair in value}
+        # A blank of a manifest that nobody filled in is rendered as an empty text.
+        value = {pair["name"]: pair["value"] for pair in value if pair["value"] != ""}
+        return (_object(value, message, path) if message in messages() else value) or None
     if not isinstance(value, dict):
         return _mistyped(path, "an object", value)
     return _object(value, message, path) if message in messages() else value
@@ -134,7 +137,8 @@ def _array(value: Any, message: str, path: str) -> Any:
     of_element = {field.json_name for field in messages()[message].fields}
     if _is_pairs(elements) and not {"name", "value"} <= of_element:
         elements = [elements]
-    return [_folded(element, "object", message, f"{path}[{at}]") for at, element in enumerate(elements)]
+    folded = (_folded(element, "object", message, f"{path}[{at}]") for at, element in enumerate(elements))
+    return [element for element in folded if element is not None]
 
 
 def _without_stand_ins(elements: Iterable[Any], path: str) -> Iterable[Any]:
