@@ -34,7 +34,7 @@ class Target:
 class Connection:
     """A kept-alive connection. A request is repeated once, and only where repeating can't do anything twice."""
 
-    def __init__(self, target: Target, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, target: Target, patience_seconds: float | None = PATIENCE_SECONDS) -> None:
         """Look at the address; nothing is sent yet. Raises Usage on an address that is none."""
         self.target = target
         self._patience_seconds = patience_seconds
@@ -143,7 +143,8 @@ def refusal(status: int, reason: str, payload: bytes) -> Refused:
         message = "the service found one fault:" if len(lines) == 1 else f"the service found {len(lines)} faults:"
     elif len(lines) == 1 and lines[0].endswith(message):
         lines = []
-    return Refused(message, lines, name)
+    info = next((each["metadata"] for each in details if isinstance(each, dict) and "metadata" in each), None)
+    return Refused(message, lines, name, info)
 
 
 def _why(error: Exception) -> str:

@@ -13,6 +13,7 @@ from trainyard.cli.exchange_options import add_exchange_commands
 from trainyard.cli.job_options import add_job_commands
 from trainyard.cli.options import Commands, command, format_option, positive
 from trainyard.cli.serve import add_arguments as add_serve_arguments
+from trainyard.cli.sql_options import add_sql_command
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:8470"
 DEFAULT_PROJECT: Final = "demo"
@@ -46,6 +47,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add_job_commands(vendor.add_subparsers(dest="noun", metavar="COMMAND", required=True), shared)
     _add_run(commands, shared)
     _add_clients(commands, shared)
+    add_sql_command(commands, shared)
     _add_service_commands(commands, shared)
     _add_tokens(commands, environment)
     add_exchange_commands(commands, environment)

@@ -10,7 +10,7 @@ Anything else comes from `run`: the exit code of the user's own program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 FAILED: Final = 1
@@ -34,10 +34,16 @@ class Problem(Exception):
 class Refused(Problem):
     """The service said no; `status` is the canonical name such as NOT_FOUND, empty where it gave none."""
 
-    def __init__(self, sentence: str, details: Iterable[str] = (), status: str = "") -> None:
-        """Keep the canonical status beside the sentence, for callers who can go on from some of them."""
+    def __init__(
+        self, sentence: str, details: Iterable[str] = (), status: str = "", info: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep the canonical status beside the sentence, for callers who can go on from some of them.
+
+        `info`: google.rpc.ErrorInfo's metadata, such as an SQL error's hint.
+        """
         super().__init__(sentence, details)
         self.status = status
+        self.info = dict(info or {})
 
 
 class Unreachable(Problem):

@@ -1,8 +1,9 @@
 """`POST /v1/sql` as a plain ASGI application: statements in, their rows out as JSON lines, as fast as they are read.
 
 Each line is an object with one name that says what it is: `columns` begins a statement's answer, `row` is one row,
-`done` ends it, `error` ends everything. An answer without its last `done` was cut off and is not whole. What is wrong
-before the first line is an HTTP error in the envelope that all errors of the service have.
+`done` ends it, `error` says why it ends early. An answer without its `done` is not whole. After an error nothing
+follows, unless the request says `goOn`. What is wrong before the first line is an HTTP error in the envelope that all
+errors of the service have.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _FIELDS: Final[Mapping[str, type]] = {
     "location": str,
     "rows": str,
     "nested": bool,
+    "goOn": bool,
 }
 
 log = logging.getLogger("trainyard.sql")
@@ -51,7 +53,11 @@ class _Gone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request's body. `as_objects`: rows by column name, not in order; `nested`: JSON columns not as text."""
+    """A request's body.
+
+    `as_objects`: rows by column name, not in order; `nested`: JSON columns not as text; `go_on`: the next statement is
+    carried out even where one fails.
+    """
 
     sql: str
     parameters: Sequence[object] = ()
@@ -59,6 +65,7 @@ class Asked:
     location: str = ""
     as_objects: bool = False
     nested: bool = False
+    go_on: bool = False
 
 
 class SqlApp:
@@ -134,6 +141,7 @@ def asked_of(body: bytes, content_type: str) -> Asked:
         found.get("location", ""),
         found.get("rows") == "objects",
         found.get("nested", False),
+        found.get("goOn", False),
     )
 
 
@@ -156,15 +164,17 @@ async def _answer(session: Session, asked: Asked, reply: _Reply) -> None:
     statements = await asyncio.to_thread(session.split, asked.sql)
     if asked.parameters and len(statements) != 1:
         raise _bad("parameters", "Parameters belong to one statement; send several one at a time.")
-    try:
-        for statement in statements:
+    for statement in statements:
+        try:
             result = await session.run(statement, asked.parameters)
             async for line in _lines(result, asked):
                 await reply.line(line)
-    except SqlError as error:
-        if not reply.started:
-            raise
-        await reply.line({"error": told(error)})
+        except SqlError as error:
+            if not reply.started and not asked.go_on:
+                raise
+            await reply.line({"error": told(error)})
+            if not asked.go_on:
+                break
     await reply.end()
 
 
