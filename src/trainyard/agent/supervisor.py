@@ -60,7 +60,7 @@ class Watch:
         try:
             if task.engine:
                 self._main = task.engine.start(argv, env, *task.write_ends())
-                self._memory = KillCounter(0, task.engine.counters())
+                self._memory, self._started_us = KillCounter(0, task.engine.counters()), ending.now_us()
             else:
                 self._main = program.start(argv, env, task.work, *task.write_ends())
         except program.CannotStart as failure:

@@ -73,7 +73,7 @@ _REST = "{lines}{tried}{logs}"
 _ENDED = "The replica {replica} exited with a non-zero status of {status}. Termination reason: "
 
 OUTCOMES: Final[Mapping[Why, Outcome]] = {
-    Why.EXITED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "Error." + _REST),
+    Why.EXITED: Outcome(Code.INVALID_ARGUMENT, _ENDED + "Error.{message}" + _REST),
     Why.CRASHED: Outcome(
         Code.INVALID_ARGUMENT, _ENDED + "Error: the program crashed ({signal})." + _REST, Remedy.RETRY_JOB, 3
     ),
