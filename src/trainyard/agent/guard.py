@@ -7,6 +7,7 @@ before it waits: each page that it touches is copied twice.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -80,6 +81,7 @@ class Guard:
         self._hand_over(request, [lock, *ends])
         for writing in ends[1::2]:
             os.close(writing)
+        self._name(control.decode())
         try:
             answer = self._partner.recv(MOST_BYTES_OF_A_PACKET)
         except OSError:
@@ -92,6 +94,15 @@ class Guard:
         for descriptor in (lock, *ends[0::2]):
             os.close(descriptor)
         return answer[1:]
+
+    def _name(self, control: str) -> None:
+        """Make the names above the state file durable while the other agent makes its content so, and say it."""
+        said = b"n"
+        with contextlib.suppress(OSError):
+            records.sync_upwards(os.path.dirname(control), os.path.dirname(os.path.dirname(control)))
+            said = b"y"
+        with contextlib.suppress(OSError):
+            self._partner.send(said)
 
     def _hand_over(self, request: bytes, descriptors: list[int]) -> None:
         try:

@@ -26,6 +26,7 @@ import fcntl
 import json
 import os
 import socket
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
@@ -100,12 +101,16 @@ def sync_upwards(path: str, root: str) -> None:
         path = os.path.dirname(path)
 
 
-def mark_started(control: str, lock: int, runs: str) -> None:
-    """Make it durable that the program may be executed; if this raises OSError, it may not, and was not."""
+def mark_started(control: str, lock: int, runs: str, named: Callable[[], bool] = lambda: False) -> None:
+    """Make it durable that the program may be executed; if this raises OSError, it may not, and was not.
+
+    `named` is asked after the content whether somebody else has made the file's names durable meanwhile.
+    """
     try:
         append(lock, {"started": True})
         os.fsync(lock)
-        sync_upwards(os.path.dirname(control), runs)
+        if not named():
+            sync_upwards(os.path.dirname(control), runs)
     except OSError:
         os.ftruncate(lock, 0)
         raise

@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from trainyard.agent import ending, kernel, processes, program, records
@@ -60,7 +61,7 @@ class Watch:
         try:
             if task.engine:
                 self._main = task.engine.start(argv, env, *task.write_ends())
-                self._memory, self._started_us = KillCounter(0, task.engine.counters()), ending.now_us()
+                self._memory, self._started_us = KillCounter.of_new_groups(task.engine.counters()), ending.now_us()
             else:
                 self._main = program.start(argv, env, task.work, *task.write_ends())
         except program.CannotStart as failure:
@@ -94,7 +95,7 @@ class Watch:
         except NotStarted as failure:
             self._finish(not_started(str(failure), engine))
             return False
-        self._memory = KillCounter(0, engine.counters())
+        self._memory = KillCounter.of_new_groups(engine.counters())
         self._announce()
         return True
 
@@ -125,6 +126,8 @@ class Watch:
         if self._task.engine:
             self._drain()
             record = judged(record, self._task.engine, self._last_lines)
+            if self._task.engine.is_foreground:
+                self._task.engine.remove()  # its container is nobody's child: it may still run
         self._finish(record)
 
     def _is_over(self) -> bool:
@@ -312,19 +315,33 @@ def serve(guard: socket.socket) -> None:
             os.set_inheritable(descriptor, False)
         lock, *ends = descriptors
         task = Task(json.loads(request), lock, [(ends[0], ends[1]), (ends[2], ends[3])])
-        answer = supervise(task)
+        names = Names(guard)
+        answer = supervise(task, names.are_durable)
+        names.are_durable()
         task.close()
         guard.send(b"d" + answer)  # before tidying up: the server's next launch may be on its way already
         gc.collect()
 
 
-def supervise(task: Task) -> bytes:
+class Names:
+    """What the guard says, once for each task, of the names that it makes durable meanwhile."""
+
+    def __init__(self, guard: socket.socket) -> None:
+        self._guard: socket.socket | None = guard
+
+    def are_durable(self) -> bool:
+        """Wait for its word; False where they may not be, or where it was asked before."""
+        guard, self._guard = self._guard, None
+        return guard is not None and guard.recv(1) == b"y"
+
+
+def supervise(task: Task, named: Callable[[], bool] = lambda: False) -> bytes:
     """See one task to its end; empty, or a complaint where nothing could be started yet."""
     try:
         if not task.prepare():
             return b""
         argv, env = task.program()
-        task.mark_started()
+        task.mark_started(named)
     except OSError as error:
         return complaint(task.control, error)
     watch = Watch(task, KillCounter())

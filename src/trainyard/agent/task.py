@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from trainyard.agent import ending, records
@@ -70,10 +71,10 @@ class Task:
         if self.wake < 0:
             self.wake = records.listen(self._lock)
 
-    def mark_started(self) -> None:
+    def mark_started(self, named: Callable[[], bool]) -> None:
         """From here on the incarnation counts as started, for ever. Raises OSError if that can't be made durable."""
         if not os.fstat(self._lock).st_size:
-            records.mark_started(self.control, self._lock, self.runs)
+            records.mark_started(self.control, self._lock, self.runs, named)
 
     def is_forgotten(self) -> bool:
         """Whether the files were removed while it ran: nobody can be told of it any more."""
