@@ -27,6 +27,7 @@ from trainyard.local_ending import end_all
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 15.0
 _ADDRESS: Final = re.compile(rb"https?://[^\s/]+:\d+")
+_SQL_PORT: Final = re.compile(rb"postgresql://[^\s/]+:(\d+)")
 _LAST_LINES: Final = 20
 
 
@@ -50,6 +51,8 @@ class LocalService:
         self.project = project
         self.location = location
         self.endpoint = ""
+        self.sql_port: int | None = None
+        """Where it speaks PostgreSQL's protocol, once it runs."""
         self._flags = tuple(flags)
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self.directory / "serve.log"
@@ -71,6 +74,7 @@ class LocalService:
         self.directory.mkdir(parents=True, exist_ok=True)
         port = self.endpoint.rpartition(":")[2] or "0"  # the one that it had
         command = [sys.executable, "-m", "trainyard", "serve", "--port", port, "--data-dir", str(self.data_dir)]
+        command += ["--sql-port", str(self.sql_port)] if self.sql_port else []
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--drain", "1", *self._flags],
@@ -101,6 +105,8 @@ class LocalService:
         found = _ADDRESS.search(said)
         assert found is not None, said
         self.endpoint = found.group().decode()
+        sql = _SQL_PORT.search(said)
+        self.sql_port = int(sql[1]) if sql else None
 
     def stop(self) -> None:
         """End the service and every process of its jobs, however deaf to signals."""
