@@ -170,8 +170,13 @@ class View(Protocol):
     def jobs(self, among: Among) -> Iterator[Sequence[Job]]:
         """Whole jobs."""
 
-    def columns(self, among: Among, names: Sequence[str]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The named COLUMNS of each job, in that order; at least one name."""
+    def columns(
+        self, among: Among, names: Sequence[str], *, in_order: bool = True
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The named COLUMNS of each job, in that order; at least one name.
+
+        Without `in_order` jobs come in the order that is quickest.
+        """
 
     def tally(self, among: Among, names: Sequence[str]) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Each combination of the named COLUMNS once, in no order, and how many jobs have it as the last value."""

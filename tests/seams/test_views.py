@@ -64,6 +64,9 @@ def test_columns_are_those_of_the_jobs(suite: StoreSuite, tmp_path: Path) -> Non
         expected = [tuple(COLUMNS[name](job) for name in names) for job in reversed(jobs)]
         assert flat(view.columns(ALL, names)) == expected
         assert flat(view.columns(ALL, ["state", "id"])) == [(row[1], row[0]) for row in expected]
+        for asked in (["state"], ["display_name"], ["id", "display_name"], ["create_time_us"], list(names)):
+            in_any = flat(view.columns(ALL, asked, in_order=False))
+            assert sorted(in_any, key=repr) == sorted(flat(view.columns(ALL, asked)), key=repr)
         assert flat(view.jobs(ALL)) == list(reversed(jobs))
         assert view.scopes("customJobs") == (ELSEWHERE, HERE)
         assert view.find(jobs[3].id) == jobs[3]

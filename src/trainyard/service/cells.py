@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from trainyard.contract import codec, versions
-from trainyard.core.clock import rfc3339
+from trainyard.contract.json_text import write_timestamp
+from trainyard.core.clock import MICROSECONDS
 from trainyard.core.jobs import Job, Status
 from trainyard.core.names import JobName, Scope
 from trainyard.core.states import JobState
@@ -114,27 +115,33 @@ def _bare(kind: Kind, spec: bytes) -> Job:
 
 
 def part_of(message: bytes, number: int) -> bytes:
-    """The entries of one length-delimited field, cut out of a message that was written in the order of its fields.
+    """The entries of one field, cut out of a message that was written in the order of its fields.
 
     The specs of a store are: `Draft` writes them deterministically.
     """
     at, started, size = 0, -1, len(message)
     while at < size:
-        begin = at
-        tag, at = _varint(message, at)
-        if started >= 0 and tag >> 3 != number:
+        begin, tag = at, message[at]
+        at += 1
+        if tag >= 0x80:
+            tag, at = _varint(message, begin)
+        if tag >> 3 == number:
+            started = begin if started < 0 else started
+        elif started >= 0:
             return message[started:begin]
-        if started < 0 and tag >> 3 == number:
-            started = begin
-        at = _after(message, at, tag & 7)
+        if tag & 7 != 2:
+            at = _after(message, at, tag & 7)
+            continue
+        length = message[at]
+        at += 1
+        if length >= 0x80:
+            length, at = _varint(message, at - 1)
+        at += length
     return message[started:] if started >= 0 else b""
 
 
 def _after(message: bytes, at: int, wire_type: int) -> int:
-    """Where the value ends that begins here (protobuf.dev/programming-guides/encoding)."""
-    if wire_type == 2:
-        length, at = _varint(message, at)
-        return at + length
+    """Where the number ends that begins here (protobuf.dev/programming-guides/encoding)."""
     if wire_type == 0:
         return _varint(message, at)[1]
     return at + (8 if wire_type == 1 else 4)
@@ -155,7 +162,10 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def _time(time_us: int | None) -> Cell:
-    return None if time_us is None else rfc3339(time_us)
+    if time_us is None:
+        return None
+    seconds, micros = divmod(time_us, MICROSECONDS)
+    return write_timestamp(seconds, micros * 1000)
 
 
 def _labels(text: str) -> Cell:

@@ -99,8 +99,8 @@ class Reading:
         kind, anywhere = self._keepers.kinds[collection], Scope("0", "a")
         return all(self._cells.field(kind, name, anywhere, secrets=True) is not None for name in fields)
 
-    def rows(self, asked: Asked, fields: Sequence[str]) -> Iterator[Sequence[Row]]:
-        """These fields (`createTime`) of each job, newest first, in parts; at least one field.
+    def rows(self, asked: Asked, fields: Sequence[str], *, in_order: bool = True) -> Iterator[Sequence[Row]]:
+        """These fields (`createTime`) of each job, newest first unless any order will do, in parts; at least one field.
 
         Raises PermissionDenied, and InvalidArgument on a malformed scope or filter; a job that is not there is no row.
         """
@@ -114,7 +114,7 @@ class Reading:
                 yield [_of_whole(kind, job, fields, secrets=secrets) for job in jobs]
             return
         names, combine = made
-        for part in self._opened().columns(among, names):
+        for part in self._opened().columns(among, names, in_order=in_order):
             if part:
                 yield list(combine(part))
 
@@ -133,7 +133,7 @@ class Reading:
             return
         names, combine = made
         if "spec" in names:
-            for part in self._opened().columns(among, names):
+            for part in self._opened().columns(among, names, in_order=False):
                 counted = Counter(combine(part))
                 yield [(*row, count) for row, count in counted.items()]
             return

@@ -365,7 +365,13 @@ class MemoryView:
         """See View."""
         return _in_parts(file.job for file in self._among(among))
 
-    def columns(self, among: Among, names: Sequence[str]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    def columns(
+        self,
+        among: Among,
+        names: Sequence[str],
+        *,
+        in_order: bool = True,  # noqa: ARG002 - the promise's signature
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
         """See View."""
         return _in_parts(tuple(COLUMNS[name](file.job) for name in names) for file in self._among(among))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trainyard.edges.sql.lexer import Token
     from trainyard.edges.sql.runner import Runner
 
-_READ: Final = re.compile(r"VIRTUAL TABLE INDEX \d+:(\{.*\})", re.DOTALL)
+_READ: Final = re.compile(r"VIRTUAL TABLE INDEX \d+:(\[.*\])", re.DOTALL)
 PLANNED: Final = "Execution plan generated successfully"
 _NAMES: Final = ("table", "call", "parameters", "looked_for", "columns")
 

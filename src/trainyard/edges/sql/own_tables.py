@@ -128,7 +128,15 @@ class OwnSource:
         for part in self.rows(target, columns, scan, work):
             yield [(*row, 1) for row in part]
 
-    def rows(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+    def rows(
+        self,
+        target: Target,
+        columns: Sequence[str],
+        scan: Scan,
+        work: Work,
+        *,
+        in_order: bool = True,  # noqa: ARG002 - the promise's signature
+    ) -> Iterator[Sequence[Row]]:
         """See Source."""
         for asked in _asked(target, work):
             work.check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -32,14 +32,14 @@ class Plan:
 
     def text(self) -> str:
         """For SQLite to carry to Filter, and for EXPLAIN."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps([self.table, self.method, self.arguments, self.used])
 
 
 @lru_cache(maxsize=512)
 def plan_from(text: str) -> Plan:
     """The plan of such a text."""
-    found = json.loads(text)
-    return Plan(found["table"], found["method"], tuple(found["arguments"]), tuple(found["used"]))
+    table, method, arguments, used = json.loads(text)
+    return Plan(table, method, tuple(arguments), tuple(used))
 
 
 def method_for(methods: Sequence[Method], given: frozenset[str]) -> Method | None:

@@ -37,6 +37,7 @@ def native(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -
 
 def planned(runner: Runner, tokens: Sequence[Token]) -> str:
     """The query as SQLite is to run it."""
+    runner.work.in_order = not any(token.is_word("JOIN", "GROUP", "ORDER") for token in tokens)
     return runner.translator().text(spread(summed(tokens, runner.provider), runner.provider))
 
 

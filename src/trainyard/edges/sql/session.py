@@ -7,7 +7,7 @@ taken; the event loop never waits for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ class Result:
         """The command tag."""
         return self._answer.tag(self._count)
 
-    async def batches(self) -> AsyncIterator[Sequence[Row]]:
+    async def batches(self) -> AsyncGenerator[Sequence[Row], None]:
         """The rows, some hundreds at a time; raises SqlError, then nothing that was given counts."""
         rows, self._first = self._first, ()
         while True:
@@ -83,7 +83,7 @@ class Result:
             rows, self._ended = await self._session.more(self, self._answer, _MOST_ROWS)
 
     @property
-    async def rows(self) -> AsyncIterator[Row]:
+    async def rows(self) -> AsyncGenerator[Row, None]:
         """The rows one by one; raises SqlError."""
         async for batch in self.batches():
             for row in batch:

@@ -48,8 +48,10 @@ class Source(Protocol):
     def targets(self, target: Target, work: Work) -> Sequence[Target]:
         """The places that a target means, where its project or location is ANY."""
 
-    def rows(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
-        """The rows in parts, counted in `scan`; raises ApiError and SqlError."""
+    def rows(
+        self, target: Target, columns: Sequence[str], scan: Scan, work: Work, *, in_order: bool = True
+    ) -> Iterator[Sequence[Row]]:
+        """The rows in parts, counted in `scan`; in the API's order, unless any will do. Raises ApiError, SqlError."""
 
     def tally(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
         """As `rows`, with the number of jobs that a row stands for as one more value."""
@@ -87,11 +89,13 @@ class JobSource:
             for rest in [(target.options, target.equal)]
         ]
 
-    def rows(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+    def rows(
+        self, target: Target, columns: Sequence[str], scan: Scan, work: Work, *, in_order: bool = True
+    ) -> Iterator[Sequence[Row]]:
         """See Source."""
         if target.method.name == "get" and not work.reading.fieldwise(self._resource.collection, columns):
             return self._by_call.rows(target, columns, scan, work)
-        return self._counted(work.reading.rows(self._asked(target), columns), scan, work)
+        return self._counted(work.reading.rows(self._asked(target), columns, in_order=in_order), scan, work)
 
     def tally(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
         """See Source."""
@@ -140,7 +144,15 @@ class CallSource:
         for part in self.rows(target, columns, scan, work):
             yield [(*row, 1) for row in part]
 
-    def rows(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
+    def rows(
+        self,
+        target: Target,
+        columns: Sequence[str],
+        scan: Scan,
+        work: Work,
+        *,
+        in_order: bool = True,  # noqa: ARG002 - the promise's signature
+    ) -> Iterator[Sequence[Row]]:
         """See Source."""
         for items in self._pages(target, scan, work):
             scan.rows += len(items)

@@ -5,9 +5,11 @@ What SQLite asks for here, row by row, is answered from parts that were read at 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, product
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -138,6 +140,18 @@ class _Taken:
         return "settled" if any(name.startswith("=") for name in self._of) else "list"
 
 
+class _Fast(NamedTuple):
+    """The rows of one place by the value of one column, which is the value `at`; the other values are always these."""
+
+    at: int
+    others: tuple[Any, ...]
+    rows: Mapping[Any, list[Row]]
+
+    def is_for(self, values: tuple[Any, ...]) -> bool:
+        """Whether these values ask for rows of the same place."""
+        return type(values[self.at]) is str and values[: self.at] + values[self.at + 1 :] == self.others
+
+
 class Cursor:
     """Walks the rows of one read after the other; SQLite starts it again for each row of an outer table."""
 
@@ -145,7 +159,9 @@ class Cursor:
         """Nothing is read yet."""
         self._module = module
         self._reads = 0
-        self._plan: Plan | None = None
+        self._text = ""
+        self._plan = Plan("", "", (), ())
+        self._fast: _Fast | None = None
         self._scan = Scan("", "", (), ())
         self._kept: dict[Any, Mapping[Any, list[Row]]] = {}
         self._slots: list[int] = []
@@ -157,12 +173,19 @@ class Cursor:
 
     def Filter(self, _number: int, text: str, values: tuple[Any, ...]) -> None:  # noqa: N802 - apsw's name
         """Begin anew with these values."""
-        if self._plan is None or self._plan.text() != text:
+        fast = self._fast
+        if fast is not None and fast.is_for(values):
+            self._rows = iter(fast.rows.get(values[fast.at], ()))
+            self._row = next(self._rows, None)
+            return
+        if self._text != text:
             self._begin(plan_from(text))
+            self._text = text
         self._reads += 1
         self._places = self._read(values)
         self._rows, self._number = iter(()), 0
         self.Next()
+        self._fast = self._faster(values) if self._reads > _DIRECT_READS else None
 
     def Next(self) -> None:  # noqa: N802 - apsw's name
         """Go on to the next row, of the next place where one is exhausted."""
@@ -192,7 +215,7 @@ class Cursor:
 
     def Close(self) -> None:  # noqa: N802 - apsw's name
         """Let go of what was kept for the join."""
-        self._places, self._rows, self._kept = iter(()), iter(()), {}
+        self._places, self._rows, self._kept, self._fast = iter(()), iter(()), {}, None
 
     def _begin(self, plan: Plan) -> None:
         module, work = self._module, self._module.work()
@@ -216,7 +239,6 @@ class Cursor:
 
     def _read(self, values: tuple[Any, ...]) -> Iterator[tuple[dict[int, Any], Iterator[Row]]]:
         """The places to read with what is the same for all of their rows."""
-        assert self._plan is not None
         module, work = self._module, self._module.work()
         given = {name: _several(value) for name, value in zip(self._plan.arguments, values, strict=True)}
         for name in module.resource.path:
@@ -256,8 +278,10 @@ class Cursor:
         return chain.from_iterable(parts)
 
     def _parts(self, source: Source, target: Target) -> Iterator[Sequence[Row]]:
-        read = source.tally if self._counts else source.rows
-        return read(target, self._columns, self._scan, self._module.work())
+        work = self._module.work()
+        if self._counts:
+            return source.tally(target, self._columns, self._scan, work)
+        return source.rows(target, self._columns, self._scan, work, in_order=work.in_order)
 
     def _from_kept(self, source: Source, target: Target, tests: Mapping[str, Sequence[Any]]) -> list[Row]:
         """The rows with these values, of a place that was read once for the whole statement."""
@@ -266,16 +290,29 @@ class Cursor:
         kept = self._kept.get(key)
         if kept is None:
             kept = self._kept[key] = self._keep(source, target, [self._columns.index(name) for name in names])
-        combinations = product(*(self._allowed(name, tests[name]) for name in names))
-        return list(chain.from_iterable(kept.get(values, ()) for values in combinations))
+        values = [self._allowed(name, tests[name]) for name in names]
+        keys = values[0] if len(values) == 1 else product(*values)
+        return list(chain.from_iterable(kept.get(each, ()) for each in keys))
 
     def _keep(self, source: Source, target: Target, slots: Sequence[int]) -> Mapping[Any, list[Row]]:
-        work, kept = self._module.work(), dict[Any, list[Row]]()
-        for part in self._parts(source, target):
+        """The rows by the values of these columns: by the value itself where it is one."""
+        work, kept = self._module.work(), defaultdict[Any, list[Row]](list)
+        key_of = itemgetter(*slots) if slots else lambda _: ()
+        for part in source.rows(target, self._columns, self._scan, work, in_order=False):
             work.hold(len(part))
             for row in part:
-                kept.setdefault(tuple(row[slot] for slot in slots), []).append(row)
-        return kept
+                kept[key_of(row)].append(row)
+        return dict(kept)
+
+    def _faster(self, values: tuple[Any, ...]) -> _Fast | None:
+        """The shortcut for the next reads of this join, where there is one."""
+        compared = [at for at, name in enumerate(self._plan.arguments) if name.startswith("=")]
+        if len(compared) != 1 or len(self._kept) != 1 or self._plan.arguments[compared[0]][1:] in self._module.truths:
+            return None
+        others = values[: compared[0]] + values[compared[0] + 1 :]
+        if not all(isinstance(value, str) for value in others):
+            return None
+        return _Fast(compared[0], others, next(iter(self._kept.values())))
 
     def _allowed(self, name: str, values: Sequence[Any]) -> frozenset[Any]:
         """The cells of a column that are equal to one of these: booleans have names, others are compared as texts."""

@@ -71,7 +71,8 @@ class Door:
 class Work:
     """One statement at work. `deadline` is of time.monotonic(); None where nothing ends it but a cancel.
 
-    `defaults` are values of path parameters that the statement does not name.
+    `defaults` are values of path parameters that the statement does not name; `in_order`: whoever reads it may see
+    the order in which a table's rows come.
     """
 
     door: Door
@@ -79,6 +80,7 @@ class Work:
     deadline: float | None = None
     defaults: Mapping[str, str] = field(default_factory=dict)
     cancelled: bool = False
+    in_order: bool = True
     scans: list[Scan] = field(default_factory=list)
     refusal: SqlError | None = None
     held: int = 0

@@ -1,0 +1,1 @@
+"""SQL over a million jobs, beside the same questions asked page by page and of DuckDB."""
