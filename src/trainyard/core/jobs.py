@@ -208,13 +208,17 @@ class Decision:
         before = self.status
         target = advance(before.state, event)
         stamp_us = max(now_us, before.update_time_us)  # a clock set back must not end a job before its start
-        after = replace(before, state=target, update_time_us=stamp_us, waits_for="")
-        if target is JobState.RUNNING and before.start_time_us is None:
-            after = replace(after, start_time_us=stamp_us)
-        if target in FINAL:
-            after = replace(after, end_time_us=stamp_us)
-        change = Change(now_us, before.state, target, after.attempt, why)
-        return replace(self, status=after, changes=(*self.changes, change))
+        starts = target is JobState.RUNNING and before.start_time_us is None
+        after = replace(
+            before,
+            state=target,
+            update_time_us=stamp_us,
+            start_time_us=stamp_us if starts else before.start_time_us,
+            end_time_us=stamp_us if target in FINAL else before.end_time_us,
+            waits_for="",
+        )
+        changes = (*self.changes, Change(now_us, before.state, target, after.attempt, why))
+        return Decision(after, changes, self.notes, self.records, self.actions, self.look_again_us)
 
     def noted(self, text: str, now_us: int, severity: Severity = Severity.INFO) -> Decision:
         """This decision with one more line for the job's service log."""

@@ -109,8 +109,8 @@ def _launched(draft: Decision, job: Job, memo: Memo, now_us: int, steady_us: int
     if not memo.ran:
         memo = replace(memo, timer=Timer(now_us, steady_us) if steady_us is not None else None)
     memo = replace(memo, retry_after_us=None, retry_delay_us=0)
-    draft = replace(draft, status=replace(draft.status, attempt=attempt, run_id=run_id, memo=memo.dump()))
-    draft = replace(draft, changes=tuple(replace(change, attempt=attempt) for change in draft.changes))
+    status = replace(draft.status, attempt=attempt, run_id=run_id, memo=memo.dump())
+    draft = replace(draft, status=status, changes=tuple(replace(change, attempt=attempt) for change in draft.changes))
     text = Line.SETTING_UP.value if attempt == 1 else Line.ATTEMPT.format(number=attempt)
     return draft.noted(text, now_us).doing(Launch(run_id))
 
