@@ -247,6 +247,7 @@ async def listening(
     app = SideBySide(mounts, RestApp(inside.service, own, Router(), names))
     front = app if certificate is None else NoClearText(app, metadata.claims)
     port = Port(connection_factory(front, connections), rpc.connect)
+    port.tunnels = app_access.tunnels(settings)
     await port.listen(listener, certificate.context if certificate else None)
     keeping = asyncio.create_task(certificate.keep()) if certificate else None
     try:

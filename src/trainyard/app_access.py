@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,12 +26,13 @@ from trainyard.credentials import BadCredentialFile, Credential, CredentialFile,
 from trainyard.edges.rest.browsers import is_ours
 from trainyard.edges.rest.metadata import variables
 from trainyard.edges.secure import BadCertificate, Certificate
+from trainyard.edges.tunnel import NAMES, Contexts, once
 from trainyard.objects import ObjectStore
 from trainyard.service.access import Access, CredentialAccess, OpenAccess
 from trainyard.service.access_grants import Grants
 from trainyard.service.access_tickets import Tickets, ticket_key
 from trainyard.service.object_access import ObjectAccess
-from trainyard.settings import TLS_NAME, Settings, is_loopback
+from trainyard.settings import TLS_NAME, TUNNEL_NAME, Settings, is_loopback
 from trainyard.store import Store
 
 IN_THE_WAY: Final = (BadCredentialFile, BadCertificate)
@@ -130,6 +132,24 @@ def certificate(settings: Settings) -> Certificate | None:
         return path, path
 
     return Certificate(renewed)
+
+
+def tunnels(settings: Settings) -> Contexts | None:
+    """What to serve Google's names with, for programs of this machine that can be told of a proxy alone."""
+    if settings.speaks_tls or not is_loopback(settings.host):
+        return None
+
+    def make() -> ssl.SSLContext:
+        module = import_module("trainyard.edges.certificates")
+        authority = module.Authority(settings.data_dir / TUNNEL_NAME, NAMES, lambda: datetime.now(UTC))
+
+        def renewed() -> tuple[Path, Path]:
+            path: Path = authority.renewed()
+            return path, path
+
+        return Certificate(renewed).speaking("http/1.1")
+
+    return once(make)
 
 
 def equipment(settings: Settings, port: int, grants: Grants) -> Callable[[RunGroup], RunGroup]:

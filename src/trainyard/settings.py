@@ -24,6 +24,7 @@ PREFIX: Final = "TRAINYARD_"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 CREDENTIALS_NAME: Final = "credentials.json"
 TLS_NAME: Final = "tls"
+TUNNEL_NAME: Final = "tunnel"
 SQL_PORT: Final = 5466
 """StackQL's own, for SQL by PostgreSQL's protocol."""
 

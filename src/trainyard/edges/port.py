@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from trainyard.edges.secure import SecureListener
+from trainyard.edges.tunnel import Contexts, is_tunnel, tunnel
 
 HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FIRST_BYTES_SECONDS: Final = 10.0
@@ -38,6 +39,8 @@ class Port:
         self.waiting: set[FirstBytes] = set()
         self.spliced: set[Splice] = set()
         self.secure = False
+        self.tunnels: Contexts | None = None
+        self._tunnelling: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | SecureListener | None = None
 
     async def listen(self, listener: socket.socket, context: ssl.SSLContext | None = None) -> None:
@@ -61,6 +64,12 @@ class Port:
         """End the joined connections that outstayed the drain; the gRPC server has said goodbye on them."""
         for splice in list(self.spliced):
             splice.close()
+
+    def dig(self, transport: asyncio.Transport, seen: bytes, contexts: Contexts) -> None:
+        """Serve what comes through a tunnel of the client's (tunnel.py)."""
+        task = asyncio.ensure_future(tunnel(transport, seen, contexts, self.http))
+        self._tunnelling.add(task)
+        task.add_done_callback(self._tunnelling.discard)
 
 
 class FirstBytes(asyncio.Protocol):
@@ -91,6 +100,9 @@ class FirstBytes(asyncio.Protocol):
         self._let_go()
         if self._seen.startswith(HTTP2_PREFACE) and self._joins_rpc:
             Splice(self._port, self._transport, self._seen)
+            return
+        if self._port.tunnels is not None and is_tunnel(self._seen):
+            self._port.dig(self._transport, self._seen, self._port.tunnels)
             return
         protocol = self._port.http()
         self._transport.set_protocol(protocol)

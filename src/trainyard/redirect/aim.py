@@ -123,7 +123,7 @@ class Aim:
 
 
 def stands_in(name: str, path: str | None, query: str = "") -> bool:
-    """Whether the service answers for a Google host: Vertex AI, Cloud Logging, Cloud Storage's JSON API and signed URLs.
+    """Whether the service answers for a Google host: Vertex AI, Cloud Logging, Cloud Storage's JSON API, signed URLs.
 
     Hosts have five forms: S, REGION-S, S.REGION.rep and each with .mtls (https://cloud.google.com/vertex-ai/docs/reference/rest,
     https://cloud.google.com/storage/docs/regional-endpoints, https://google.aip.dev/auth/4114).

@@ -33,6 +33,7 @@ PATCHES = {
     "google.auth._jwt_async": "credentials:patch_before_request_async",
     "google.oauth2._credentials_async": "credentials:patch_before_request_async",
     "google.auth.aio.credentials": "credentials:patch_before_request_async",
+    "tensorflow": "cxx:patch_tensorflow",
     "google.cloud.aiplatform.utils.resource_manager_utils": "sdk:patch_project_names",
 }
 

@@ -12,12 +12,11 @@ from typing import Any, Final
 
 from trainyard.contract.system_parameters import Query, SystemParameters, read_query, system_parameters
 from trainyard.core.errors import Code
+from trainyard.edges.side_by_side import WHOLE
 
 MOST_BODY_BYTES: Final = 8 * 1024 * 1024
 MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
 JSON: Final = b"application/json; charset=UTF-8"
-WHOLE: Final = "trainyard.response.whole"
-"""An ASGI extension of our own HTTP server: head and body as one message."""
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 Receive = Callable[[], Awaitable[Any]]

@@ -6,6 +6,7 @@ What cannot be parsed is answered in the same JSON envelope as every other error
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -22,12 +23,13 @@ from uvicorn.server import ServerState
 
 from trainyard.core.errors import Code
 from trainyard.edges.faults import error_body
-from trainyard.edges.rest.exchange import WHOLE
+from trainyard.edges.side_by_side import WHOLE
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 REQUEST_SECONDS: Final = 60.0
 LEAST_PROGRESS_BYTES: Final = 1024 * 1024
 EXTENSIONS: Final[dict[str, dict[object, object]]] = {WHOLE: {}}
+_LENGTH: Final = re.compile(rb"\r\nContent-Length: \d+(?=\r|\Z)")
 KEEP_ALIVE_SECONDS: Final = 180  # longer than any client's pool keeps a connection: we are never the first to hang up
 
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -93,10 +95,20 @@ class Cycle(RequestResponseCycle):
         self.on_response()
 
 
+def _one_length(data: bytes) -> bytes:
+    """A request's head that says its length once, where TensorFlow's says it twice: a transfer coding counts."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    head = head.replace(b"\r\nTransfer-Encoding: identity", b"", 1)  # no coding any more, and none in its time
+    if b"\r\nTransfer-Encoding: chunked" in head:
+        head = _LENGTH.sub(b"", head)
+    return head + end + body
+
+
 class HttpConnection(HttpToolsProtocol):
     """One client. `request_seconds` is for one whole request to arrive, or for a good piece of a long one."""
 
     request_seconds = REQUEST_SECONDS
+    lenient = False  # what else is refused as two requests in one (request smuggling) is taken from a tunnel's client
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _body_bytes = 0
@@ -107,6 +119,8 @@ class HttpConnection(HttpToolsProtocol):
         """Parse, unless the head of the request has grown beyond all reason."""
         if self._in_head:
             self._head_bytes += len(data)
+            if self.lenient and not self._arriving:
+                data = _one_length(data)
         if self.transport.is_closing():
             return
         super().data_received(data)

@@ -38,6 +38,7 @@ _PREFIXES: Final = (
     b"/batch/storage/v1",
 )
 _THREADS: Final = 16
+_XML_HOST: Final = b"storage.googleapis.com"
 SESSION: Final = "session"
 """The role of who shows the address of an upload and nothing else: in it is all that is needed to go on with it."""
 _API: Final = ("storage", "v1")
@@ -87,7 +88,7 @@ class StorageApp:
         refuse_access_controls(call)
         caller, needs = await self._identified(exchange)
         exchange.who = caller.name
-        if _is_signed(exchange.scope) and call.method in ("GET", "HEAD"):
+        if _is_object(exchange.scope) and call.method in ("GET", "HEAD"):
             await self._admit(caller, needs)
             await self._signed.download(exchange)
         elif names := _media_names(call):
@@ -108,11 +109,13 @@ class StorageApp:
         if _goes_on(call) and not bearer and not key:
             return Caller(await self._sessions.who(call.text("upload_id")), SESSION, address=address), needs_of(call)
         needs = xml_needs(call) if _is_xml(exchange.scope) else needs_of(call)
+        if _is_object(exchange.scope):
+            needs = signed.needs_of(call)
         return self._porter.identify(bearer, key, address), needs
 
     async def _reply(self, exchange: Exchange, caller: Caller) -> Reply:
         call = exchange.call
-        if _is_signed(exchange.scope):
+        if _is_object(exchange.scope):
             return await self._signed.answer(exchange)
         if _is_xml(exchange.scope):
             return await self._xml.answer(exchange)
@@ -206,7 +209,7 @@ class StorageApp:
 
 def claims(scope: Mapping[str, Any]) -> bool:
     """Whether a request is for Cloud Storage."""
-    return scope["raw_path"].startswith(_PREFIXES) or _is_xml(scope) or _is_signed(scope)
+    return scope["raw_path"].startswith(_PREFIXES) or _is_xml(scope) or _is_object(scope)
 
 
 def client_of(scope: Mapping[str, Any]) -> str:
@@ -240,6 +243,13 @@ def _is_signed(scope: Mapping[str, Any]) -> bool:
     return not scope["raw_path"].startswith(_PREFIXES) and signed.is_signed(scope["query_string"])
 
 
+def _is_object(scope: Mapping[str, Any]) -> bool:
+    """Whether a request is the XML API's for one object: by a signed URL, or by the host that serves nothing else."""
+    if scope["raw_path"].startswith(_PREFIXES) or _is_xml(scope):
+        return False
+    return _is_signed(scope) or (b"host", _XML_HOST) in scope["headers"]
+
+
 def _media_names(call: Call) -> tuple[str, str] | None:
     """Bucket and object of a request for media; None for every other."""
     path = call.path[1:] if call.path[0] == "download" else call.path
@@ -257,7 +267,7 @@ def _told(fault: HttpFault, exchange: Exchange) -> Reply:
     """A fault in JSON; to who asked for media, in plain text, as the original does."""
     if fault.status == 304:
         return Reply(304)
-    if _is_xml(exchange.scope) or _is_signed(exchange.scope):
+    if _is_xml(exchange.scope) or _is_object(exchange.scope):
         return xml_fault(fault)
     try:
         wants_media = bool(_media_names(exchange.call))

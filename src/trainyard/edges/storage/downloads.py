@@ -51,12 +51,12 @@ async def media(
         if status == 206:
             headers.append((b"content-range", b"bytes %d-%d/%d" % (begin, end - 1, stored.size)))
         headers.append((b"content-length", b"%d" % (end - begin)))
-        await exchange.start(status, headers)
         if exchange.scope["method"] == "HEAD" or begin == end:
-            await exchange.finish()
+            await exchange.whole(status, headers, b"")
         elif first is not None:
-            await exchange.finish(first[begin:end])
+            await exchange.whole(status, headers, first[begin:end])
         else:
+            await exchange.start(status, headers)
             await _send(exchange, _read(reader, begin, end, aside))
     finally:
         await aside(reader.close)

@@ -8,12 +8,16 @@ from typing import Any, Final
 
 import orjson
 
+from trainyard.edges.side_by_side import WHOLE
 from trainyard.edges.storage.calls import MOST_METADATA_BYTES, Call, Reply, read_query, read_segments
 from trainyard.edges.storage.faults import HttpFault
 
 JSON: Final = b"application/json; charset=UTF-8"
 CHUNK_BYTES: Final = 1024 * 1024
 MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
+
+_AS_WRITTEN: Final = {b"location": b"Location", b"range": b"Range"}
+"""TensorFlow looks for these letter by letter."""
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -122,16 +126,26 @@ class Exchange:
             headers.append((b"content-length", b"%d" % len(body)))
         if body and not any(name == b"content-type" for name, _ in headers):
             headers.append((b"content-type", JSON))
-        await self.start(reply.status, headers)
-        await self.finish(b"" if self.scope["method"] == "HEAD" else body)
+        await self.whole(reply.status, headers, body)
+
+    async def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Head and body at once, in one write where the server can; of HEAD the head alone."""
+        if WHOLE not in self.scope.get("extensions", ()):
+            await self.start(status, headers)
+            await self.finish(b"" if self.scope["method"] == "HEAD" else body)
+            return
+        self.started = True
+        await self._send({"type": WHOLE, "status": status, "headers": self._headers(status, headers), "body": body})
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The head of an answer; `write` and `finish` follow."""
         self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": self._headers(status, headers)})
+
+    def _headers(self, status: int, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         close = [(b"connection", b"close")] if self._more and status >= 400 else []
-        await self._send({"type": "http.response.start", "status": status, "headers": [
-            *headers, *close, (b"x-content-type-options", b"nosniff"),
-        ]})  # fmt: skip
+        named = [(_AS_WRITTEN.get(name, name), value) for name, value in headers]
+        return [*named, *close, (b"x-content-type-options", b"nosniff")]
 
     async def write(self, piece: bytes) -> None:
         """One piece; waits while the client is slower than we are."""
