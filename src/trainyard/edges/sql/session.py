@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from trainyard.edges.sql import lexer
 
 if TYPE_CHECKING:
+    import apsw
+
     from trainyard.edges.sql.answers import Answer
     from trainyard.edges.sql.runner import Runner
     from trainyard.service.access import Caller
@@ -215,8 +217,18 @@ class SqlEngine:
         self._timeout_seconds = timeout_seconds
         self._sessions: set[Session] = set()
 
-    def session(self, caller: Caller, *, project: str = "", location: str = "") -> Session:
-        """A session with this caller's rights. `project` and `location` stand in where a statement names none."""
+    def session(
+        self,
+        caller: Caller,
+        *,
+        project: str = "",
+        location: str = "",
+        prepare: Callable[[apsw.Connection], object] | None = None,
+    ) -> Session:
+        """A session with this caller's rights. `project` and `location` stand in where a statement names none.
+
+        `prepare` is called in the session's thread when its connection opens, to add tables and functions to it.
+        """
         loop = asyncio.get_running_loop()
         given = {"projectsId": project, "locationsId": location}
         defaults = {name: value for name, value in given.items() if value}
@@ -225,7 +237,10 @@ class SqlEngine:
             from trainyard.edges.sql.runner import Runner  # noqa: PLC0415 - apsw and its tables: only for who speaks SQL
             from trainyard.edges.sql.work import Door  # noqa: PLC0415 - with it
 
-            return Runner(Door(self._service, caller, loop), self._data_dir, self._timeout_seconds, defaults)
+            runner = Runner(Door(self._service, caller, loop), self._data_dir, self._timeout_seconds, defaults)
+            if prepare is not None:
+                prepare(runner.database.connection)
+            return runner
 
         session = Session(make, self._sessions.discard)
         self._sessions.add(session)
