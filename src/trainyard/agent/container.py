@@ -17,6 +17,7 @@ The directory goes when the container is removed; while it is there, there may b
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -24,15 +25,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from trainyard.agent import ending, processes
+from trainyard.agent import ending, processes, program
 
+RESULT: Final = "result"
 _WORDS, _RUNTIME_LOG, _CONMON, _PID, _STARTED, _CGROUP = "words", "runtime.log", "conmon", "pid", "started", "cgroup"
 _START_SECONDS: Final = 120.0
 _REMOVE_SECONDS: Final = 30.0
 _LOOK_AGAIN_SECONDS: Final = 0.05
 _LOWEST_FREE_DESCRIPTOR: Final = 10
 _MOST_WORDS: Final = 4096
-_CANNOT_EXECUTE: Final = "failed to exec pid1: "  # catatonit, the first process where --init is asked for
+_INIT_COMPLAINS: Final = ("ERROR (catatonit:", "[FATAL tini (")  # the inits that engines put before a program
 
 
 class NotStarted(Exception):
@@ -42,32 +44,41 @@ class NotStarted(Exception):
 class Engine:
     """One incarnation's container as its agent holds it."""
 
-    __slots__ = ("_env", "_remove", "directory", "has_init", "tells")
+    __slots__ = ("_env", "_remove", "directory", "has_init", "is_foreground", "tells")
 
     def __init__(self, control: str, request: Mapping[str, Any]) -> None:
         """Take what the executor says of it.
 
         In `request`: `remove`, the command that leaves nothing of the container, `env` for that command, `init`,
-        whether the container's first process is an init, and `tells`, what a sentence about it needs to name.
+        whether the container's first process is an init, and `tells`, what a sentence about it needs to name. With
+        `foreground`, the command that starts the container stays, copies its output and ends with it: its end lies in
+        `result` (executors/local/docker_program.py), and it takes nothing with it that `remove` would not.
         """
         self.directory = directory_of(control)
         self._remove: list[str] = request["remove"]
         self._env: Mapping[str, str] = request["env"]
         self.has_init: bool = request["init"]
+        self.is_foreground: bool = request.get("foreground", False)
         self.tells: Mapping[str, str] = request["tells"]
 
     def start(self, argv: list[str], env: Mapping[str, str], stdout: int, stderr: int) -> int:
         """The pid of the container's first process, a child of ours. Raises NotStarted."""
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
+            if self.is_foreground:
+                return program.start(argv, env, self.directory, stdout, stderr)
             starting = self._spawn(argv, env, (stdout, stderr), self.directory)
         except OSError as error:
             raise NotStarted(f"{argv[0]}: {error.strerror}") from None
+        except program.CannotStart as failure:
+            raise NotStarted(str(failure)) from None
         status = _wait(starting, _START_SECONDS)
         return self._first_process(has_started=status == 0)
 
     def find(self) -> int:
         """As `start`, after its caller was killed in the middle of it. Raises NotStarted."""
+        if self.is_foreground and (ours := processes.children()):
+            return min(ours)
         deadline = time.monotonic() + _START_SECONDS
         while starting := [pid for pid in processes.children() if pid not in self._known()]:
             if time.monotonic() > deadline:
@@ -85,6 +96,8 @@ class Engine:
 
     def remove(self) -> None:
         """Leave nothing of the container, nor of the directory; what can't be removed now is left to the server."""
+        if not os.path.exists(self.directory):
+            return
         import shutil  # noqa: PLC0415 - it brings the compressors along, which no agent of a plain program needs
 
         groups = _groups(self.counters())
@@ -97,6 +110,13 @@ class Engine:
             with contextlib.suppress(OSError):
                 os.rmdir(group)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def result(self) -> dict[str, Any] | None:
+        """What a command in the foreground says of its container; None where it was killed before it could."""
+        with contextlib.suppress(ValueError):
+            found: dict[str, Any] = json.loads(_read(f"{self.directory}/{RESULT}"))
+            return found
+        return None
 
     def words(self) -> str:
         """What the runtime said, which knows more, or else the engine."""
@@ -147,8 +167,24 @@ def directory_of(control: str) -> str:
 
 def judged(record: dict[str, Any], engine: Engine, error_tail: Callable[[], str]) -> dict[str, Any]:
     """The exit record of a contained program; one that its init could not execute was never started."""
-    if engine.has_init and record.get("code") in (1, 126, 127) and _CANNOT_EXECUTE in (said := error_tail()):
-        return not_started(said, engine)
+    if engine.is_foreground:
+        record = _as_told(record, engine)
+    if record.get("code") in (1, 126, 127) and (engine.has_init or engine.is_foreground):
+        said = error_tail()
+        if " exec " in said and said.startswith(_INIT_COMPLAINS):
+            return not_started(said, engine)
+    return record
+
+
+def _as_told(record: dict[str, Any], engine: Engine) -> dict[str, Any]:
+    result = engine.result()
+    if result is None or record["cause"] == ending.STOPPED:
+        return record
+    if "words" in result:
+        record = not_started(result["words"], engine)
+        return {**record, "cause": ending.LOST} if "lost" in result else record
+    if result["oom"]:
+        return {**record, "cause": ending.OUT_OF_MEMORY, "message": "Its engine says that its memory limit ended it."}
     return record
 
 

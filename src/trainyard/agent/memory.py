@@ -29,6 +29,13 @@ class KillCounter:
                 self.path, self.before = path, count if before is None else before
                 return
 
+    @classmethod
+    def of_new_groups(cls, groups: str) -> KillCounter:
+        """Of groups that were made for the program, which may have been ended in them already."""
+        counter = cls(None, groups)
+        counter.before = 0 if counter.is_ours else counter.before
+        return counter
+
     def risen(self) -> int:
         """How many processes the kernel has ended for memory since."""
         return (_oom_kills(self.path) or 0) - self.before if self.path else 0

@@ -29,6 +29,7 @@ class InContainers(LocalExecutor):
 def options(folder: Path, **changed: object) -> LocalOptions:
     """Podman for every replica, and `folder` visible inside under its own name."""
     containers = ContainerOptions(runtime="podman", pull="never", mounts=((str(folder), str(folder), False),))
+    folder.mkdir(parents=True, exist_ok=True)
     return LocalOptions(gpus=(), containers=replace(containers, **changed))  # type: ignore[arg-type] - fields of its own
 
 

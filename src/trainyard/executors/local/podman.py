@@ -165,8 +165,12 @@ class Podman:
     def start(self, container: Container) -> Start:
         """The commands for an agent. Pure."""
         hidden = {name: value for name, value in container.env.items() if not _ITS_OWN.fullmatch(name)}
-        argv = (self._program, "run", "--detach", "--preserve-fds=2", "--pull=never", "--log-driver=none")
-        argv += (f"--conmon-pidfile={container.directory}/conmon", f"--pidfile={container.directory}/pid")
+        argv: tuple[str, ...] = (self._program, "run", "--detach", "--preserve-fds=2", "--pull=never")
+        argv += (
+            "--log-driver=none",
+            f"--conmon-pidfile={container.directory}/conmon",
+            f"--pidfile={container.directory}/pid",
+        )
         argv += tuple(_options(container))
         argv += tuple(
             f"--env={name}" if name in hidden else f"--env={name}={container.env[name]}" for name in container.env
