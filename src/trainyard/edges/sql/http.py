@@ -90,10 +90,10 @@ class SqlApp:
         except SqlError as error:
             await reply.whole(*_refused(error))
         except Exception:
-            error = unforeseen("POST /v1/sql", log)
+            failure = unforeseen("POST /v1/sql", log)
             if reply.started:
                 raise  # the connection is cut, so that half is not taken for all
-            await reply.whole(*http_answer(error))
+            await reply.whole(*http_answer(failure))
 
     async def _serve(self, scope: Mapping[str, Any], receive: Receive, reply: _Reply) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -183,7 +183,7 @@ async def _lines(result: Result, asked: Asked) -> AsyncIterator[Any]:
     columns = result.columns
     if columns is not None:
         yield {"columns": [{"name": column.name, "kind": column.kind} for column in columns]}
-        async with contextlib.aclosing(_closing(result)) as batches:
+        async with contextlib.aclosing(result.batches()) as batches:
             async for batch in batches:
                 for row in batch:
                     values = _values(row, columns, nested=asked.nested)
@@ -192,14 +192,6 @@ async def _lines(result: Result, asked: Asked) -> AsyncIterator[Any]:
                     }
                 yield None
     yield {"done": {"tag": result.tag, "message": result.message, "notices": list(result.notices)}}
-
-
-async def _closing(result: Result) -> AsyncIterator[Sequence[Row]]:
-    try:
-        async for batch in result.batches():
-            yield batch
-    finally:
-        await result.close()
 
 
 def _values(row: Row, columns: Sequence[Column], *, nested: bool) -> list[Any]:

@@ -41,12 +41,12 @@ def quoted(name: str) -> str:
 def resource_named(parts: Sequence[str], default_provider: str = "") -> Resource | None:
     """The resource that a chain begins with (`google.aiplatform.custom_jobs`); None where it begins with none.
 
-    With a default provider (USE google), `aiplatform.custom_jobs` is one too. Raises SqlError on a service or resource
+    `aiplatform.custom_jobs` is one too, as clients of the catalogue write it. Raises SqlError on a service or resource
     that there is not.
     """
     lowered = [part.lower() for part in parts]
-    if default_provider and lowered[0] == SERVICE:
-        lowered = [default_provider, *lowered]
+    if lowered[0] == SERVICE and (default_provider or (lowered[1:2] and lowered[1] in resources())):
+        lowered = [default_provider or PROVIDER, *lowered]
     if lowered[0] != PROVIDER or len(lowered) < 3:
         return None
     found = resources().get(lowered[2]) if lowered[1] == SERVICE else None

@@ -13,12 +13,15 @@ import apsw
 from trainyard.core.errors import ApiError
 from trainyard.edges.sql import describing
 from trainyard.edges.sql.answers import Answer
+from trainyard.edges.sql.catalogue.ours import Catalogue
+from trainyard.edges.sql.catalogue.rewrite import needs_catalogue, rewrite
 from trainyard.edges.sql.database import Database, file_of
 from trainyard.edges.sql.errors import SYNTAX_ERROR, SqlError
 from trainyard.edges.sql.faults import of_service, of_sqlite
 from trainyard.edges.sql.lexer import Token, statement_tokens
 from trainyard.edges.sql.own_tables import OwnSource, own_tables
 from trainyard.edges.sql.resources import Resource, resources
+from trainyard.edges.sql.session import Client
 from trainyard.edges.sql.sources import CallSource, JobSource, Source
 from trainyard.edges.sql.translate import Translator
 from trainyard.edges.sql.virtual import Module
@@ -81,9 +84,13 @@ HANDLERS: Final[Mapping[str, str]] = {
 class Runner:
     """Answers statements. Everything here happens on one thread; only `cancel` is called from others."""
 
+    client = Client()
+    """Who asks; a session says so before the first statement."""
+
     def __init__(self, door: Door, data_dir: Path, timeout_seconds: float, defaults: Mapping[str, str]) -> None:
         """`defaults`: values of path parameters that a statement does not name. Opens the caller's own file."""
         self.door = door
+        self._catalogue: Catalogue | None = None
         self.data_dir = data_dir
         self.timeout_seconds = self.longest_seconds = timeout_seconds
         self.defaults = dict(defaults)
@@ -115,7 +122,7 @@ class Runner:
         self.finish()
         self._work = self.new_work()
         with self.translated():
-            tokens = statement_tokens(sql)
+            tokens = self._tokens(sql)
             return self.handler(tokens)(self, tokens, parameters)
 
     def describe(self, sql: str) -> Description:
@@ -123,7 +130,16 @@ class Runner:
         if self._work is None:
             self._work = self.new_work()
         with self.translated():
-            return describing.describe(self, statement_tokens(sql))
+            return describing.describe(self, self._tokens(sql))
+
+    def _tokens(self, sql: str) -> Sequence[Token]:
+        """A statement's tokens, in our spelling where it came in PostgreSQL's; raises SqlError."""
+        sql = rewrite(sql)
+        if needs_catalogue(sql):
+            if self._catalogue is None:
+                self._catalogue = Catalogue(self.database, self.client)
+            self._catalogue.refresh()
+        return statement_tokens(sql)
 
     def handler(self, tokens: Sequence[Token]) -> Handler:
         """What answers a statement with these tokens; raises SqlError where nothing does."""
@@ -224,7 +240,8 @@ class Runner:
             return self.work
 
         selects = resource.of_verb("SELECT")
-        self.database.add_table(resource.full_name, Module(resource, selects, source, at_work))
+        for name in (resource.full_name, resource.name):  # by itself too, where nothing of the caller's has that name
+            self.database.add_table(name, Module(resource, selects, source, at_work))
         for delete in resource.of_verb("DELETE"):
             by_id = [method for method in selects if method.required == delete.required]
             name = resource.full_name + TO_DELETE

@@ -40,6 +40,15 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks, as the catalogue shows it; `setting` gives a variable of the connection, None where there is none."""
+
+    user: str = "trainyard"
+    database: str = "google"
+    setting: Callable[[str], str | None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """What a statement takes and gives, found out without running it.
 
@@ -100,6 +109,9 @@ class Result:
 
 class Session:
     """One client's statements. Not for two tasks at once, but for `cancel`, which any may call at any time."""
+
+    client = Client()
+    """Set before the first statement by a face that knows better."""
 
     def __init__(self, make: Callable[[], Runner], ended: Callable[[Session], None]) -> None:
         """`make` opens what the statements run on, in the session's thread, with the first of them."""
@@ -190,6 +202,7 @@ class Session:
     def _on_thread(self) -> Runner:
         if self._runner is None:
             self._runner = self._make()
+            self._runner.client = self.client
         return self._runner
 
     async def _in_thread(self, act: Callable[[], _T]) -> _T:
