@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from trainyard.core.jobs import Decision, Job
 from trainyard.core.runs import Reading, Resources, RunGroup
@@ -122,6 +123,17 @@ class Searches(Protocol):
 
     def best_first(self, job: Job, trials: Sequence[Trial]) -> list[Trial]:
         """Search trials that were measured, by the job's goal, equal ones in order of their numbers."""
+
+
+def searching(kind: Kind) -> Searches | None:
+    """The kind with its talent, where it has it."""
+    return cast(Searches, kind) if _searches(type(kind)) else None
+
+
+@cache
+def _searches(cls: type) -> bool:
+    """Looking through a protocol costs as much as half of all the rules; a class does not change its mind."""
+    return issubclass(cls, Searches)
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.jobs import Job, Note, Severity, Status
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
-from trainyard.kind import Draft, Kind, Searches
+from trainyard.kind import Draft, Kind, searching
 from trainyard.service import listing, lro
 from trainyard.service.call import Call, job_name
 from trainyard.service.rendering import empty, snake
@@ -38,11 +38,12 @@ async def create(call: Call, kind: Kind, request: Any) -> Any:
 
 def _resumed(call: Call, kind: Kind, scope: Scope, message: Any) -> tuple[Any, Job | None]:
     """The message completed by the job that it goes on from, and that job; itself where it begins anew."""
-    name = kind.resumes(message, f"{scope}/{kind.collection}/") if isinstance(kind, Searches) else ""
-    if not isinstance(kind, Searches) or not name:
+    search = searching(kind)
+    name = search.resumes(message, f"{scope}/{kind.collection}/") if search else ""
+    if search is None or not name:
         return message, None
     before = call.keepers.desk.get(job_name(name, kind))
-    return kind.resumed(message, before), before
+    return search.resumed(message, before), before
 
 
 def _new_job(name: JobName, draft: Draft, now_us: int) -> Job:
@@ -60,8 +61,8 @@ def _new_job(name: JobName, draft: Draft, now_us: int) -> Job:
 async def get(call: Call, kind: Kind, request: Any) -> Any:
     """The job as it is now."""
     job = call.keepers.desk.get(job_name(request.name, kind))
-    if isinstance(kind, Searches):
-        return kind.render_whole(job, await call.keepers.desk.trials(job.name))
+    if search := searching(kind):
+        return search.render_whole(job, await call.keepers.desk.trials(job.name))
     return kind.render(job)
 
 
