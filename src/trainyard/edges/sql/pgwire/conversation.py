@@ -121,15 +121,14 @@ class Conversation:
 
     async def _whole(self, statement: str) -> None:
         portal = Portal(Prepared(statement, ()), (), ())
-        async with self._runner.in_time():
-            feed = await self._runner.start(portal)
-            try:
-                if portal.columns is not None:
-                    await self._wire.send(self._described(portal.columns, portal.formats_of(len(portal.columns))))
-                await self._rows(portal, feed, 0)
-                await self._done(feed)
-            finally:
-                await feed.close()
+        feed = await self._runner.start(portal)
+        try:
+            if portal.columns is not None:
+                await self._wire.send(self._described(portal.columns, portal.formats_of(len(portal.columns))))
+            await self._rows(portal, feed, 0)
+            await self._done(feed)
+        finally:
+            await feed.close()
 
     async def _statements(self, text: str) -> Sequence[str]:
         if len(text) > _LONG_TEXT:
@@ -186,8 +185,7 @@ class Conversation:
     async def _portal_columns(self, portal: Portal) -> tuple[Column, ...] | None:
         if portal.feed is None and not portal.prepared.described and portal.prepared.text:
             if self._runner.harmless(portal.prepared.text):
-                async with self._runner.in_time():
-                    await self._runner.start(portal)
+                await self._runner.start(portal)
             else:
                 await self._runner.describe(portal.prepared)
                 portal.columns = portal.prepared.columns
@@ -199,12 +197,11 @@ class Conversation:
         if not portal.prepared.text:
             await self._wire.send(messages.EMPTY_QUERY)
             return
-        async with self._runner.in_time():
-            feed = await self._runner.start(portal)
-            if await self._rows(portal, feed, max(most, 0)):
-                await self._done(feed)
-            else:
-                await self._wire.send(messages.PORTAL_SUSPENDED)
+        feed = await self._runner.start(portal)
+        if await self._rows(portal, feed, max(most, 0)):
+            await self._done(feed)
+        else:
+            await self._wire.send(messages.PORTAL_SUSPENDED)
 
     async def _rows(self, portal: Portal, feed: Feed, most: int) -> bool:
         """Send at most so many rows (0: all); whether that was the end. Raises SqlError."""

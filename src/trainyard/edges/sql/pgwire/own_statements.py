@@ -1,8 +1,8 @@
 """Statements about the connection itself, which the wire answers: variables, transaction blocks, cursors' ends.
 
-Blocks are accepted because clients open them unasked, and say honestly what they are: every statement takes effect
-when it is done. COMMIT has nothing left to do; ROLLBACK after writes says that they stay. What PostgreSQL's clients
-rely on is kept: after an error inside a block nothing runs until its end.
+Blocks are accepted because clients open them unasked, and say honestly what they are. The caller's own tables have real
+transactions; what the service was asked to do is done when it answers, and ROLLBACK says that it stays. What
+PostgreSQL's clients rely on is kept: after an error inside a block nothing runs until its end.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ _SHOW_WORDS: Final[Mapping[str, str]] = {
 _RESET: Final = re.compile(r"RESET\s+([A-Za-z_][\w.]*)\s*\Z", re.IGNORECASE)
 _READS: Final = frozenset({"SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "WATCH", "USE", "TABLE"})
 _BACK_TO: Final = re.compile(r"ROLLBACK(?:\s+WORK|\s+TRANSACTION)?\s+TO\b", re.IGNORECASE)
+_OF_BLOCKS: Final = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"})
+OF_ENGINE: Final = ("statement_timeout", "project", "location")
+"""Variables that the engine honours."""
 _ENDS: Final = frozenset({"COMMIT", "ROLLBACK", "END", "ABORT"})
 
 
@@ -80,9 +83,9 @@ class Block:
         if self.read_only and word not in _READS | _ENDS:
             raise SqlError(READ_ONLY, f"cannot execute {word} in a read-only transaction")
 
-    def ran(self, statement: str) -> None:
-        """A statement was carried out by the engine."""
-        if self.status == IN_BLOCK and verb(statement) not in _READS:
+    def wrote(self) -> None:
+        """A statement has made the service do something."""
+        if self.status == IN_BLOCK:
             self.writes += 1
 
     def failed(self) -> None:
@@ -140,10 +143,13 @@ class OwnStatements:
         self._block = block
         self._discard = discard
         self.reports: list[str] = []
+        self.forward = ""
+        """What the engine is told after the last answer: its own tables have real transactions, its time a limit."""
 
     def answer(self, statement: str) -> Own | None:
         """What to answer; None where the statement is the engine's. Raises SqlError."""
         text = bare(statement).rstrip().rstrip(";").rstrip()
+        self.forward = text if verb(text) in _OF_BLOCKS else ""
         handler = _HANDLERS.get(verb(text))
         return handler(self, text) if handler else None
 
@@ -184,6 +190,9 @@ class OwnStatements:
         return Own("SET")
 
     def _given(self, name: str, value: str) -> Own:
+        if name.lower() in OF_ENGINE:
+            text = _unquoted(value).replace("'", "''")
+            self.forward = f"SET {name} = '{text}'"
         name = "default_transaction_read_only" if name.lower() == "transaction_read_only" else name
         self._note(self._variables.set(name, _unquoted(value)))
         if name.lower() == "default_transaction_read_only":
@@ -210,8 +219,11 @@ class OwnStatements:
             raise SqlError(BAD_VALUE, "RESET takes the name of a variable, or ALL")
         if match[1].lower() == "all":
             self._variables.reset_all()
+            self.forward = "RESET ALL"
         else:
             self._note(self._variables.reset(match[1]))
+            if match[1].lower() in OF_ENGINE:
+                self.forward = f"SET {match[1]} = DEFAULT"
         return Own("RESET")
 
     def _deallocate(self, text: str) -> Own | None:
@@ -223,6 +235,7 @@ class OwnStatements:
         if text.upper().endswith("ALL"):
             self._variables.reset_all()
             self._discard("")
+            self.forward = "RESET ALL"
         return Own(re.sub(r"\s+", " ", text.upper()))
 
     def _listen(self, text: str) -> Own | None:

@@ -123,8 +123,8 @@ class Names:
             self.statement(name)
             del self.statements[name]
 
-    async def make_room(self, running: Portal) -> None:
-        """`running` wants the session: what another portal has left is kept, or lost."""
+    async def make_room(self, running: Portal | None) -> None:
+        """`running`, or a statement without portal, wants the session: what others have left is kept, or lost."""
         for portal in self.portals.values():
             if portal is not running and portal.feed is not None and not portal.lost:
                 portal.lost = not await portal.feed.read_ahead()

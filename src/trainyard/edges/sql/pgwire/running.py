@@ -1,15 +1,13 @@
-"""Carries out one connection's statements: who may, in which block, and for how long."""
+"""Carries out one connection's statements: who may, in which block, from which portal."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from trainyard.edges.sql.errors import CANCELLED, SqlError
+from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.pgwire.answers import Answer, Feed, OfEngine, Own, Rest
 from trainyard.edges.sql.pgwire.own_statements import Block, OwnStatements, bare, verb
 from trainyard.edges.sql.pgwire.portals import Names, Portal, Prepared
@@ -17,6 +15,7 @@ from trainyard.edges.sql.pgwire.values import Value
 from trainyard.edges.sql.pgwire.variables import Variables
 from trainyard.edges.sql.session import Session
 
+_WRITES: Final = frozenset({"INSERT", "DELETE", "EXEC", "REPLACE"})
 _HARMLESS: Final = frozenset({"SELECT", "VALUES", "WITH", "SHOW", "DESCRIBE", "DESC"})
 _OWN: Final = frozenset(
     {
@@ -54,7 +53,7 @@ class Runner:
         if portal.feed is None:
             text = portal.prepared.text
             self.block.admit(text)
-            answer = self.own.answer(text) or await self._cursor(text, portal.values)
+            answer = await self._of_wire(text) or await self._cursor(text, portal.values)
             portal.feed = Feed(answer or await self._of_engine(portal))
             if not portal.prepared.described:
                 portal.columns = portal.feed.answer.columns
@@ -79,21 +78,6 @@ class Runner:
         """Whether a statement may be begun before its Execute, to learn the types of its columns."""
         return verb(text) in _HARMLESS
 
-    @contextlib.asynccontextmanager
-    async def in_time(self) -> AsyncIterator[None]:
-        """Ends the running statement at statement_timeout, with a sentence that says so."""
-        seconds = self.variables.seconds("statement_timeout")
-        timer = asyncio.get_running_loop().call_later(seconds, self.session.cancel) if seconds else None
-        try:
-            yield
-        except SqlError as error:
-            if timer is None or error.sqlstate != CANCELLED or timer.when() > asyncio.get_running_loop().time():
-                raise
-            raise SqlError(CANCELLED, "canceling statement due to statement timeout") from None
-        finally:
-            if timer is not None:
-                timer.cancel()
-
     async def close_portals(self) -> None:
         """The block has ended, and with it every portal."""
         for portal in self.names.portals.values():
@@ -101,12 +85,21 @@ class Runner:
                 await portal.feed.close()
         self.names.portals.clear()
 
+    async def _of_wire(self, text: str) -> Own | None:
+        answer = self.own.answer(text)
+        if answer is not None and self.own.forward:
+            await self.names.make_room(None)
+            await self.session.run(self.own.forward)
+        return answer
+
     async def _of_engine(self, portal: Portal) -> Answer:
         self.check()
         await self.names.make_room(portal)
-        answer = OfEngine(await self.session.run(portal.prepared.text, portal.values))
-        self.block.ran(portal.prepared.text)
-        return answer
+        result = await self.session.run(portal.prepared.text, portal.values)
+        written = verb(portal.prepared.text) in _WRITES and result.columns is not None  # RETURNING says no word
+        if written or result.message.startswith("The operation"):
+            self.block.wrote()
+        return OfEngine(result)
 
     async def _cursor(self, text: str, values: Sequence[Value]) -> Answer | None:
         """DECLARE, FETCH and CLOSE, which are portals by another name."""

@@ -13,11 +13,12 @@ from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.pgwire.conversation import Conversation, Fatal, welcome
 from trainyard.edges.sql.pgwire.greeting import Door, Guest, greet, identified
 from trainyard.edges.sql.pgwire.messages import ProtocolFault
+from trainyard.edges.sql.pgwire.own_statements import OF_ENGINE
 from trainyard.edges.sql.pgwire.reports import error_report
 from trainyard.edges.sql.pgwire.running import Runner
 from trainyard.edges.sql.pgwire.variables import Variables
 from trainyard.edges.sql.pgwire.wire import Gone, Wire
-from trainyard.edges.sql.session import Session
+from trainyard.edges.sql.session import Client, Session
 from trainyard.service.access import Caller
 
 MOST_CONNECTIONS: Final = 100
@@ -88,8 +89,11 @@ class PgServer:
         self._running[key] = session
         wire.on_gone = session.cancel
         try:
-            runner = Runner(session, _variables(guest), lambda: self._check(guest))
-            conversation = Conversation(wire, runner, stackql=guest.parameters.get("database") == STACKQL)
+            variables = _variables(guest)
+            session.client = _client(guest, variables)
+            await _tell_engine(session, variables)
+            runner = Runner(session, variables, lambda: self._check(guest))
+            conversation = Conversation(wire, runner, stackql=session.client.database == STACKQL)
             task = asyncio.current_task()
             assert task is not None
             self._tasks[task] = conversation
@@ -126,6 +130,21 @@ def _variables(guest: Guest) -> Variables:
         elif name not in ("user", "database", "replication"):
             variables.set(name, value)
     return variables
+
+
+def _client(guest: Guest, variables: Variables) -> Client:
+    """Who asks: by the credential's name where there is one, else as they say."""
+    nobody = Client()
+    user = guest.caller.name or guest.parameters.get("user") or nobody.user
+    return Client(user, guest.parameters.get("database") or nobody.database, variables.find)
+
+
+async def _tell_engine(session: Session, variables: Variables) -> None:
+    """What the startup packet asked of the engine. Raises SqlError."""
+    for name in OF_ENGINE:
+        value = variables[name].replace("'", "''")
+        if value not in ("", "0"):
+            await session.run(f"SET {name} = '{value}'")
 
 
 _OPTION: Final = re.compile(r"\s*(?:-c\s*|--)([A-Za-z_][\w.-]*)=((?:\\.|\S)*)")

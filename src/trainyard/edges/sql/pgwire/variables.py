@@ -59,8 +59,10 @@ _KNOWN: Final = tuple(
         ("jit", "off", "switch"),
         ("lc_collate", "C", "fixed"),
         ("lc_ctype", "C.UTF-8", "fixed"),
+        ("location", ""),
         ("lock_timeout", "0", "time"),
         ("max_identifier_length", "63", "fixed"),
+        ("project", ""),
         ("row_security", "on", "switch"),
         ("search_path", "aiplatform, trainyard, public", "fixed"),
         ("server_encoding", "UTF8", "fixed"),
@@ -104,6 +106,10 @@ class Variables:
     def __contains__(self, name: str) -> bool:
         """Whether there is such a variable."""
         return name.lower() in self._values
+
+    def find(self, name: str) -> str | None:
+        """What a variable is; None where there is none."""
+        return self._values.get(name.lower())
 
     def on(self, name: str) -> bool:
         """Whether a switch is on."""
