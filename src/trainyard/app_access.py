@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from trainyard import redirect
 from trainyard.audit import AuditLog
 from trainyard.core.clock import Clock
 from trainyard.core.errors import ApiError
@@ -136,7 +137,7 @@ def certificate(settings: Settings) -> Certificate | None:
 
 def tunnels(settings: Settings) -> Contexts | None:
     """What to serve Google's names with, for programs of this machine that can be told of a proxy alone."""
-    if settings.speaks_tls or not is_loopback(settings.host):
+    if not _digs(settings):
         return None
 
     def make() -> ssl.SSLContext:
@@ -183,7 +184,24 @@ def _storage(endpoint: str, settings: Settings) -> Mapping[str, str]:
         }
     else:
         found = {"STORAGE_EMULATOR_HOST": endpoint, "CLOUD_STORAGE_EMULATOR_ENDPOINT": endpoint}
-    return {**found, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    return {**found, **_tensorflow(endpoint, settings), "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+
+
+def _tensorflow(endpoint: str, settings: Settings) -> Mapping[str, str]:
+    """What aims TensorFlow's gs:// in a replica's Python; nothing else in it is touched (redirect/cxx.py)."""
+    if not _digs(settings):
+        return {}
+    return {
+        "PYTHONPATH": str(Path(redirect.__file__).parent / "on_path"),
+        "TRAINYARD_REDIRECT": endpoint,
+        "TRAINYARD_REDIRECT_ONLY": "tensorflow",
+        "TRAINYARD_REDIRECT_QUIET": "1",
+        "TRAINYARD_REDIRECT_BUNDLE": str(settings.data_dir / TUNNEL_NAME / "bundle.pem"),
+    }
+
+
+def _digs(settings: Settings) -> bool:
+    return not settings.speaks_tls and is_loopback(settings.host)
 
 
 def _trust(settings: Settings) -> Mapping[str, str]:

@@ -54,6 +54,7 @@ def environment_of(api: ServiceApi, flags: Namespace, environment: Mapping[str, 
     elif environment.get("CLOUDSDK_CORE_UNIVERSE_DOMAIN") == _NO_UNIVERSE:  # one exec in another
         added["CLOUDSDK_CORE_UNIVERSE_DOMAIN"] = "googleapis.com"
     added["TRAINYARD_REDIRECT"] = target.endpoint
+    added["TRAINYARD_REDIRECT_ONLY"] = ""
     added["TRAINYARD_REDIRECT_BUNDLE"] = str(background.data_dir(environment) / "tunnel" / "bundle.pem")
     added["TRAINYARD_REDIRECT_ALLOW"] = ",".join(flags.allow_host)
     added["TRAINYARD_REDIRECT_QUIET"] = "1" if flags.quiet else ""

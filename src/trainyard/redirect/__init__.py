@@ -28,7 +28,7 @@ def install() -> Hook:
             return each
     hook = imports.Hook()
     sys.meta_path.insert(0, hook)
-    for name in imports.PATCHES:
+    for name in hook.names:
         module = sys.modules.get(name)
         if module is not None:
             imports.patch(module, name)

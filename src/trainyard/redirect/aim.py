@@ -6,6 +6,8 @@ TRAINYARD_REDIRECT        address of the service; without it everything goes on 
 TRAINYARD_REDIRECT_ALLOW  hosts, separated by commas, that may be called as they are; `*.example.com` for all below
 TRAINYARD_REDIRECT_QUIET  anything: don't say what is redirected
 TRAINYARD_TOKEN           token to present to the service
+TRAINYARD_REDIRECT_ONLY   modules, separated by commas, that are patched; without it all that we know (imports.py)
+TRAINYARD_REDIRECT_BUNDLE whom TensorFlow is to trust (cxx.py)
 TRAINYARD_REDIRECT_KEY    anything: the default credentials are a key that the service issued, so let them be used
 """
 

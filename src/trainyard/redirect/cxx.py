@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from .aim import Aim
+from .aim import HERE, Aim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,30 +20,34 @@ _SECONDS = 10.0
 
 
 def patch_tensorflow(module: Any) -> None:  # noqa: ARG001 - the signature of every patch
-    """Aim libcurl at the service, where that makes its certificate on this machine; else it stays as it is, and fails.
-
-    Nothing that it sends reaches Google: without the proxy it has no credentials and, under us, no metadata server.
-    """
+    """Aim libcurl at the service. Where that has no tunnel (over TLS, or elsewhere), gs:// fails and goes nowhere."""
     import ctypes  # noqa: PLC0415 - not before TensorFlow is imported
-    import socket  # noqa: PLC0415 - as above
 
     aim = Aim()
+    if not aim.endpoint or aim.way("storage.googleapis.com") != HERE:
+        return
     bundle = os.environ.get("TRAINYARD_REDIRECT_BUNDLE", "")
-    if not aim.endpoint or aim.secure or not bundle:
-        return
-    with socket.create_connection(aim.address, _SECONDS) as probe:  # at the first one the service makes the bundle
-        probe.sendall(_PROBE)
-        probe.recv(1024)
     if not os.path.exists(bundle):  # noqa: PTH110 - Python 3.7's pathlib costs more than this
-        return
+        _ask_for_bundle(aim)
+    values = {PROXY: aim.endpoint, "CURL_CA_BUNDLE": bundle}
+    if aim.token or not os.environ.get("GCE_METADATA_HOST"):  # a job's replicas have credentials of their own there
+        values["GOOGLE_AUTH_TOKEN_FOR_TESTING"] = aim.token or "anyone"
     setenv = ctypes.CDLL(None).setenv
-    for name, value in (
-        (PROXY, aim.endpoint),
-        ("CURL_CA_BUNDLE", bundle),
-        ("GOOGLE_AUTH_TOKEN_FOR_TESTING", aim.token or "anyone"),
-    ):
+    for name, value in values.items():
         setenv(name.encode(), value.encode(), 1)
     aim.announce("www.googleapis.com")
+
+
+def _ask_for_bundle(aim: Aim) -> None:
+    """The service makes it for the first tunnel that is asked for; where it does not answer now, it may later."""
+    import socket  # noqa: PLC0415 - as above
+
+    try:
+        with socket.create_connection(aim.address, _SECONDS) as probe:
+            probe.sendall(_PROBE)
+            probe.recv(1024)
+    except OSError:
+        return
 
 
 def forget_proxy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -42,13 +43,15 @@ class Hook:
     """A finder that finds nothing itself: it asks the others and adds a patch to what they found (PEP 451)."""
 
     def __init__(self) -> None:
+        only = os.environ.get("TRAINYARD_REDIRECT_ONLY")
+        self.names = set(only.split(",") if only else PATCHES)
         self._asking: set[str] = set()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The others' spec with the patch in its loader, for the names in PATCHES; None for all the rest."""
-        if name not in PATCHES or name in self._asking:
+        """The others' spec with the patch in its loader, for the names that we patch; None for all the rest."""
+        if name not in self.names or name in self._asking:
             return None
         # Somebody else's hook may ask all finders, us included, while we ask it.
         self._asking.add(name)

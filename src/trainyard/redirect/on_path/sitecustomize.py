@@ -10,7 +10,9 @@ import sys
 
 NOT_REDIRECTED = 70  # EX_SOFTWARE of sysexits.h
 
-if sys.version_info < (3, 7):  # noqa: UP036 - the interpreter is the program's, not ours
+IN_JOB = bool(os.environ.get("TRAINYARD_REDIRECT_ONLY"))  # a replica runs, whatever its Python
+
+if sys.version_info < (3, 7) and not IN_JOB:
     sys.stderr.write("trainyard exec: Python " + sys.version.split()[0] + " can't be redirected, only 3.7 or newer\n")
     sys.stderr.flush()
     os._exit(NOT_REDIRECTED)
@@ -45,7 +47,8 @@ def _install():
 
 
 try:
-    _install()
+    if sys.version_info >= (3, 7):  # noqa: UP036 - the interpreter is the program's, not ours
+        _install()
 except Exception as error:
     sys.stderr.write("trainyard exec: this Python can't be redirected: " + repr(error) + "\n")
     raise SystemExit(NOT_REDIRECTED)  # noqa: B904 - `from` would be a syntax error for those who must read the first lines
