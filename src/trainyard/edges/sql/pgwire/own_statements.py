@@ -44,7 +44,6 @@ _SHOW_WORDS: Final[Mapping[str, str]] = {
 _RESET: Final = re.compile(r"RESET\s+([A-Za-z_][\w.]*)\s*\Z", re.IGNORECASE)
 _READS: Final = frozenset({"SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "WATCH", "USE", "TABLE"})
 _BACK_TO: Final = re.compile(r"ROLLBACK(?:\s+WORK|\s+TRANSACTION)?\s+TO\b", re.IGNORECASE)
-_OF_BLOCKS: Final = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"})
 OF_ENGINE: Final = ("statement_timeout", "project", "location")
 """Variables that the engine honours."""
 _ENDS: Final = frozenset({"COMMIT", "ROLLBACK", "END", "ABORT"})
@@ -149,24 +148,29 @@ class OwnStatements:
     def answer(self, statement: str) -> Own | None:
         """What to answer; None where the statement is the engine's. Raises SqlError."""
         text = bare(statement).rstrip().rstrip(";").rstrip()
-        self.forward = text if verb(text) in _OF_BLOCKS else ""
+        self.forward = ""
         handler = _HANDLERS.get(verb(text))
         return handler(self, text) if handler else None
 
     def _begin(self, text: str) -> Own | None:
+        self.forward = "BEGIN"
         if re.search(r"READ\s+ONLY", text, re.IGNORECASE):
             return self._block.begin(True)
         return self._block.begin(self._variables.on("default_transaction_read_only"))
 
     def _end(self, text: str) -> Own | None:
         if _BACK_TO.match(text):
+            self.forward = text
             return self._block.rollback_to()
         read_only = self._variables.on("default_transaction_read_only")
-        return (self._block.commit if verb(text) in ("COMMIT", "END") else self._block.rollback)(read_only)
+        ended = (self._block.commit if verb(text) in ("COMMIT", "END") else self._block.rollback)(read_only)
+        self.forward = ended.tag
+        return ended
 
     def _savepoint(self, text: str) -> Own | None:
         if self._block.status == IDLE:
             raise SqlError("25P01", f"{verb(text)} can only be used in transaction blocks")
+        self.forward = text
         return Own(verb(text))
 
     def _set(self, text: str) -> Own | None:
