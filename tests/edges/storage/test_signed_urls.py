@@ -169,3 +169,17 @@ def test_an_open_service_looks_at_the_time_alone(server: Server, signer: Signer)
     there.server, there.bucket = server, signer.client.bucket("signed-open")
     assert there.send(there.url("o", "v4")).body == b"open"
     assert there.send(there.url("o", "v2", expiration=1_600_000_000)).status == 400
+
+
+def test_googles_own_host_serves_objects_by_their_paths(closed: Server, signer: Signer, server: Server) -> None:
+    """What comes for storage.googleapis.com is the XML API's, as TensorFlow reads; credentials are asked for, too."""
+    from storage_calls import Storage
+
+    host = {"Host": "storage.googleapis.com", "Range": "bytes=1-2"}
+    storage = Storage(server, "by-host")
+    storage.upload("a%2Fb", b"0123")
+    assert storage.call("GET", "/by-host/a/b", headers=host).body == b"12"
+    missing = storage.call("GET", "/by-host/none", headers=host)
+    assert (missing.status, b"<Code>NoSuchKey</Code>" in missing.body) == (404, True)
+    assert Storage(closed, "signed").call("GET", "/signed/seen", headers=host).status == 401
+    assert storage.call("GET", "/by-host/a/b").status == 404
