@@ -33,12 +33,13 @@ def _containers(settings: Settings, port: int) -> object | None:
     if settings.runtime == "host":
         return None
     module = import_module("trainyard.executors.local.containers")
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     options: object = module.ContainerOptions(
         runtime=settings.runtime,
         pull=settings.image_pull,
         auth_file=settings.registry_auth,
         network=settings.container_network,
         docker_host=settings.docker_host,
-        service=f"127.0.0.1:{port}",
+        service=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
     )
     return options

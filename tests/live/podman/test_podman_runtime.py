@@ -250,3 +250,33 @@ def test_a_python_package_is_installed_in_its_image(tmp_path: Path) -> None:
 
 async def _holds(folder: Path, group: RunGroup, text: str) -> bool:
     return text in output(folder, group)
+
+
+def test_the_service_is_reached_from_a_network_of_its_own(tmp_path: Path) -> None:
+    """What listens on this machine's loopback is there at the gateway, for members of the network alone."""
+    script = (
+        "import os, urllib.request as u\nwhere = os.environ['GCE_METADATA_HOST']\n"
+        "assert not where.startswith('127.'), where\nprint(u.urlopen(f'http://{where}', timeout=10).read().decode())"
+    )
+
+    async def story() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nyou asked for " + path)
+            writer.close()
+
+        service = await asyncio.start_server(answer, "127.0.0.1", 0)
+        address = f"127.0.0.1:{service.sockets[0].getsockname()[1]}"
+        async with opened(tmp_path, service=address) as executor:
+            lone = a_group(spec(images.PYTHON, "python3", "-S", "-c", script))
+            pair = a_group(*(replace(lone.replicas[0], name=f"workerpool{n}-0", pool=n) for n in range(2)))
+            for group in (lone, pair):
+                told = replace(group, extra_env={"GCE_METADATA_HOST": f"{address}/ticket"})
+                await executor.launch(told)
+                for replica in told.replicas:
+                    seen = await end(executor, told, replica.name)
+                    assert (seen.code, output(tmp_path, told, replica.name)) == (0, "you asked for /ticket\n"), seen
+                await executor.release(told.run_id)
+        service.close()
+
+    asyncio.run(story())

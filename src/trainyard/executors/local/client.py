@@ -119,7 +119,7 @@ class LocalExecutor:
                 f"The local executor can't use {error.filename or self._places.runs}: {error.strerror}."
             ) from None
         if self._containers is not None:
-            self._chore(self._containers.sweep([group.run_id for group in self._groups.known()]))
+            self._chore(self._containers.come_up([group.run_id for group in self._groups.known()]))
         self._chore(self._keep_house())
 
     async def close(self) -> None:
@@ -132,6 +132,8 @@ class LocalExecutor:
         self._launcher.close()
         self._groups.close()
         self._announcements.close()
+        if self._containers is not None:
+            self._containers.close()
 
     def capacity(self) -> Capacity:
         """Slots for replicas, and GPUs. With none of these and accelerators optional, GPUs do not limit anything."""

@@ -41,16 +41,16 @@ class Bounds:
     relay: Mapping[str, str] = field(default_factory=dict)  # in variables: address of the service, as a bridge has it
 
 
-def contained(
-    group: RunGroup, images: Mapping[str, str], engine: str, network: Network | None, *, shared: str
-) -> Contained:
-    """How the group's replicas meet. `network` is their own; without one they use `shared` ("host" or "bridge")."""
+def contained(group: RunGroup, images: Mapping[str, str], engine: str, network: Network | None) -> Contained:
+    """How the group's replicas meet: in `network`, or in this machine's."""
+    if network is None:
+        return Contained(engine, "host", {}, dict(images))
     hosts = {}
     for number, spec in enumerate(group.replicas):
-        address = str(ipaddress.ip_address(network.first + number)) if network else ""
+        address = str(ipaddress.ip_address(network.first + number)) if network.own else ""
         hosts[spec.name] = (host_name(group.job_id, spec), address)
-    name = network.name if network else shared
-    return Contained(engine, name, network.gateway if network else "", {} if name == "host" else hosts, dict(images))
+    name = network.name if network.own else "bridge"
+    return Contained(engine, name, hosts, dict(images), network.gateway, network.first, network.size)
 
 
 def plan_container(

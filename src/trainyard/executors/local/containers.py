@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +35,7 @@ from trainyard.executors.local.plan import Allotment, Contained, Places, Replica
 from trainyard.executors.local.podman import Podman
 from trainyard.executors.local.prebuilt import recipe_of
 from trainyard.executors.local.readings import Incarnation
+from trainyard.executors.local.relay import Relay
 
 _SETTLED: Final = "containers.json"
 _UNREACHABLE_SECONDS: Final = 300.0  # how long we believe that an image can't be fetched
@@ -79,6 +80,7 @@ class Containers:
         self._pulling: dict[str, asyncio.Lock] = {}
         self._failed: dict[str, tuple[float, str]] = {}  # image: until when, why
         self._why_not = ""
+        self._relay = Relay(options.service)
         self._outside: set[str] = set()  # run ids of which it was certain at their launch
 
     @property
@@ -171,10 +173,30 @@ class Containers:
             talents = await engine.talents()
         except EngineFailed as failure:
             raise self._failure(failure, spec.image_uri) from None
-        bounds = Bounds(self._places, talents, os.cpu_count() or 1, _memory_of_this_machine(), self._options.mounts, {})
+        mounts = (*self._options.mounts, *self._files_named(group))
+        relayed = await self._relay.at(where.gateway, where.first, where.size)
+        bounds = Bounds(self._places, talents, os.cpu_count() or 1, _memory_of_this_machine(), mounts, relayed)
         planned = plan_container(group, spec, held.allotment, engine, bounds)
         gpus = len(held.allotment.gpus.get(spec.name, ()))
         return planned, (*notes_on_container(spec, talents, where, gpus), *planned.notes)
+
+    def _files_named(self, group: RunGroup) -> tuple[tuple[str, str, bool], ...]:
+        """The service's own files that its variables name (certificates to trust), to be there under the same names."""
+        home = f"{self._directory.parent}/"
+        named = sorted({value for value in group.extra_env.values() if value.startswith(home)})
+        return tuple((path, path, True) for path in named if os.path.isfile(path))  # noqa: PTH113 - they are texts
+
+    async def come_up(self, held: Collection[str]) -> None:
+        """Be there again for the containers that an earlier server left running, and remove what nobody holds."""
+        for run_id in held:
+            where = await asyncio.to_thread(_read_settled, self._places.runs / run_id / _SETTLED)
+            if where is not None and where.gateway:
+                await self._relay.at(where.gateway, where.first, where.size)
+        await self._sweep(held)
+
+    def close(self) -> None:
+        """Let go; what runs goes on running."""
+        self._relay.close()
 
     async def discard(self, incarnation: Incarnation) -> None:
         """End what a container of agents that were killed has left."""
@@ -196,23 +218,25 @@ class Containers:
             if not (left := list(directory.glob("*.engine"))):
                 break
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        if (left or settled.gateway) and await self._done(self._engine(settled.engine).remove(run_id)):
+        own = settled.network not in ("host", "bridge")
+        if own:
+            self._relay.leave(settled.gateway)
+        if (left or own) and await self._done(self._engine(settled.engine).remove(run_id)):
             for each in left:
                 await asyncio.to_thread(shutil.rmtree, each, ignore_errors=True)
 
-    async def sweep(self, held: Iterable[str]) -> None:
+    async def _sweep(self, held: Collection[str]) -> None:
         """Remove the containers and networks of groups that are not in `held`: a killed server could not."""
         if not self._directory.exists():  # containers were never used here
             return
-        kept = set(held)
-        for engine in [self._engine(self._asked_for)]:
-            try:
-                left = await engine.left(str(self._places.runs))
-            except EngineFailed as failure:
-                _log.info("containers of earlier runs could not be looked for: %s", failure)
-                return
-            for run_id in set(left) - kept:
-                await self._done(engine.remove(run_id))
+        try:
+            engine = self._engine(self._asked_for)
+            left = await engine.left(str(self._places.runs))
+        except EngineFailed as failure:
+            _log.info("containers of earlier runs could not be looked for: %s", failure)
+            return
+        for run_id in set(left) - set(held):
+            await self._done(engine.remove(run_id))
 
     async def _image(self, spec: ReplicaSpec, say: Say) -> tuple[Image | None, str]:
         """The image to run `spec` in; None with a reason where it runs on the host. Raises PreparationFailed."""
@@ -257,22 +281,20 @@ class Containers:
     async def _meet(self, group: RunGroup, images: Mapping[str, str]) -> Contained:
         """The network of a group: their own where they are several, so that each has its name and port 2222."""
         if not images:
-            return Contained("", "host", "", {}, {})
+            return Contained("", "host", {}, {})
         engine = self._engine(self._asked_for)
         network: Network | None = None
-        shared = "host"
         try:
-            talents = await engine.talents()
-            if self._bridges(talents) and len(images) == len(group.replicas):
-                shared = "bridge"
+            if len(images) == len(group.replicas) and self._bridges(await engine.talents()):
+                network = await engine.common_network()
                 if len(images) > 1:
-                    network = await engine.make_network(
-                        f"trainyard-{group.run_id}", group.run_id, str(self._places.runs)
-                    )
-                    network = network if network.size >= len(images) else None
+                    name = f"trainyard-{group.run_id}"
+                    network = await engine.make_network(name, group.run_id, str(self._places.runs))
         except EngineFailed as failure:
             raise self._failure(failure, group.replicas[0].image_uri) from None
-        return contained(group, images, engine.name, network, shared=shared if network or len(images) == 1 else "host")
+        if network is not None and network.size < len(images):
+            network = None
+        return contained(group, images, engine.name, network)
 
     def _bridges(self, talents: Talents) -> bool:
         return self._options.network != "host" and not talents.why_no_network
@@ -329,7 +351,7 @@ def _read_settled(path: Path) -> Contained | None:
     try:
         said = json.loads(path.read_text("utf-8"))
         hosts = {name: (host, address) for name, (host, address) in said["hosts"].items()}
-        return Contained(said["engine"], said["network"], said["gateway"], hosts, said["images"])
+        return Contained(**{**said, "hosts": hosts})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -100,13 +100,19 @@ class DockerEngine:
         def make(client: Any) -> Network:
             found = client.networks.list(names=[name])
             made = found[0] if found else client.networks.create(name, labels=labels, driver="bridge")
-            made.reload()
-            pool = made.attrs["IPAM"]["Config"][0]
-            subnet = ipaddress.ip_network(pool["Subnet"])
-            first = int(subnet.network_address) + _FIRST_ADDRESS
-            return Network(name, pool.get("Gateway", ""), first, subnet.num_addresses - _FIRST_ADDRESS - 1)
+            return _network(made, own=True)
 
         return await self._ask(make)
+
+    async def common_network(self) -> Network:
+        """The one that "bridge" stands for. Raises EngineFailed."""
+
+        def look(client: Any) -> Network:
+            known = {each.name: each for each in client.networks.list()}
+            common = known.get("bridge") or known.get("podman")
+            return _network(common, own=False) if common else Network("bridge", "", 0, 0, own=False)
+
+        return await self._ask(look)
 
     async def discard(self, name: str) -> None:
         """End and remove one container; there may be none of that name. Raises EngineFailed."""
@@ -181,6 +187,14 @@ def credentials(uri: str, auth_file: str) -> dict[str, str] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return {"username": user, "password": password}
+
+
+def _network(found: Any, *, own: bool) -> Network:
+    found.reload()
+    pool = found.attrs["IPAM"]["Config"][0]
+    subnet = ipaddress.ip_network(pool["Subnet"])
+    first = int(subnet.network_address) + _FIRST_ADDRESS
+    return Network(found.name, pool.get("Gateway", ""), first, subnet.num_addresses - _FIRST_ADDRESS - 1, own)
 
 
 def _parted(uri: str) -> tuple[str, str | None]:

@@ -29,12 +29,16 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network of one run group. `first` is the address (IPv4, as a number) from which replicas count."""
+    """A network of one run group, or (not `own`) the engine's common one.
+
+    Its members have `size` addresses from `first` on (IPv4, as a number).
+    """
 
     name: str
     gateway: str
     first: int
     size: int
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,9 @@ class ContainerEngine(Protocol):
 
     async def make_network(self, name: str, run_id: str, runs: str) -> Network:
         """The network of that name, made if need be. Raises EngineFailed."""
+
+    async def common_network(self) -> Network:
+        """The one that "bridge" stands for. Raises EngineFailed."""
 
     async def discard(self, name: str) -> None:
         """End and remove one container; there may be none of that name. Raises EngineFailed."""

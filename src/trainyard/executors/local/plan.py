@@ -69,14 +69,16 @@ class Contained:
 
     `network` is "host", "bridge" or the name of their own; where it is not "host", every replica listens on port 2222
     under the host name in `hosts`, whose second part is its address (empty: the engine gives one). `images` are the
-    engine's ids.
+    engine's ids. The last three are the network's, as in engine.Network.
     """
 
     engine: str
     network: str
-    gateway: str
     hosts: Mapping[str, tuple[str, str]]
     images: Mapping[str, str]
+    gateway: str = ""
+    first: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

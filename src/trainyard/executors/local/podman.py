@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,7 @@ _ANSWER_SECONDS: Final = 60.0
 _PULL_SECONDS: Final = 3600.0
 _ASK_AGAIN_SECONDS: Final = (0.1, 0.5, 2.0)
 _WITHOUT_A_TRACE: Final = ("--force", "--volumes", "--time", "0", "--ignore")
+_COMMON: Final = "podman"
 _FIRST_ADDRESS: Final = 2  # of a network: 0 is its name, 1 its gateway
 # What the command itself reads: such a variable of a job goes into its arguments, all others through its environment,
 # which other users of the machine cannot see.
@@ -57,6 +59,7 @@ class Podman:
         handed_on = {name: value for name, value in environment.items() if _HANDED_ON.fullmatch(name)}
         self.env = {**handed_on, "CONTAINERS_CONF": str(directory / podman_config.CONFIG)}
         self._talents: Talents | None = None
+        self._common: Network | None = None
         self._asking = asyncio.Lock()
         self._listing = Path()
         self._images: dict[str, Image | None] = {}
@@ -124,10 +127,19 @@ class Podman:
         except EngineFailed as failure:
             if "already" not in str(failure):
                 raise
+        return await self._network(name, own=True)
+
+    async def common_network(self) -> Network:
+        """The one that "bridge" stands for. Raises EngineFailed."""
+        if self._common is None:
+            self._common = await self._network(_COMMON, own=False)
+        return self._common
+
+    async def _network(self, name: str, *, own: bool) -> Network:
         (said,) = json.loads(await self._ask("network", "inspect", "--", name))
         subnet = ipaddress.ip_network(said["subnets"][0]["subnet"])
         first = int(subnet.network_address) + _FIRST_ADDRESS
-        return Network(name, said["subnets"][0]["gateway"], first, subnet.num_addresses - _FIRST_ADDRESS - 1)
+        return Network(name, said["subnets"][0]["gateway"], first, subnet.num_addresses - _FIRST_ADDRESS - 1, own)
 
     async def discard(self, name: str) -> None:
         """End and remove one container; there may be none of that name. Raises EngineFailed."""
@@ -139,13 +151,13 @@ class Podman:
         if found := (await self._ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label)).split():
             await self._end(*found)
         if networks := (await self._ask("network", "ls", "--quiet", "--filter", label)).split():
-            await self._ask("network", "rm", "--force", *networks, insist=True)
+            await self._insist("network", "rm", "--force", *networks)
 
     async def _end(self, *names: str) -> None:
         """Podman stumbles over a container whose first process has ended and is not reaped yet: it is asked again."""
         for seconds in (*_ASK_AGAIN_SECONDS, 0.0):
             try:
-                await self._ask("rm", *_WITHOUT_A_TRACE, *names, insist=True)
+                await self._insist("rm", *_WITHOUT_A_TRACE, *names)
             except EngineFailed:
                 if not seconds:
                     raise
@@ -185,11 +197,25 @@ class Podman:
             },
         )
 
-    async def _ask(self, *words: str, seconds: float = _ANSWER_SECONDS, insist: bool = False) -> str:
-        """What a podman command prints; when nobody waits any more it is ended, but for what we `insist` on.
+    async def _insist(self, *words: str) -> None:
+        """Have podman do it, also when nobody waits for it any more. Raises EngineFailed with its complaint."""
+        try:
+            done = await asyncio.to_thread(
+                subprocess.run,
+                (self._program, *words),
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_ANSWER_SECONDS,
+                check=False,
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise EngineFailed(str(error)) from None
+        if done.returncode != 0:
+            raise EngineFailed(done.stderr.decode(errors="replace").strip())
 
-        Raises EngineFailed with its complaint.
-        """
+    async def _ask(self, *words: str, seconds: float = _ANSWER_SECONDS) -> str:
+        """What a podman command prints; ended when nobody waits for it. Raises EngineFailed with its complaint."""
         process = await asyncio.create_subprocess_exec(
             self._program,
             *words,
@@ -205,7 +231,7 @@ class Podman:
             raise EngineFailed(f"podman {words[0]} has not answered for {seconds:.0f} s") from None
         finally:
             with contextlib.suppress(ProcessLookupError):
-                if process.returncode is None and not insist:
+                if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)
         if process.returncode != 0:
             raise EngineFailed(complaint.decode(errors="replace").strip() or f"podman {words[0]} failed")
