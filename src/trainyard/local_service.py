@@ -172,14 +172,20 @@ class LocalService:
 
         Any other *.googleapis.com host is refused with a PermissionError.
         """
-        from trainyard.redirect import install  # noqa: PLC0415 - it changes libraries, for who wants it
+        from trainyard.redirect import aim_again, install  # noqa: PLC0415 - it changes libraries, for who wants it
 
         on_path = str(Path(__file__).parent / "redirect" / "on_path")
         search = os.pathsep.join(filter(None, (on_path, os.environ.get("PYTHONPATH", ""))))
-        told = self.env() | {"TRAINYARD_REDIRECT": self.endpoint, "PYTHONPATH": search}
+        bundle = str(self.data_dir / "tunnel" / "bundle.pem")
+        told = self.env() | {
+            "TRAINYARD_REDIRECT": self.endpoint,
+            "TRAINYARD_REDIRECT_BUNDLE": bundle,
+            "PYTHONPATH": search,
+        }
         before = {name: os.environ.get(name) for name in told}
         install()
         os.environ.update(told)
+        aim_again()
         try:
             yield
         finally:

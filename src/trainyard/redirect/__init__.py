@@ -33,3 +33,12 @@ def install() -> Hook:
         if module is not None:
             imports.patch(module, name)
     return hook
+
+
+def aim_again() -> None:
+    """What reads the environment only when it is imported is told of another service; the rest reads it every time."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        from .cxx import patch_tensorflow  # noqa: PLC0415 - as above
+
+        patch_tensorflow(tensorflow)

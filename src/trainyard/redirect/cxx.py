@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PROXY = "https_proxy"
+PROXY, BUNDLE = "https_proxy", "CURL_CA_BUNDLE"
+WAS = "TRAINYARD_REDIRECT_WAS"  # the bundle that was set before, for children
 _PROBE = b"CONNECT www.googleapis.com:443 HTTP/1.1\r\n\r\n"
 _SECONDS = 10.0
 
@@ -29,7 +30,7 @@ def patch_tensorflow(module: Any) -> None:  # noqa: ARG001 - the signature of ev
     bundle = os.environ.get("TRAINYARD_REDIRECT_BUNDLE", "")
     if not os.path.exists(bundle):  # noqa: PTH110 - Python 3.7's pathlib costs more than this
         _ask_for_bundle(aim)
-    values = {PROXY: aim.endpoint, "CURL_CA_BUNDLE": bundle}
+    values = {PROXY: aim.endpoint, BUNDLE: bundle, WAS: os.environ.get(BUNDLE, "")}
     if aim.token or not os.environ.get("GCE_METADATA_HOST"):  # a job's replicas have credentials of their own there
         values["GOOGLE_AUTH_TOKEN_FOR_TESTING"] = aim.token or "anyone"
     setenv = ctypes.CDLL(None).setenv
@@ -52,5 +53,8 @@ def _ask_for_bundle(aim: Aim) -> None:
 
 def forget_proxy() -> None:
     """A child has inherited what was set for TensorFlow in its parent; its own TensorFlow will set it again."""
-    for name in (PROXY, "CURL_CA_BUNDLE", "GOOGLE_AUTH_TOKEN_FOR_TESTING"):
+    before = os.environ.get(WAS, "")
+    for name in (PROXY, BUNDLE, WAS, "GOOGLE_AUTH_TOKEN_FOR_TESTING"):
         os.environ.pop(name, None)
+    if before:
+        os.environ[BUNDLE] = before
