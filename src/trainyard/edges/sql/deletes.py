@@ -32,11 +32,8 @@ def delete(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -
     deletes = resource.of_verb("DELETE")
     if not deletes:
         raise SqlError(NOT_SUPPORTED, f"{resource.full_name} can't be deleted from.")
-    alias = resource.full_name
-    if not reader.take("AS") and reader.next is not None and reader.next.is_word("WHERE", "RETURNING", "ALLOW"):
-        pass
-    elif reader.next is not None:
-        alias = reader.chain().parts[0]
+    named = reader.take("AS") or not (reader.next is None or reader.next.is_word("WHERE", "RETURNING", "ALLOW"))
+    alias = reader.chain().parts[0] if named else resource.full_name
     where = reader.until("RETURNING", "ALLOW")
     items = reader.until("ALLOW")[1:] if reader.next is not None and reader.next.is_word("RETURNING") else ()
     everything = reader.take("ALLOW")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -30,6 +31,7 @@ from trainyard.edges.sql.work import Door, Work
 if TYPE_CHECKING:
     from trainyard.edges.sql.session import Description, Row
 
+_MOST_CHARACTERS: Final = 4 * 1024 * 1024  # of the rows that are on their way at a time
 TO_DELETE: Final = "!delete"
 """Behind a table's name: the same table, to be read only with what its DELETE requires."""
 
@@ -82,7 +84,7 @@ HANDLERS: Final[Mapping[str, str]] = {
 
 
 class Runner:
-    """Answers statements. Everything here happens on one thread; only `cancel` is called from others."""
+    """Answers statements. Everything here happens on one thread; only `interrupt` is called from others."""
 
     client = Client()
     """Who asks; a session says so before the first statement."""
@@ -117,20 +119,24 @@ class Runner:
         deadline = time.monotonic() + self.timeout_seconds if timed and self.timeout_seconds else None
         return Work(self.door, self.door.service.reading(self.door.caller), deadline, self.defaults)
 
-    def begin(self, sql: str, parameters: Sequence[Any]) -> Answer:
-        """Start a statement; rows are read as they are taken. Raises SqlError."""
+    def begin(self, sql: str, parameters: Sequence[Any], cancelled: Event) -> Answer:
+        """Start a statement; rows are read as they are taken. Raises SqlError, also when `cancelled` is set."""
         self.finish()
         self._work = self.new_work()
+        self._work.cancelled = cancelled
         with self.translated():
             tokens = self._tokens(sql)
             return self.handler(tokens)(self, tokens, parameters)
 
     def describe(self, sql: str) -> Description:
         """What a statement takes and gives, without running it; raises SqlError."""
-        if self._work is None:
-            self._work = self.new_work()
-        with self.translated():
-            return describing.describe(self, self._tokens(sql))
+        goes_on = self._work is not None
+        try:
+            with self.translated():
+                return describing.describe(self, self._tokens(sql))
+        finally:
+            if not goes_on:
+                self.finish()
 
     def _tokens(self, sql: str) -> Sequence[Token]:
         """A statement's tokens, in our spelling where it came in PostgreSQL's; raises SqlError."""
@@ -154,16 +160,23 @@ class Runner:
         return found
 
     def rows(self, answer: Answer, most: int) -> tuple[list[Row], bool]:
-        """Up to so many further rows of an answer, and whether these were the last; raises SqlError.
+        """Up to so many further rows of an answer, and whether these were the last; fewer where they are large.
 
-        None among the rows says that no more will come for a while: what was found is given at once.
+        None among the rows says that no more will come for a while: what was found is given at once. Raises SqlError.
         """
         found: list[Row] = []
+        characters = 0
         with self.translated():
             for row in answer.rows:
-                if row is not None:
-                    found.append(row)
-                if len(found) >= most or (row is None and found):
+                if row is None:
+                    if found:
+                        return found, False
+                    continue
+                found.append(row)
+                for value in row:
+                    if value.__class__ is str or value.__class__ is bytes:
+                        characters += len(value)
+                if len(found) >= most or characters > _MOST_CHARACTERS:
                     return found, False
         return found, True
 
@@ -207,11 +220,9 @@ class Runner:
         while self._cursors:
             self._cursors.pop().close(True)
 
-    def cancel(self) -> None:
-        """End the statement at work; from any thread."""
-        work = self._work
-        if work is not None:
-            work.cancelled = True
+    def interrupt(self) -> None:
+        """What runs now looks at once whether it is cancelled; from any thread."""
+        if self._work is not None:
             self.database.connection.interrupt()
 
     def close(self) -> None:

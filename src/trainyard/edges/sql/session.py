@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trainyard.edges.sql import lexer
@@ -121,6 +122,7 @@ class Session:
         self._open: Result | None = None
         self._thread = ThreadPoolExecutor(1, "sql-session")
         self._at_work = 0
+        self._cancelled = Event()
         self._closed = False
 
     @staticmethod
@@ -136,10 +138,12 @@ class Session:
         if self._open is not None:
             await self._open.close()
 
+        cancelled = self._cancelled = Event()
+
         def begin() -> tuple[Answer, list[Row], bool]:
             runner = self._on_thread()
             try:
-                answer = runner.begin(sql, parameters)
+                answer = runner.begin(sql, parameters, cancelled)
                 first, ended = runner.rows(answer, _FIRST_ROWS)
                 if ended:
                     runner.finish()
@@ -159,8 +163,9 @@ class Session:
 
     def cancel(self) -> None:
         """End the running statement, if there is one, with SQLSTATE 57014."""
+        self._cancelled.set()
         if self._runner is not None:
-            self._runner.cancel()
+            self._runner.interrupt()
 
     async def close(self) -> None:
         """Let go of everything; may be repeated."""

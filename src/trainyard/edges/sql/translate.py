@@ -80,7 +80,7 @@ def _after_cast(tokens: Sequence[Token], at: int) -> int:
 
 
 def _as_it_is(token: Token) -> str:
-    if token.text in ("[", "{", "}", "]", "^", "@", ":", "!", "~*", "!~", "!~*"):
+    if token.text in ("[", "{", "}", "]", "^", "@", ":", "::", "!", "!~", "!~*"):
         hint = 'Names go in double quotes: "name".' if token.text == "[" else ""
         raise SqlError(SYNTAX_ERROR, f"syntax error at or near {token.text!r}.", hint=hint, position=token.start + 1)
     return token.text

@@ -10,7 +10,7 @@ from trainyard.edges.sql.answers import Answer, told
 from trainyard.edges.sql.clauses import Reader
 from trainyard.edges.sql.errors import NOT_SUPPORTED, SYNTAX_ERROR, UNDEFINED, SqlError
 from trainyard.edges.sql.lexer import Token
-from trainyard.edges.sql.names import SCHEMAS, Chain, quoted, resource_named
+from trainyard.edges.sql.names import Chain, quoted
 from trainyard.edges.sql.plans import DEFAULT
 from trainyard.edges.sql.resources import resources
 from trainyard.edges.sql.spreading import spread
@@ -168,9 +168,9 @@ def _forget(runner: Runner, name: str) -> None:
 def _own_name(chain: Chain) -> str:
     """The name of something of the caller's own; raises SqlError on one of a schema that is not theirs."""
     parts = [part for part in chain.parts if part.lower() not in ("main", "public")] or chain.parts
-    if len(parts) > 1 or parts[0].lower() in SCHEMAS or resource_named(chain.parts) is not None:
+    if len(parts) > 1 or "." in parts[0] or parts[0].lower().startswith(("sqlite_", "trainyard ")):
         name = ".".join(chain.parts)
-        raise SqlError(NOT_SUPPORTED, f"{name}: views and tables of your own have a name without a dot.")
+        raise SqlError(NOT_SUPPORTED, f"{name}: views and tables of your own have a name of their own, without a dot.")
     return parts[0]
 
 

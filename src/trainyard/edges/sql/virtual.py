@@ -182,10 +182,11 @@ class Cursor:
             self._begin(plan_from(text))
             self._text = text
         self._reads += 1
-        self._places = self._read(values)
+        places = list(self._read(values))
+        self._places = iter(places)
         self._rows, self._number = iter(()), 0
         self.Next()
-        self._fast = self._faster(values) if self._reads > _DIRECT_READS else None
+        self._fast = self._faster(values) if self._reads > _DIRECT_READS and len(places) == 1 else None
 
     def Next(self) -> None:  # noqa: N802 - apsw's name
         """Go on to the next row, of the next place where one is exhausted."""
@@ -260,9 +261,11 @@ class Cursor:
                 yield constants, self._rows_of(source, target, tests)
 
     def _rows_of(self, source: Source, target: Target, tests: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+        """The rows of one place, read when the first of them is taken."""
         direct = self._counts or self._method.name == "get" or any(map(source.is_key, (*tests, *target.options)))
         if self._reads > _DIRECT_READS and not direct:
-            return iter(self._from_kept(source, target, tests))
+            yield from self._from_kept(source, target, tests)
+            return
         settled = [name for name in tests if source.settles(name)]
         places = product(*(tests[name] for name in settled))
         parts: Iterator[Sequence[Row]] = chain.from_iterable(
@@ -275,7 +278,7 @@ class Cursor:
         left = [(self._columns.index(name), self._allowed(name, tests[name])) for name in tests if name not in settled]
         if left:
             parts = ([row for row in part if all(row[at] in allowed for at, allowed in left)] for part in parts)
-        return chain.from_iterable(parts)
+        yield from chain.from_iterable(parts)
 
     def _parts(self, source: Source, target: Target) -> Iterator[Sequence[Row]]:
         work = self._module.work()

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from trainyard.edges.sql.errors import CANCELLED, TOO_MUCH, SqlError
@@ -79,7 +80,7 @@ class Work:
     reading: Reading
     deadline: float | None = None
     defaults: Mapping[str, str] = field(default_factory=dict)
-    cancelled: bool = False
+    cancelled: Event = field(default_factory=Event)
     in_order: bool = True
     scans: list[Scan] = field(default_factory=list)
     refusal: SqlError | None = None
@@ -92,11 +93,11 @@ class Work:
 
     def over(self) -> bool:
         """Whether the statement is to end."""
-        return self.cancelled or (self.deadline is not None and time.monotonic() > self.deadline)
+        return self.cancelled.is_set() or (self.deadline is not None and time.monotonic() > self.deadline)
 
     def end(self) -> SqlError:
         """Why it is to end."""
-        if self.cancelled:
+        if self.cancelled.is_set():
             return SqlError(CANCELLED, "canceling statement due to user request")
         hint = (
             "Narrow it (projectsId, state, LIMIT), or give it more time: SET statement_timeout = '5min', 0 for no end."
