@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
+from trainyard.edges.sql.answers import kind_of
 from trainyard.edges.sql.lexer import Token
 
 _WHOLE: Final = frozenset(
@@ -47,9 +49,35 @@ def kind_of_item(item: Sequence[Token]) -> str:
         return "" if any(token.is_word("CASE") for token in outer) else "bigint"
     if not outer or any(token.text in ("->", "->>", "||", "::") or token.is_word("CASE") for token in outer):
         return "text" if any(token.text == "||" for token in outer) else ""
-    if any(token.kind == "operator" and token.text in ("+", "-", "*", "/", "%") for token in outer):
-        return ""
+    operands = _operands(item)
+    if len(operands) > 1:
+        kinds = {kind_of_item(operand) for operand in operands}
+        return ("double" if "double" in kinds else "bigint") if kinds <= {"bigint", "double"} else ""
+    if outer[0].is_word("CAST"):
+        return _of_cast(item)
     return _of_one(outer[0])
+
+
+def _operands(item: Sequence[Token]) -> list[list[Token]]:
+    """What arithmetic stands between, at the outermost level; the alias behind the last one does no harm."""
+    depth, found = 0, [list[Token]()]
+    for token in item:
+        depth += (token.text == "(") - (token.text == ")")
+        if depth == 0 and token.kind == "operator" and token.text in ("+", "-", "*", "/", "%") and found[-1]:
+            found.append([])
+        else:
+            found[-1].append(token)
+    return found
+
+
+def _of_cast(item: Sequence[Token]) -> str:
+    """The kind of `CAST(… AS type)`, as SQLite's affinities have it."""
+    depth, kind = 0, ""
+    for token, behind in pairwise(item):
+        depth += (token.text == "(") - (token.text == ")")
+        if depth == 1 and token.is_word("AS"):
+            kind = kind_of(behind.text)
+    return kind
 
 
 def _of_one(first: Token) -> str:
