@@ -24,6 +24,7 @@ BENCHMARKS = (
     "fresh_service",
     "sdk_run",
     "objects",
+    "containers",
 )
 PAGE = """# Benchmarks
 

@@ -127,14 +127,14 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="trainyard-bench-", ignore_cleanup_errors=True)
 
 
-def job_body(*command: str, replicas: int = 1, name: str = "bench") -> bytes:
-    """A minimal CustomJob whose replicas run `command` on the host."""
+def job_body(*command: str, replicas: int = 1, name: str = "bench", image: str = "host") -> bytes:
+    """A minimal CustomJob whose replicas run `command` on the host, or in an image that is here."""
 
     def pool(count: int) -> dict[str, object]:
         return {
             "machineSpec": {"machineType": "n1-standard-4"},
             "replicaCount": count,
-            "containerSpec": {"imageUri": "host", "command": list(command)},
+            "containerSpec": {"imageUri": image, "command": list(command)},
         }
 
     pools = [pool(1)] + ([pool(replicas - 1)] if replicas > 1 else [])

@@ -16,6 +16,7 @@ STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
 NAMES = (
     "host", "port", "grpc_port", "sql_port", "data_dir", "auth", "tls", "tls_names", "tls_cert", "tls_key", "log_level",
     "replicas", "replica_ports", "accelerators", "prebuilt", "machine_types", "missing_buckets", "objects_url",
+    "gcs_mount", "runtime", "image_pull", "registry_auth", "container_network", "docker_host",
     "stderr_severity", "grace", "drain",
 )  # fmt: skip
 
@@ -45,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     flag("--missing-buckets", metavar="WHICH", help="make buckets asked for: auto (on loopback), always or never")
     flag("--objects-url", metavar="URL", help="where objects are kept instead of DIR/buckets: s3://, gs://, az://")
+    flag("--gcs-mount", metavar="WHICH", help="whether programs see buckets at /gcs: auto or never")
+    flag("--runtime", metavar="WHICH", help="where replicas run: auto, host, podman or docker")
+    flag("--image-pull", metavar="WHEN", help="which images are fetched: missing, always or never")
+    flag("--registry-auth", metavar="FILE", help="credentials of registries, as podman login writes them")
+    flag("--container-network", metavar="WHICH", help="of containers: auto, bridge (one for each job) or host")
+    flag("--docker-host", metavar="URL", help="where Docker's API is (DOCKER_HOST)")
     flag("--stderr-severity", metavar="WHICH", help="severity of text on stderr: ERROR or auto")
     flag("--grace", type=float, metavar="SECONDS", help="how long programs get between SIGTERM and SIGKILL")
     flag("--drain", type=float, metavar="SECONDS", help="how long requests under way get when the service stops")
