@@ -253,7 +253,7 @@ class SqlEngine:
 
         def make() -> Runner:
             from trainyard.edges.sql.runner import Runner  # noqa: PLC0415 - apsw and its tables: only for who speaks SQL
-            from trainyard.edges.sql.work import Door  # noqa: PLC0415 - with it
+            from trainyard.edges.sql.work import Door  # noqa: PLC0415 - as above
 
             runner = Runner(Door(self._service, caller, loop), self._data_dir, self._timeout_seconds, defaults)
             if prepare is not None:
