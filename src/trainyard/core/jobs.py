@@ -218,7 +218,7 @@ class Decision:
             waits_for="",
         )
         changes = (*self.changes, Change(now_us, before.state, target, after.attempt, why))
-        return Decision(after, changes, self.notes, self.records, self.actions, self.look_again_us)
+        return replace(self, status=after, changes=changes)
 
     def noted(self, text: str, now_us: int, severity: Severity = Severity.INFO) -> Decision:
         """This decision with one more line for the job's service log."""

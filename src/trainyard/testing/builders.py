@@ -80,19 +80,19 @@ class PlainKind:
 
     def demand(self, job: Job) -> Demand:
         """All replicas at once, the GPUs on each."""
-        spec = _spec(job.spec)
+        spec = plain_spec(job.spec)
         return Demand((Resources(gpus=spec.gpus),) * len(spec.replicas))
 
     def tasks(self, job: Job) -> tuple[str, ...]:
         """Chief and workers."""
-        return _spec(job.spec).replicas
+        return plain_spec(job.spec).replicas
 
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt."""
         assert job.status.run_id is not None, f"{job.name} has no run group"
         replicas = tuple(
             ReplicaSpec(name, min(number, 1), max(0, number - 1), "image")
-            for number, name in enumerate(_spec(job.spec).replicas)
+            for number, name in enumerate(plain_spec(job.spec).replicas)
         )
         scope = job.name.scope
         group = RunGroup(job.status.run_id, str(job.name), job.id, scope.project, scope.location, replicas, "{}")
@@ -104,10 +104,11 @@ class PlainKind:
 
 
 @lru_cache(maxsize=256)
-def _spec(text: bytes) -> PlainSpec:
+def plain_spec(text: bytes) -> PlainSpec:
+    """The spec of a plain job."""
     return PlainSpec(**json.loads(text))
 
 
 @lru_cache(maxsize=256)
 def _policy(text: bytes) -> RunPolicy:
-    return _spec(text).policy()
+    return plain_spec(text).policy()

@@ -16,8 +16,10 @@ from trainyard.core.states import FINAL, JobState
 from trainyard.kinds.running.memo import incarnations
 from trainyard.store import Standing, StoredOperation
 from trainyard.stores.memory import MemoryStore, Snapshot
-from trainyard.testing.builders import PlainSpec
+from trainyard.testing.builders import PlainSpec, plain_spec
 from trainyard.testing.fake_executor import FakeExecutor, Process, Weather
+from trainyard.testing.search_laws import SearchLaws
+from trainyard.testing.searches import PlainSearchKind
 
 
 class Violation(Exception):
@@ -38,10 +40,13 @@ class Laws:
         self._recorded: set[tuple[str, str, int]] = set()
         self.deleted: set[int] = set()
         self.broken: list[str] = []
+        self._searches = SearchLaws(world, self.broken.append)
 
-    def created(self, job: Job, spec: PlainSpec, steady_us: int) -> None:
-        """The API is about to make this job."""
-        self._jobs[job.id], self._specs[job.id], self._made_us[job.id] = job, spec, steady_us
+    def created(self, job: Job, steady_us: int) -> None:
+        """The API, or a search, is about to make this job."""
+        self._jobs[job.id], self._made_us[job.id] = job, steady_us
+        if job.name.collection != PlainSearchKind.collection:
+            self._specs[job.id] = plain_spec(job.spec)
 
     def changed(self, job: Job) -> None:
         """The job is durable like this now."""
@@ -57,6 +62,8 @@ class Laws:
         """Law 5 and "commit, then act": only what is durable may start, and only one attempt at a time."""
         job = self._jobs[group.job_id]
         what = f"{process.run_id} {process.replica}.{process.incarnation}"
+        if job.parent is not None:
+            self._searches.on_start(group, job)
         if job.status.run_id != process.run_id:
             self.broken.append(f"{what} was started, and the job's run group is {job.status.run_id}")
         if incarnations(job.status.memo).get(process.replica, 0) < process.incarnation:
@@ -70,8 +77,12 @@ class Laws:
                 self.broken.append(f"{what} was started beside its own incarnation {other.incarnation}")
         self._first_start_us.setdefault(job.id, process.started_us)
 
-    def on_commit(self, before: Job, stored: Job, decision: Decision) -> None:
+    def on_commit(self, before: Job, stored: Job, decision: Decision, store: MemoryStore) -> None:
         """A decision is about to be written over `stored`, made from `before`."""
+        if before.name.collection == PlainSearchKind.collection:
+            self._searches.on_commit(before, decision, store)
+        for birth in decision.births:
+            self.created(birth, self._clock.steady_us())
         if (before.status, before.intent) != (stored.status, stored.intent):
             self.broken.append(f"job {before.id}: a decision was written over a row that it was not made from")
         self._check_records(before, decision)
@@ -83,7 +94,7 @@ class Laws:
             running = [one.replica for one in self._world.alive() if one.run_id.partition("-")[0] == str(before.id)]
             if running:
                 self.broken.append(f"job {before.id} went to {after.state.name}/{after.run_id} while {running} ran")
-        if after.state in FINAL:
+        if after.state in FINAL and before.id in self._specs:
             self._check_final(before, decision)
 
     def _check_records(self, job: Job, decision: Decision) -> None:
@@ -137,6 +148,8 @@ class Laws:
                 if job_id not in self.deleted or job_id not in self._world.forgotten:
                     self.broken.append(f"job {job_id} is not there, or its files are")
                 continue
+            if job.name.collection == PlainSearchKind.collection:
+                self._searches.check_end(store, job)
             self.broken += [f"job {job_id}: {fault}" for fault in faults(store.history(job.name), job.status.state)]
             if (job.status.end_time_us is None) or job.status.run_id is not None:
                 self.broken.append(f"job {job_id} is final without an end time, or still names a run group")
@@ -160,7 +173,7 @@ class WatchedStore(MemoryStore):
         await asyncio.sleep(self._rng.choice((0.0, 0.0, 0.002, 0.05)))
         stored = self.find(job.id)
         if stored is not None and stored.revision == job.revision:
-            self._laws.on_commit(job, stored, decision)
+            self._laws.on_commit(job, stored, decision, self)
         written = await super().commit(job, decision)
         if written is not None:
             self._laws.changed(written)
@@ -178,6 +191,10 @@ class WatchedStore(MemoryStore):
         """See Desk."""
         await super().delete(name, operation)
         self._laws.deleted.add(name.id)
+
+    def all_jobs(self) -> list[Job]:
+        """Every job, whatever the weather."""
+        return [file.job for file in self._files.values()]
 
     def live(self) -> tuple[Job, ...]:
         """See Ledger; may refuse."""

@@ -22,6 +22,7 @@ from trainyard.store import StoredOperation
 from trainyard.testing.builders import PlainKind, PlainSpec, plain_job
 from trainyard.testing.fake_executor import Behaviour, FakeExecutor, Weather, unavailable
 from trainyard.testing.laws import Laws, Violation, WatchedStore
+from trainyard.testing.searches import PlainSearch, PlainSearchKind, PlainTrialKind, search_job
 from trainyard.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
 CALM_AT = 15.0
@@ -102,7 +103,7 @@ class Plan:
     """What happens to one job from outside; seconds of virtual time."""
 
     job_id: int
-    spec: PlainSpec
+    spec: PlainSpec | PlainSearch
     project: str
     priority: int
     made_at: float
@@ -195,7 +196,8 @@ class Simulation:
             self.laws.broken.append(str(violation))
 
     def _boot(self) -> None:
-        self._controller = Controller(self._store, {PlainKind.collection: PlainKind()}, self.world, self._clock, PACE)
+        kinds = {kind.collection: kind for kind in (PlainKind(), PlainSearchKind(), PlainTrialKind())}
+        self._controller = Controller(self._store, kinds, self.world, self._clock, PACE)
         self._server = asyncio.get_running_loop().create_task(self._controller.run())
 
     async def _halt(self) -> None:
@@ -225,10 +227,8 @@ class Simulation:
     async def _life(self, plan: Plan) -> None:
         """The API's part in one job: made, perhaps cancelled, perhaps deleted."""
         await asyncio.sleep(plan.made_at)
-        job = plain_job(
-            plan.job_id, plan.spec, plan.project, create_time_us=self._clock.now_us(), priority=plan.priority
-        )
-        self.laws.created(job, plan.spec, self._clock.steady_us())
+        job = self._job(plan)
+        self.laws.created(job, self._clock.steady_us())
         await self._store.insert(job)
         if plan.cancel_at is not None:
             await asyncio.sleep(max(0.0, plan.cancel_at - plan.made_at))
@@ -242,6 +242,12 @@ class Simulation:
                 await self._store.delete(job.name, operation)
                 return
 
+    def _job(self, plan: Plan) -> Job:
+        made_us = self._clock.now_us()
+        if isinstance(plan.spec, PlainSearch):
+            return search_job(plan.job_id, plan.spec, plan.project, made_us)
+        return plain_job(plan.job_id, plan.spec, plan.project, create_time_us=made_us, priority=plan.priority)
+
     def _all_done(self) -> bool:
         self.laws.raise_broken()
         return all(self._done(plan) for plan in self._plans)
@@ -253,7 +259,7 @@ class Simulation:
         return job is not None and job.is_final and not plan.delete
 
     def _held_jobs(self) -> Mapping[int, Job]:
-        return {plan.job_id: job for plan in self._plans if (job := self._store.find(plan.job_id)) is not None}
+        return {job.id: job for job in self._store.all_jobs()}
 
     def _stuck(self) -> str:
         jobs = [f"{job.id} {job.status} intent={job.intent}" for job in self._store.live()]

@@ -242,7 +242,7 @@ def _trained(scene: Scene, memo: Memo, draft: Decision) -> tuple[Memo, Decision]
         picked = scene.search.untrained(train.most_at_once)
         for number in picked:
             scene.search.trains(number)
-        memo = replace(memo, windows=windows, queue=(*memo.queue, *picked))
+        memo = replace(memo, windows=windows, queue=(*memo.queue, *picked), mark=scene.search.mark)
         draft = draft.noted(tell.window(memo.ended, picked), scene.now_us)
     return _train_next(scene, memo, draft, train.most_at_once)
 

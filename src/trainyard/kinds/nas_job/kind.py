@@ -15,7 +15,7 @@ from trainyard.kind import Demand, Draft, Moment, Room
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.nas_job import effects, render, resume, rules, trial_kind
 from trainyard.kinds.nas_job.conduct import Scene, conduct
-from trainyard.kinds.nas_job.live import LiveSearch, LiveSearches
+from trainyard.kinds.nas_job.live import LiveSearches
 from trainyard.kinds.nas_job.memo import Memo
 from trainyard.kinds.nas_job.plan import SearchPlan, plan_of
 from trainyard.kinds.nas_job.trial_spec import trial_spec
@@ -42,7 +42,6 @@ class NasJobKind:
         default_searcher: str = "reinforce",
     ) -> None:
         """`open_searcher` finds a keeper of the Searcher promise by name; `default_searcher` is a label's value."""
-        self._open_searcher = open_searcher
         self._machines = machines or Machines.known()
         self._default_searcher = default_searcher
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
@@ -50,7 +49,7 @@ class NasJobKind:
         # A job is asked about at each of its steps. What these give is only read.
         self._spec = lru_cache(maxsize=32)(self._read_spec)
         self._plan = lru_cache(maxsize=32)(self._read_plan)
-        self._searches = LiveSearches()
+        self._searches = LiveSearches(open_searcher)
 
     def draft(self, message: Any) -> Draft:
         """Check a NasJob message; raises InvalidArgument with all faults, or says what cannot be kept here."""
@@ -100,7 +99,7 @@ class NasJobKind:
         if job.is_final:
             return Decision(job.status)
         plan, memo = self._plan_of(job), Memo.parse(job.status.memo)
-        search = self._searches.of(job.id, memo.mark, partial(self._replayed, job, plan, memo, history))
+        search = self._searches.of(job, plan, memo, history)
         decision = conduct(Scene(job, plan, trials, search, partial(self._spawn, job, plan), moment))
         if decision.status.end_time_us is not None:
             self._searches.forget(job.id)
@@ -164,12 +163,6 @@ class NasJobKind:
             spec=trial_spec(stage_spec, plan.space, point, number, plan.metric.name),
             priority=job.priority,
         )
-
-    def _replayed(self, job: Job, plan: SearchPlan, memo: Memo, history: Callable[[], Sequence[Trial]]) -> LiveSearch:
-        seed = job.id if plan.seed is None else plan.seed
-        search = LiveSearch(self._open_searcher(plan.searcher)(plan.space, seed))
-        search.take_up(history(), plan.metric, memo.queue, memo.mark)
-        return search
 
     def _plan_of(self, job: Job) -> SearchPlan:
         return self._plan(job.spec, tuple(sorted(job.labels.items())))

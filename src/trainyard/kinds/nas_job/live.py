@@ -1,7 +1,7 @@
 """A search kept in memory beside the pure decision: always what a replay of its history would give, only sooner.
 
-It is known by its mark, a checksum over every ask and end in order. A decision whose commit failed leaves behind a
-search with a mark that no memo has; the next decision then reads the history and replays it.
+It is known by its mark, a checksum over every ask, end and choice in order. A decision whose commit failed leaves
+behind a search with a mark that no memo has; the next decision then reads the history and replays it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 
+from trainyard.core.jobs import Job
 from trainyard.core.space import Point
 from trainyard.core.trials import Metric, Stage, Trial
-from trainyard.searcher import Searcher, lessons, replay
+from trainyard.kinds.nas_job.memo import Memo
+from trainyard.kinds.nas_job.plan import SearchPlan
+from trainyard.searcher import Open, Searcher, lessons, replay
 
 
 class LiveSearch:
@@ -48,6 +51,7 @@ class LiveSearch:
     def trains(self, number: int) -> None:
         """The point of this search trial was picked for training."""
         self._trained.add(self._points[number - 1])
+        self._mark(["trains", number])
 
     def point(self, number: int) -> Point:
         """The point of a search trial."""
@@ -88,17 +92,20 @@ class LiveSearch:
 class LiveSearches:
     """The newest few, by job."""
 
-    def __init__(self, most: int = 64) -> None:
-        """Keep so many; who is asked about again later is replayed."""
+    def __init__(self, open_searcher: Callable[[str], Open], most: int = 64) -> None:
+        """Keep so many; who is asked about again later is replayed. `open_searcher` finds a searcher by name."""
+        self._open_searcher = open_searcher
         self._most = most
         self._kept: dict[int, LiveSearch] = {}
 
-    def of(self, job_id: int, mark: int, opened: Callable[[], LiveSearch]) -> LiveSearch:
-        """The job's search with this mark; `opened` makes it where there is none."""
-        search = self._kept.pop(job_id, None)
-        if search is None or search.mark != mark:
-            search = opened()
-        self._kept[job_id] = search
+    def of(self, job: Job, plan: SearchPlan, memo: Memo, history: Callable[[], Sequence[Trial]]) -> LiveSearch:
+        """The job's search as its memo marks it; replayed from its history where there is none such."""
+        search = self._kept.pop(job.id, None)
+        if search is None or search.mark != memo.mark:
+            seed = job.id if plan.seed is None else plan.seed
+            search = LiveSearch(self._open_searcher(plan.searcher)(plan.space, seed))
+            search.take_up(history(), plan.metric, memo.queue, memo.mark)
+        self._kept[job.id] = search
         while len(self._kept) > self._most:
             del self._kept[next(iter(self._kept))]
         return search

@@ -1,0 +1,43 @@
+"""Histories of searches in the hostile world of simulation.py: trials crash, lie, hang, and their server dies."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+from trainyard.testing.builders import PlainSpec
+from trainyard.testing.fake_executor import Behaviour
+from trainyard.testing.searches import METRIC, PlainSearch
+from trainyard.testing.simulation import Plan, Simulation
+
+_REPORTS = (None, "", "nan", "garbage")
+
+
+class SearchSimulation(Simulation):
+    """One or two searches, perhaps a plain job beside them; `run` as Simulation's."""
+
+    def _plan(self, job_id: int) -> Plan:
+        plan = super()._plan(job_id)
+        if job_id > 2 or (job_id == 2 and self._rng.random() < 0.5):
+            return replace(plan, spec=PlainSpec(timeout_seconds=20.0))
+        rng = self._rng
+        search = PlainSearch(
+            options=rng.choice(((3, 4), (2, 2, 2), (12,))),
+            searcher=rng.choice(("random_search", "grid_search", "evolution", "reinforce")),
+            trials=rng.choice((1, 3, 6)),
+            at_once=rng.choice((1, 2, 4)),
+            failed=rng.choice((1, 3, 99)),
+            timeout_seconds=rng.choice((15.0, 10_000.0, 10_000.0)),
+            train=rng.choice((None, None, (2, 1), (3, 2))),
+            workers=rng.choice((0, 0, 1)),
+        )
+        return replace(plan, spec=search, cancel_at=rng.choice((None, None, None, rng.uniform(0, 20))))
+
+    def _behave(self, run_id: str, replica: str, incarnation: int) -> Behaviour:
+        does = super()._behave(run_id, replica, incarnation)
+        rng = random.Random(f"{self.seed}/report/{run_id}/{replica}")  # noqa: S311 - chance, not secrecy
+        line = json.dumps({METRIC: str(rng.randint(0, 9)), "global_step": "1"})
+        report = line if rng.random() < 0.8 else rng.choice(_REPORTS)
+        run = does.run if does.run is None else min(does.run, 2.0)
+        return replace(does, run=run, exit=replace(does.exit, report=report))

@@ -1,0 +1,149 @@
+"""The simulator of searches is itself tried: each defect that we plant is found, within few seeds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from trainyard.core.trials import Ending, Stage
+from trainyard.kinds.nas_job import conduct, live
+from trainyard.stores import memory, memory_files
+from trainyard.testing import laws
+from trainyard.testing.search_simulation import SearchSimulation
+
+WITHIN = 300
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """What a broken controller logs is no news."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def a_trial_without_its_job(patch: pytest.MonkeyPatch) -> None:
+    """Write down that a trial was asked for, and forget who is to run it."""
+    original = memory.MemoryStore.commit
+
+    async def commit(self, job, decision):
+        return await original(self, job, replace(decision, births=decision.births[:-1]))
+
+    patch.setattr(memory.MemoryStore, "commit", commit)
+
+
+def one_place_too_many(patch: pytest.MonkeyPatch) -> None:
+    """Count the places wrong."""
+    original = conduct._asked
+
+    def asked(scene, memo, draft):
+        plan = replace(scene.plan, most_at_once=scene.plan.most_at_once + 1)
+        return original(replace(scene, plan=plan), memo, draft)
+
+    patch.setattr(conduct, "_asked", asked)
+
+
+def trusting_what_was_never_committed(patch: pytest.MonkeyPatch) -> None:
+    """Go on with the search in memory, whatever became of the last commit."""
+    original = live.LiveSearches.of
+
+    def of(self, job, plan, memo, history):
+        kept = self._kept.get(job.id)
+        return kept or original(self, job, plan, memo, history)
+
+    patch.setattr(live.LiveSearches, "of", of)
+
+
+def beginning_anew_after_a_crash(patch: pytest.MonkeyPatch) -> None:
+    """Forget what was learned whenever the server comes up."""
+    patch.setattr(live.LiveSearch, "take_up", _only_the_points)
+
+
+def _only_the_points(self, history, metric, queue, mark):
+    self._points = [trial.point for trial in history if trial.stage is Stage.SEARCH]
+    self.mark = mark
+
+
+def over_while_trials_run(patch: pytest.MonkeyPatch) -> None:
+    """Call the search over as soon as its end is decided."""
+    original = conduct._drop
+
+    def drop(scene, memo, draft, open_ones, which):
+        memo, draft, _ = original(scene, memo, draft, open_ones, which)
+        return memo, draft, []
+
+    patch.setattr(conduct, "_drop", drop)
+
+
+def asking_on_after_the_verdict(patch: pytest.MonkeyPatch) -> None:
+    """Fill the free places of a search that is to end."""
+    original = conduct._judged
+
+    def judged(scene, memo, draft, open_ones):
+        memo, draft = original(scene, memo, draft, open_ones)
+        return conduct._asked(scene, memo, draft) if memo.over else (memo, draft)
+
+    patch.setattr(conduct, "_judged", judged)
+
+
+def failures_that_do_not_count(patch: pytest.MonkeyPatch) -> None:
+    """Take a failed program for one that had nothing to say."""
+    original = conduct._end_of
+
+    def end_of(scene, memo, trial, run):
+        ended = original(scene, memo, trial, run)
+        return replace(ended, ending=Ending.UNMEASURED) if trial.number > 1 and run.error else ended
+
+    patch.setattr(conduct, "_end_of", end_of)
+
+
+def a_measurement_of_its_own_making(patch: pytest.MonkeyPatch) -> None:
+    """Show another value than the program reported."""
+    original = memory_files.running
+
+    def running(file):
+        run = original(file)
+        wrong = run and run.report and run.report.replace('": "3"', '": "4"')
+        return run._replace(report=wrong) if wrong else run
+
+    patch.setattr(memory, "running", running)
+
+
+def ends_in_no_order(patch: pytest.MonkeyPatch) -> None:
+    """Number the ends as they are written down twice."""
+    original = conduct._take_end
+
+    def take_end(scene, memo, draft, ended):
+        memo, draft = original(scene, memo, draft, ended)
+        return (replace(memo, ended=memo.ended + 1) if memo.ended == 2 else memo), draft
+
+    patch.setattr(conduct, "_take_end", take_end)
+
+
+PLANTED = (
+    a_trial_without_its_job,
+    one_place_too_many,
+    trusting_what_was_never_committed,
+    beginning_anew_after_a_crash,
+    over_while_trials_run,
+    asking_on_after_the_verdict,
+    failures_that_do_not_count,
+    a_measurement_of_its_own_making,
+    ends_in_no_order,
+)
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None]) -> None:
+    """The simulator tells a broken search from a sound one."""
+    with pytest.MonkeyPatch.context() as patch:
+        plant(patch)
+        for seed in range(WITHIN):
+            try:
+                SearchSimulation(seed).run()
+            except laws.Violation:
+                return
+    pytest.fail(f"{plant.__name__} went unnoticed in {WITHIN} seeds")
