@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from sql_page import sql_page
 from trainyard.settings import settings_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -23,6 +24,7 @@ def settings_page() -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
+    "sql.md": sql_page,
 }
 
 
