@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import platform
 import shutil
@@ -198,6 +199,14 @@ def cgroups() -> Finding:
     return Finding("cgroups", True, f"version 2, {'writable' if writable else 'read-only'} for us")
 
 
+def containers(directory: Path) -> list[Finding]:
+    """Container engines, looked at and tried in a process of its own: a client imports no executor."""
+    said = _output(sys.executable, "-m", "trainyard.executors.local.engine_report", str(directory), seconds=120)
+    if not said:
+        return [Finding("containers", False, "could not be looked at", "set runtime to host")]
+    return [Finding(**found) for found in json.loads(said)]
+
+
 def engines() -> Finding:
     """What later releases can use; nothing of today needs them."""
     there = [name for name, program in _ENGINES.items() if shutil.which(program)]
@@ -205,7 +214,7 @@ def engines() -> Finding:
     return Finding("other engines", True, found)
 
 
-_ENGINES: Final = {"Podman": "podman", "Docker": "docker", "Slurm": "srun", "Ray": "ray", "Kubernetes": "kubectl"}
+_ENGINES: Final = {"Slurm": "srun", "Ray": "ray", "Kubernetes": "kubectl"}
 
 
 def demo_packages() -> Finding:
@@ -230,9 +239,9 @@ def official_client() -> Finding:
     )
 
 
-def _output(*command: str) -> str:
+def _output(*command: str, seconds: float = 10) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

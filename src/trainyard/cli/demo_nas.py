@@ -11,13 +11,12 @@ from typing import Final
 from trainyard.cli import background
 from trainyard.cli.connection import Target
 from trainyard.cli.demo import check_needs, ended_with_us, example, service
-from trainyard.cli.nas_follow import Watcher
+from trainyard.cli.nas_follow import Watcher, exit_code
 from trainyard.cli.nas_jobs import best_lines, draw
 from trainyard.cli.nas_results import load
 from trainyard.cli.nas_specs import read_nas_config, with_places
 from trainyard.cli.parser import DEFAULT_PROJECT, DEFAULT_REGION
 from trainyard.cli.problems import INTERRUPTED
-from trainyard.cli.run import exit_code
 from trainyard.cli.service_api import NAS_JOB, Job, ServiceApi, job_id
 from trainyard.cli.terminal import Terminal
 

@@ -58,5 +58,6 @@ def examine(flags: Namespace) -> list[checks.Finding]:
         checks.gpus(),
         checks.demo_packages(),
         checks.official_client(),
+        *checks.containers(directory),
         checks.engines(),
     ]

@@ -71,7 +71,10 @@ def _add_nas_verbs(verbs: Commands, shared: argparse.ArgumentParser) -> None:
         verbs, "plot", "nas_jobs:plot", "draw a search: rewards over trials, and what was chosen when", shared
     )
     plot.add_argument("--output", metavar="FILE", help="where to: .html, or .png with matplotlib (JOB.html)")
-    for parser in (trials, plot):
+    finish = command(
+        verbs, "finish", "nas_jobs:finish", "begin no further trials; end once those under way have", shared
+    )
+    for parser in (trials, plot, finish):
         _job_operand(parser)
 
 

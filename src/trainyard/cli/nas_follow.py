@@ -7,7 +7,7 @@ from typing import Final
 
 from trainyard.cli.follow import interrupts
 from trainyard.cli.nas_results import ENDED, Found, Search, found, metric_of, search_trials, space_of_job
-from trainyard.cli.problems import Refused, Unreachable
+from trainyard.cli.problems import FAILED, INTERRUPTED, Refused, Unreachable
 from trainyard.cli.service_api import FINAL_STATES, Job, ServiceApi, short_state
 from trainyard.cli.terminal import STATE_STYLES, Terminal
 
@@ -112,3 +112,9 @@ class Watcher:
             self.terminal.line("the service is gone and can't cancel; press Ctrl-C again to leave", "red", err=True)
         else:
             self.terminal.line("cancelling; press Ctrl-C again to leave it to the service", "yellow", err=True)
+
+
+def exit_code(job: Job) -> int:
+    """0 for a search that succeeded, 130 for one that was cancelled, else 1."""
+    codes = {"JOB_STATE_SUCCEEDED": 0, "JOB_STATE_CANCELLED": INTERRUPTED}
+    return codes.get(str(job.get("state")), FAILED)

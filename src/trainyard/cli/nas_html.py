@@ -173,7 +173,8 @@ svg {{ display: block; width: 100%; }} svg text {{ font: 11px system-ui, sans-se
 .mark {{ fill: var(--mark); fill-opacity: .55; }} .outlying {{ fill: none; stroke: var(--mark); }}
 .infeasible {{ stroke: var(--soft); stroke-width: 1.5; }}
 .running {{ stroke: var(--best); stroke-width: 2; fill: none; }}
-.legend span {{ margin-right: 1.2em; color: var(--soft); }} .legend i {{ display: inline-block; margin-right: .4em; }}
+.legend span {{ margin-right: 1.2em; color: var(--soft); white-space: nowrap; }}
+.legend i {{ display: inline-block; margin-right: .4em; }}
 table {{ border-collapse: collapse; width: 100%; }} th {{ text-align: left; color: var(--soft); font-weight: 500; }}
 th, td {{ padding: .25em .8em .25em 0; border-bottom: 1px solid var(--line); vertical-align: top; }}
 td {{ font-variant-numeric: tabular-nums; }} code {{ font: 12px ui-monospace, monospace; overflow-wrap: anywhere; }}

@@ -9,13 +9,13 @@ from typing import Any
 
 from trainyard.cli import explaining, nas_html, nas_png
 from trainyard.cli.formats import Format, parse_format, table_lines, write, yaml_text
-from trainyard.cli.nas_follow import Watcher
+from trainyard.cli.nas_follow import Watcher, exit_code
 from trainyard.cli.nas_picture import picture, rows
 from trainyard.cli.nas_results import Found, Search, load
 from trainyard.cli.nas_specs import nas_job_from_flags
-from trainyard.cli.problems import Problem, Usage
-from trainyard.cli.run import exit_code, python
-from trainyard.cli.service_api import Job, connect, job_id
+from trainyard.cli.problems import INTERRUPTED, Problem, Usage
+from trainyard.cli.run import python
+from trainyard.cli.service_api import OWN, Job, connect, job_id
 from trainyard.cli.terminal import Terminal
 from trainyard.cli.verbs import submitted
 
@@ -35,7 +35,7 @@ def create(flags: Namespace) -> int:
     watcher = Watcher(api, str(job["name"]), terminal)
     ended = watcher.watch()
     if watcher.left:
-        return 130
+        return INTERRUPTED
     for line in best_lines(terminal, load(api, str(job["name"]))):
         terminal.line(line)
     return exit_code(ended)
@@ -122,6 +122,15 @@ def _resource(trial: Found) -> dict[str, Any]:
     found: dict[str, Any] = {"id": str(trial.number), "state": trial.state, "parameters": trial.parameters}
     found |= {"metrics": dict(trial.metrics), "startTime": trial.start, "endTime": trial.end}
     return found if trial.trained is None else found | {"trained": trial.trained}
+
+
+def finish(flags: Namespace) -> int:
+    """Ask a search to begin nothing more; what has been found stays, the best are trained, the job succeeds."""
+    api = connect(flags)
+    name = api.name_of(flags.job)
+    api.connection.call("POST", f"{OWN}/{name}:finish", body={})
+    Terminal().line(f"Request to finish NasJob [{name}] has been sent.", err=True)
+    return 0
 
 
 def plot(flags: Namespace) -> int:

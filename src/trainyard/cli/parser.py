@@ -129,6 +129,7 @@ def _add_service_commands(
     doctor.add_argument("--data-dir", metavar="DIR", default="", help="directory of all state")
     doctor.add_argument("--port", type=int, default=8470, metavar="N", help="port that the service is to listen on")
     doctor.add_argument("--format", choices=("text", "json"), default="text", help="how to print")
+    _add_images(commands)
     demo = command(commands, "demo", "demo:demo", "run the main example: three replicas train one model together")
     demo.add_argument("--nas", action="store_true", help="the other example: a search for neural architectures")
     demo.add_argument("--keep", action="store_true", help="leave the service running at the end")
@@ -137,6 +138,19 @@ def _add_service_commands(
     completion = command(commands, "completion", "completion:completion", "print the completion script of a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     command(commands, "version", "version:version", "print the version")
+
+
+def _add_images(commands: Commands) -> None:
+    images = commands.add_parser("images", help="the images of jobs, on this machine", allow_abbrev=False)
+    verbs = images.add_subparsers(dest="verb", metavar="COMMAND", required=True, title="commands")
+    listing = command(verbs, "list", "images:list_images", "show which images are here")
+    mapping = command(verbs, "map", "images:map_images", "show what an image of a job becomes on this machine")
+    pulling = command(verbs, "pull", "images:pull_images", "fetch images before a job needs them")
+    for verb in (mapping, pulling):
+        verb.add_argument("image", nargs="+", metavar="IMAGE", help="the URI, as a job names it")
+    for verb in (listing, mapping, pulling):
+        verb.add_argument("--data-dir", metavar="DIR", default="", help="directory of all state")
+        verb.add_argument("--format", choices=("text", "json"), default="text", help="how to print")
 
 
 def _add_tokens(commands: Commands, environment: Mapping[str, str]) -> None:

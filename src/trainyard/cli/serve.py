@@ -16,7 +16,7 @@ STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
 NAMES = (
     "host", "port", "grpc_port", "sql_port", "data_dir", "auth", "tls", "tls_names", "tls_cert", "tls_key", "log_level",
     "replicas", "replica_ports", "accelerators", "prebuilt", "machine_types", "missing_buckets", "objects_url",
-    "gcs_mount", "runtime", "image_pull", "registry_auth", "container_network", "docker_host",
+    "prebuilt_images", "gcs_mount", "runtime", "image_pull", "registry_auth", "container_network", "docker_host",
     "stderr_severity", "grace", "drain",
 )  # fmt: skip
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accelerators", metavar="WHICH", help="jobs asking for GPUs that are not there: optional runs, required fails"
     )
     flag("--prebuilt", metavar="WHICH", help="what stands in for prebuilt images: environment or host")
+    flag("--prebuilt-images", metavar="FILE", help="JSON: image URI to requirement lines, over the table's")
     flag(
         "--machine-types", metavar="WHICH", help="known refuses machine types that Google does not have, any takes them"
     )

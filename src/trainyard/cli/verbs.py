@@ -67,7 +67,7 @@ def _print_table(jobs: list[Job], api: ServiceApi) -> None:
     if not jobs:
         terminal.line(f"Listed 0 items in {api.target.parent}.", err=True)
         return
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (job_id(job), str(job.get("displayName", "")), short_state(job), _local(job.get("createTime")), _lasted(job))
         for job in jobs
     ]

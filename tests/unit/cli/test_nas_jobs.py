@@ -293,5 +293,7 @@ def test_the_shared_verbs_speak_of_searches(stand_in: Any, run: Any) -> None:
     assert run("list", "--format=value(name)")[1] == f"{NAME}\n"
     assert "NasJob" in run("cancel", "7")[2]
     assert f"Deleted NasJob [{NAME}]." in run("delete", NAME, "--quiet")[2]
+    assert "Request to finish NasJob" in run("finish", "7")[2]
+    assert stand_in.asked[-1].path == "/trainyard/v1/projects/demo/locations/us-central1/nasJobs/7:finish"
     assert {asked.path.partition("?")[0].rpartition("nasJobs")[1] for asked in stand_in.asked} == {"nasJobs"}
     assert "is no NasJob" in run("describe", "projects/1/locations/us-central1/customJobs/7")[2]
