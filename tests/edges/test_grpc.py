@@ -93,7 +93,7 @@ def test_what_is_not_there_is_not_found(rpc: Grpc, api: Api) -> None:
 
 def test_unknown_methods_are_unimplemented(rpc: Grpc) -> None:
     """What the original has and we have not is UNIMPLEMENTED, never a hang or a crash."""
-    for method in ("JobService/CreateNasJob", "JobService/PauseEverything"):
+    for method in ("JobService/CreateHyperparameterTuningJob", "JobService/PauseEverything"):
         request = rpc.message("CreateNasJobRequest", parent="projects/p/locations/l")
         error = failing(rpc, method, request, "google.protobuf.Empty")
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]  # of the concrete class
