@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -39,6 +40,8 @@ _FIELDS: Final[Mapping[str, type]] = {
     "nested": bool,
     "goOn": bool,
 }
+
+_WATCH: Final = re.compile(r"\s*WATCH\b", re.IGNORECASE)
 
 log = logging.getLogger("trainyard.sql")
 
@@ -165,6 +168,8 @@ async def _answer(session: Session, asked: Asked, reply: _Reply) -> None:
     if asked.parameters and len(statements) != 1:
         raise _bad("parameters", "Parameters belong to one statement; send several one at a time.")
     for statement in statements:
+        if _WATCH.match(statement):
+            await reply.line(None)  # the first change may be hours away, and the client is to know that all is well
         try:
             result = await session.run(statement, asked.parameters)
             async for line in _lines(result, asked):
