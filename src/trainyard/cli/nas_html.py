@@ -20,12 +20,10 @@ Scale: TypeAlias = Callable[[float], float]
 
 def page(picture: Picture) -> str:
     """The whole file."""
-    goal = f"{picture.goal} {picture.metric}"
-    counts = f"{len(picture.marks)} measured, {len(picture.infeasible)} infeasible of {picture.trials} trials"
     return _PAGE.format(
         title=escape(picture.title),
         state=escape(picture.state),
-        facts=escape(f"{goal} · {counts}"),
+        facts=escape(picture.facts),
         rewards=rewards(picture),
         best=_table(picture),
         shares="\n".join(_card(shares) for shares in picture.shares)

@@ -65,7 +65,6 @@ class Picture:
     metric: str
     goal: str
     trials: int
-    planned: int
     low: float
     high: float
     marks: Sequence[Mark]
@@ -73,6 +72,13 @@ class Picture:
     infeasible: Sequence[int]
     best: Sequence[Row]
     shares: Sequence[Shares]
+
+    @property
+    def facts(self) -> str:
+        """What was looked for, and how the trials stand, in one line."""
+        trials = f"{self.trials} trial{'' if self.trials == 1 else 's'}"
+        counts = f"{len(self.marks)} measured, {len(self.infeasible)} infeasible of {trials}"
+        return f"{self.goal} {self.metric} · {counts}"
 
 
 def picture(search: Search) -> Picture:
@@ -86,7 +92,6 @@ def picture(search: Search) -> Picture:
         metric=search.metric or "reward",
         goal="minimise" if search.is_minimised else "maximise",
         trials=len(search.trials),
-        planned=max(search.planned, len(search.trials)),
         low=low,
         high=high,
         marks=[
@@ -165,7 +170,7 @@ def _windows(known: Sequence[tuple[int, Point]]) -> tuple[list[int], list[list[P
 
 def heading(decision: Decision) -> tuple[str, str]:
     """A decision's path without its conditions, and its innermost condition in words; `` where it is always asked."""
-    name = _CONDITION.sub("", decision.key) or "(root)"
+    name = _CONDITION.sub("", decision.key).removeprefix(".") or "(root)"
     conditions = list(_CONDITION.finditer(decision.key))
     if not conditions:
         return name, ""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS: Final = 3
+_MOST_IN_A_COLUMN: Final = 6  # names of options beside their card
 _DOTS_PER_INCH: Final = 130
 _REWARD_INCHES, _CARD_INCHES = 3.6, 1.55
 _MARK, _BEST, _SOFT, _CLOSED = "#0072b2", "#d55e00", "#60646c", "#eceef1"
@@ -40,8 +41,7 @@ def write(picture: Picture, path: str) -> None:
 
 
 def _title(figure: Figure, picture: Picture) -> None:
-    counts = f"{len(picture.marks)} measured, {len(picture.infeasible)} infeasible of {picture.trials} trials"
-    text = f"{picture.title}  ({picture.state.lower()})\n{picture.goal} {picture.metric} · {counts}"
+    text = f"{picture.title}  ({picture.state.lower()})\n{picture.facts}"
     figure.suptitle(_plain(text), x=0.01, ha="left", fontsize=11)
 
 
@@ -63,10 +63,11 @@ def _rewards(axes: Axes, picture: Picture) -> None:
         ys = [*(value for _, value in picture.running), picture.running[-1][1]]
         axes.step(xs, ys, where="post", color=_BEST, linewidth=1.8, label="best so far")
     axes.set(xlim=(0.5, last + 0.5), ylim=(picture.low, picture.high), xlabel="trial", ylabel=_plain(picture.metric))
+    axes.locator_params(axis="x", integer=True)
     axes.grid(axis="y", color="#e2e4e9", linewidth=0.8)
     axes.set_axisbelow(True)
     if picture.marks or picture.infeasible:
-        axes.legend(loc="lower right", fontsize=8, framealpha=0.9)
+        axes.legend(loc="upper right" if picture.goal == "minimise" else "lower right", fontsize=8, framealpha=0.9)
     _bare(axes)
 
 
@@ -91,7 +92,14 @@ def _legend(axes: Axes, shares: Shares, colours: list[str]) -> None:
         for option, name in enumerate(shares.options)
     ]
     axes.legend(
-        handles=patches, loc="upper left", bbox_to_anchor=(1.0, 1.06), fontsize=6.5, frameon=False, handlelength=0.9
+        handles=patches,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.06),
+        ncols=math.ceil(len(patches) / _MOST_IN_A_COLUMN),
+        columnspacing=0.6,
+        fontsize=6.5,
+        frameon=False,
+        handlelength=0.9,
     )
 
 
