@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from trainyard import executors
 from trainyard.core.clock import Clock
+from trainyard.core.errors import Unavailable
 from trainyard.executor import Executor
 from trainyard.objects import ObjectStore
 from trainyard.settings import Settings
@@ -20,13 +22,23 @@ async def open_executor(settings: Settings, clock: Clock, port: int, objects: Ob
         replicas=settings.replicas,
         ports=range(first, last + 1),
         accelerators=settings.accelerators,
-        prepared=environments.Options(prebuilt="host") if settings.prebuilt == "host" else None,
+        prepared=environments.Options(prebuilt=settings.prebuilt, images=_overrides(settings)),
         gcs_mount=settings.gcs_mount != "never",
         objects=objects if settings.objects_url else None,
         containers=_containers(settings, port),
     )
     executor: Executor = await module.open_executor(settings.data_dir, clock, options)
     return executor
+
+
+def _overrides(settings: Settings) -> Mapping[str, Sequence[str]]:
+    try:
+        found: Mapping[str, Sequence[str]] = import_module("trainyard.executors.local.prebuilt").read_overrides(
+            settings.prebuilt_images
+        )
+    except ValueError as error:
+        raise Unavailable(str(error)) from None
+    return found
 
 
 def _containers(settings: Settings, port: int) -> object | None:

@@ -149,6 +149,11 @@ class Settings:
         "installed on this machine (host).",
         _one_of("environment", "host"),
     )
+    prebuilt_images: str = _setting(
+        "",
+        "JSON file that maps image URIs, with or without tag, to lists of requirement lines: what stands in for them, "
+        "over the table of Google's prebuilt images.",
+    )
     machine_types: str = _setting(
         "known",
         "Whether a machine type that the original does not have is refused (known) or taken as it is (any).",

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -102,7 +102,7 @@ class LocalExecutor:
             else await asyncio.to_thread(gpus_of_this_machine, options.environment)
         )
         self._room = Room(options.ports, self._gpus)
-        prepared = options.prepared or environments.Options(gpus=bool(self._gpus))
+        prepared = replace(options.prepared or environments.Options(), gpus=bool(self._gpus))
         self._environments = environments.EnvironmentCache(
             root := self._places.runs.parent / "environments",
             self._places.buckets,

@@ -11,7 +11,7 @@ import ipaddress
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -84,6 +84,14 @@ class DockerEngine:
                 return None
             config = found.attrs.get("Config") or {}
             return Image(found.id, tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
+
+        return await self._ask(look)
+
+    async def images(self) -> Sequence[tuple[str, int]]:
+        """Names and sizes (bytes) of all images that are here. Raises EngineFailed."""
+
+        def look(client: Any) -> list[tuple[str, int]]:
+            return sorted((name, each.attrs.get("Size", 0)) for each in client.images.list() for name in each.tags)
 
         return await self._ask(look)
 

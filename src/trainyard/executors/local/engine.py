@@ -6,7 +6,7 @@ container is begun; that it is begun once, watched, ended and recorded is the ag
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -103,6 +103,9 @@ class ContainerEngine(Protocol):
 
     def lacks(self, uri: str) -> bool:
         """Whether it is known without asking that the image is not here; False where that is not sure."""
+
+    async def images(self) -> Sequence[tuple[str, int]]:
+        """Names and sizes (bytes) of all images that are here. Raises EngineFailed."""
 
     async def pull(self, uri: str, auth_file: str) -> None:
         """Fetch an image. Cancelling gives it up. Raises EngineFailed."""

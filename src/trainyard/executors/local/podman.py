@@ -114,6 +114,12 @@ class Podman:
         config = said["Config"]
         return Image(said["Id"], tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
 
+    async def images(self) -> Sequence[tuple[str, int]]:
+        """Names and sizes (bytes) of all images that are here. Raises EngineFailed."""
+        await self.talents()
+        held = json.loads(await self._ask("images", "--format", "json") or "[]")
+        return sorted({(name, each.get("Size", 0)) for each in held for name in each.get("Names") or ()})
+
     async def pull(self, uri: str, auth_file: str) -> None:
         """Fetch an image. Cancelling gives it up. Raises EngineFailed."""
         auth = ("--authfile", auth_file) if auth_file else ()

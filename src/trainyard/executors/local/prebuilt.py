@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 
@@ -59,6 +60,20 @@ def recipe_of(image_uri: str, overrides: Mapping[str, Sequence[str]], *, gpus: b
         torch=family.get("torch", False),
         says=family.get("says", ""),
     )
+
+
+def read_overrides(path: str) -> dict[str, list[str]]:
+    """Requirement lines by image URI, from a JSON file; none without a `path`. Raises ValueError with a sentence."""
+    if not path:
+        return {}
+    try:
+        said = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"prebuilt_images names {path}, which can't be read as JSON: {error}.") from None
+    lines_of_each = said.values() if isinstance(said, dict) else [None]
+    if not all(isinstance(lines, list) and all(isinstance(line, str) for line in lines) for lines in lines_of_each):
+        raise ValueError(f'{path} must map image URIs to lists of requirement lines: {{"IMAGE": ["torch==2.4"]}}.')
+    return dict(said)
 
 
 def _python(digits: str | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from trainyard.executors.local.prebuilt import recipe_of
+from trainyard.executors.local.prebuilt import read_overrides, recipe_of
 
 US = "us-docker.pkg.dev/vertex-ai/training/"
 OLD = "gcr.io/cloud-aiplatform/training/"
@@ -82,3 +84,17 @@ def test_settings_name_images_of_their_own(named: str) -> None:
     over = recipe_of(US + "tf-cpu.2-8:latest", {US + "tf-cpu.2-8": ["numpy"]}, gpus=False)
     assert over is not None
     assert (over.exact, over.torch) == (("numpy",), False)
+
+
+def test_overrides_come_from_a_file(tmp_path: Path) -> None:
+    """A JSON file maps images to requirement lines; what it is not is refused by name."""
+    path = tmp_path / "images.json"
+    path.write_text('{"my.example/img": ["torch==2.4"]}')
+    assert read_overrides(str(path)) == {"my.example/img": ["torch==2.4"]}
+    assert read_overrides("") == {}
+    for wrong in ("{", "[]", '{"a": "torch"}', '{"a": [1]}'):
+        path.write_text(wrong)
+        with pytest.raises(ValueError, match=r"images\.json"):
+            read_overrides(str(path))
+    with pytest.raises(ValueError, match="can't be read"):
+        read_overrides(str(tmp_path / "none"))
