@@ -6,13 +6,16 @@ Unlike the rest of the service it may be used in any thread, by one at a time.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from trainyard.core.filter_tree import And, Filter, NameIs, StateIs
+from trainyard.core.clock import MICROSECONDS
+from trainyard.core.filter_tree import And, Filter, NameIs, StateIs, TimeIs
 from trainyard.core.filters import STATE_VALUES, parse_filter
 from trainyard.core.names import Scope, project_number
 from trainyard.service.access import require
@@ -44,9 +47,13 @@ class Asked:
     id: str | None = None
     filter: str = ""
     equal: tuple[tuple[str, str], ...] = ()  # of FILTERED fields: (field, value)
+    created: tuple[tuple[str, str], ...] = ()  # (`>` or `<`, text): createTime, as text, is at least or at most this
 
 
 _NO_STATE = -1
+_TIME_PREFIX = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2})(?::([0-9]{2})(?::([0-9]{2}))?)?)?")
+RANGED = "createTime"
+"""The field of whose values the store can find a range."""
 FILTERED = frozenset({"state", "displayName"})
 """Fields whose value the store can look for."""
 
@@ -193,7 +200,24 @@ def _tree(asked: Asked) -> Filter | None:
     terms: list[Filter] = [] if tree is None else [tree]
     for field, value in asked.equal:
         terms.append(NameIs(value) if field == "displayName" else StateIs(STATE_VALUES.get(value, _NO_STATE)))
+    terms += (bound for op, text in asked.created if (bound := _created(op, text)) is not None)
     return And(tuple(terms)) if len(terms) > 1 else terms[0] if terms else None
+
+
+def _created(op: str, text: str) -> Filter | None:
+    """A bound on the creation that leaves out no job whose createTime compares so with the text; None: it is no time."""
+    found = _TIME_PREFIX.match(text)
+    if found is None:
+        return None
+    day, *more = found.groups()
+    known = [part for part in more if part is not None]
+    try:
+        begin = datetime.strptime(" ".join((day, *known, *("00",) * (3 - len(known)))), "%Y-%m-%d %H %M %S")
+    except ValueError:
+        return None
+    begin_us = int(begin.replace(tzinfo=UTC).timestamp()) * MICROSECONDS
+    unit_us = (86_400, 3_600, 60, 1)[len(known)] * MICROSECONDS
+    return TimeIs("create_time", ">=", begin_us) if op == ">" else TimeIs("create_time", "<=", begin_us + unit_us)
 
 
 def _combined(

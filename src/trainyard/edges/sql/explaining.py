@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainyard.edges.sql.runner import Runner
 
 _READ: Final = re.compile(r"VIRTUAL TABLE INDEX \d+:(\[.*\])", re.DOTALL)
+_COMPARED: Final = ("=", "<", ">")
 PLANNED: Final = "Execution plan generated successfully"
 _NAMES: Final = ("table", "call", "parameters", "looked_for", "columns")
 
@@ -43,8 +44,8 @@ def _row(step: str) -> tuple[str | None, ...]:
 
 
 def _of_plan(plan: Plan) -> tuple[str | None, ...]:
-    parameters = [name.removeprefix(DEFAULT) for name in plan.arguments if not name.startswith("=")]
-    looked_for = [name.removeprefix("=") for name in plan.arguments if name.startswith("=")]
+    parameters = [name.removeprefix(DEFAULT) for name in plan.arguments if not name.startswith(_COMPARED)]
+    looked_for = [name.removeprefix("=") for name in plan.arguments if name.startswith(_COMPARED)]
     columns = ["count of equal rows" if name == ROWS else name for name in plan.used]
     return plan.table, plan.method, ", ".join(parameters), ", ".join(looked_for) or None, ", ".join(columns)
 
@@ -64,8 +65,8 @@ def _analyzed(runner: Runner, text: str, parameters: Sequence[Any]) -> Answer:
 
 def _measured(runner: Runner) -> Iterator[tuple[Any, ...]]:
     for scan in runner.work.scans:
-        parameters = [name.removeprefix(DEFAULT) for name in scan.arguments if not name.startswith("=")]
-        looked_for = [name.removeprefix("=") for name in scan.arguments if name.startswith("=")]
+        parameters = [name.removeprefix(DEFAULT) for name in scan.arguments if not name.startswith(_COMPARED)]
+        looked_for = [name.removeprefix("=") for name in scan.arguments if name.startswith(_COMPARED)]
         yield (
             scan.table, scan.method, ", ".join(parameters), ", ".join(looked_for) or None, ", ".join(scan.columns),
             scan.calls, scan.pages, scan.rows, None,

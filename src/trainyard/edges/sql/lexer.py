@@ -31,6 +31,7 @@ _TOKEN: Final = re.compile(
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "0": "\0", "Z": "\x1a"}
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _UNCLOSED: Final = {"'": "string", '"': "quoted name", "/": "comment"}
+_BLANK: Final = re.compile(r"\s*\{\{\s*\.?([\w.$]+)\s*\}\}\s*")
 BLANK: Final = frozenset({"space", "comment", "hint"})
 
 
@@ -76,7 +77,21 @@ def statement_tokens(sql: str) -> list[Token]:
     parts = list(_parts(tokens_of(sql)))
     if len(parts) > 1:
         raise SqlError(SYNTAX_ERROR, "This is more than one statement; send them one at a time.")
-    return [token for token in (parts[0] if parts else []) if token.kind not in ("space", "comment")]
+    found = [token for token in (parts[0] if parts else []) if token.kind not in ("space", "comment")]
+    for at, token in enumerate(found):
+        blank = _BLANK.fullmatch(token.value) if token.kind == "string" else None
+        name = blank[1] if blank else _bare_blank(found[at : at + 4])
+        if name:
+            message = f"syntax error: {{{{ {name} }}}} has not been filled in."
+            hint = f"Give {name} a value (--var {name}=…, or --iqldata), or write the value there."
+            raise SqlError(SYNTAX_ERROR, message, hint=hint, position=token.start + 1)
+    return found
+
+
+def _bare_blank(tokens: Sequence[Token]) -> str:
+    """The name in `{{ name }}` outside of quotes; empty where these tokens are something else."""
+    texts = [token.text for token in tokens]
+    return next((text for text in texts[2:] if text != "."), "") if texts[:2] == ["{", "{"] else ""
 
 
 def _parts(tokens: Sequence[Token]) -> Iterator[list[Token]]:

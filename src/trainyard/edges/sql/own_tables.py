@@ -93,6 +93,8 @@ def _table(name: str, doc: str, columns: Sequence[tuple[str, str, str]]) -> Reso
 class OwnSource:
     """Rows of one of these tables, of the kinds that the service has."""
 
+    ranges = ""
+
     def __init__(self, resource: Resource) -> None:
         """Read this table."""
         self._resource = resource

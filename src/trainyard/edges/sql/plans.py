@@ -20,9 +20,9 @@ ROWS: Final = "__rows"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One way to read. `arguments` says what each value handed to Filter is: a parameter's name, or `=` and a column's.
+    """One way to read. `used` are the columns that the statement looks at.
 
-    `used` are the columns that the statement looks at.
+    `arguments` says what each value handed to Filter is: a parameter's name, or `=`, `<`, `>` and a column's.
     """
 
     table: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from trainyard.contract import codec
@@ -16,7 +16,7 @@ from trainyard.edges.sql.errors import WRONG_TYPE, SqlError
 from trainyard.edges.sql.resources import API_VERSION, Method, Resource
 from trainyard.edges.sql.work import Scan, Work
 from trainyard.service.cells import cell
-from trainyard.service.reading import FILTERED, Asked
+from trainyard.service.reading import FILTERED, RANGED, Asked
 
 Row = tuple[Any, ...]
 ANY: Final = "-"
@@ -25,16 +25,20 @@ ANY: Final = "-"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place to read, by one method: the ids of its path, the other parameters, and what columns are to equal."""
+    """One place to read, by one method: the ids of its path, the other parameters, what columns are to be."""
 
     method: Method
     ids: Mapping[str, str]
     options: Mapping[str, str] = field(default_factory=dict)
     equal: tuple[tuple[str, str], ...] = ()
+    within: tuple[tuple[str, str], ...] = ()  # of the column that `ranges` names: (`>` or `<`, text)
 
 
 class Source(Protocol):
     """Gives rows of the columns asked for; `id` stands for the resource's own id, the last of its path."""
+
+    ranges: str
+    """The column of which it can leave out what is above or below a text; empty for none."""
 
     def settles(self, column: str) -> bool:
         """Whether it gives no row where this column differs from the target's `equal`."""
@@ -60,6 +64,8 @@ class Source(Protocol):
 class JobSource:
     """Jobs of a kind that the service keeps."""
 
+    ranges = RANGED
+
     def __init__(self, resource: Resource) -> None:
         """Read this resource."""
         self._resource = resource
@@ -84,9 +90,8 @@ class JobSource:
         if ANY not in (project, location):
             return [target]
         return [
-            Target(target.method, {**target.ids, **dict(zip(self._resource.path, scope, strict=False))}, *rest)
+            replace(target, ids={**target.ids, **dict(zip(self._resource.path, scope, strict=False))})
             for scope in work.reading.within(self._resource.collection, project, location, ANY)
-            for rest in [(target.options, target.equal)]
         ]
 
     def rows(
@@ -104,7 +109,15 @@ class JobSource:
     def _asked(self, target: Target) -> Asked:
         project, location = (target.ids[name] for name in self._resource.path[:2])
         own = target.ids[self._own] if self._own in target.method.required else None
-        return Asked(self._resource.collection, project, location, own, target.options.get("filter", ""), target.equal)
+        return Asked(
+            self._resource.collection,
+            project,
+            location,
+            own,
+            target.options.get("filter", ""),
+            target.equal,
+            target.within,
+        )
 
     @staticmethod
     def _counted(parts: Iterator[Sequence[Row]], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
@@ -118,6 +131,8 @@ class JobSource:
 
 class CallSource:
     """Resources of any kind, as the API's get and list give them."""
+
+    ranges = ""
 
     def __init__(self, resource: Resource) -> None:
         """Read this resource."""

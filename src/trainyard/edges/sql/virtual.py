@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, product
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -19,6 +20,14 @@ from trainyard.edges.sql.sources import CallSource, Row, Source, Target
 from trainyard.edges.sql.work import Scan, Work
 
 _EQ: Final = apsw.SQLITE_INDEX_CONSTRAINT_EQ
+_RANGES: Final = {
+    apsw.SQLITE_INDEX_CONSTRAINT_GT: ">",
+    apsw.SQLITE_INDEX_CONSTRAINT_GE: ">",
+    apsw.SQLITE_INDEX_CONSTRAINT_LT: "<",
+    apsw.SQLITE_INDEX_CONSTRAINT_LE: "<",
+}
+_COMPARED: Final = ("=", "<", ">")
+"""Before the name of a column in a plan's arguments; names of parameters have none of these."""
 _DIRECT_READS: Final = 2
 """So often a table is read for itself in a join; from then on its rows are kept by the joined column's value."""
 _COSTS: Final = {"get": (10.0, 1), "settled": (20_000.0, 5_000), "joined": (200.0, 10), "list": (100_000.0, 100_000)}
@@ -98,15 +107,19 @@ class _Taken:
         self._joined = False
         parameters = module.parameters()
         for which in range(info.nConstraint):
-            if not info.get_aConstraint_usable(which) or info.get_aConstraint_op(which) != _EQ:
+            op = info.get_aConstraint_op(which)
+            if not info.get_aConstraint_usable(which) or (op != _EQ and op not in _RANGES):
                 continue
             column = info.get_aConstraint_iColumn(which)
             name = module.names[column] if 0 <= column < len(module.names) else ROWS
-            if name in parameters or name.startswith(DEFAULT):
+            if op != _EQ:
+                if name == module.source.ranges and info.get_aConstraint_collation(which) == "BINARY":
+                    self._of.setdefault(f"{_RANGES[op]}{name}", which)
+            elif name in parameters or name.startswith(DEFAULT):
                 self._of[name] = which
             elif name != ROWS and info.get_aConstraint_collation(which) == "BINARY":
                 self._of.setdefault(f"={name}", which)
-        given = (name.removeprefix(DEFAULT) for name in self._of if not name.startswith("="))
+        given = (name.removeprefix(DEFAULT) for name in self._of if not name.startswith(_COMPARED))
         self.parameters = frozenset((*given, *module.work().defaults))
 
     def hand_over(self, method: Method) -> tuple[str, ...]:
@@ -121,6 +134,8 @@ class _Taken:
                 if known_now and not module.source.settles(column) and column not in module.truths:
                     continue
                 omit = column in module.truths or module.source.settles(column)
+            elif name.startswith(_COMPARED):
+                omit = False
             else:
                 omit = name.removeprefix(DEFAULT) in known
                 if not omit:
@@ -137,7 +152,7 @@ class _Taken:
             return "get"
         if self._joined:
             return "joined"
-        return "settled" if any(name.startswith("=") for name in self._of) else "list"
+        return "settled" if any(name.startswith(_COMPARED) for name in self._of) else "list"
 
 
 class _Fast(NamedTuple):
@@ -246,7 +261,10 @@ class Cursor:
             default = given.pop(DEFAULT + name, None) or _several(work.defaults.get(name))
             if default != [None]:
                 given.setdefault(name, default)
-        parameters = {name: texts for name, texts in given.items() if not name.startswith("=")}
+        parameters = {name: texts for name, texts in given.items() if not name.startswith(_COMPARED)}
+        within = tuple(
+            (name[0], texts[0]) for name, texts in given.items() if name[0] in "<>" and isinstance(texts[0], str)
+        )
         tests = {name[1:]: allowed for name, allowed in given.items() if name.startswith("=")}
         for combination in product(*parameters.values()):
             if None in combination:
@@ -254,7 +272,7 @@ class Cursor:
             chosen = {name: str(value) for name, value in zip(parameters, combination, strict=True)}
             ids = {name: chosen.pop(name) for name in self._method.required}
             source = module.source if module.source.takes(frozenset(chosen)) else module.by_call
-            for target in source.targets(Target(self._method, ids, chosen), work):
+            for target in source.targets(Target(self._method, ids, chosen, (), within), work):
                 constants = {
                     module.names.index(name): value for name, value in (*target.ids.items(), *target.options.items())
                 }
@@ -269,9 +287,7 @@ class Cursor:
         settled = [name for name in tests if source.settles(name)]
         places = product(*(tests[name] for name in settled))
         parts: Iterator[Sequence[Row]] = chain.from_iterable(
-            self._parts(
-                source, Target(target.method, target.ids, target.options, tuple(zip(settled, place, strict=True)))
-            )
+            self._parts(source, replace(target, equal=tuple(zip(settled, place, strict=True))))
             for place in places
             if all(isinstance(value, str) for value in place)
         )
@@ -289,7 +305,7 @@ class Cursor:
     def _from_kept(self, source: Source, target: Target, tests: Mapping[str, Sequence[Any]]) -> list[Row]:
         """The rows with these values, of a place that was read once for the whole statement."""
         names = tuple(tests)
-        key = (tuple(target.ids.items()), tuple(target.options.items()), names)
+        key = (tuple(target.ids.items()), tuple(target.options.items()), target.within, names)
         kept = self._kept.get(key)
         if kept is None:
             kept = self._kept[key] = self._keep(source, target, [self._columns.index(name) for name in names])

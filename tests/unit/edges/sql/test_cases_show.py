@@ -111,6 +111,15 @@ def test_case_71_explain(ground: Ground) -> None:
     assert (measured[0]["calls"], measured[0]["rows"], measured[-1]["rows"]) == (1, 3, 3)
 
 
+@pytest.mark.parametrize("blank", ["'{{ locationsId }}'", "'{{ .locationsId }}'", "{{ locationsId }}"])
+def test_case_75_a_blank_that_was_not_filled_in(ground: Ground, blank: str) -> None:
+    """The engine itself names it, whatever face it comes through; within a longer text it may stand."""
+    error = ground.refused(f"SELECT name FROM {T} WHERE projectsId='p1' AND locationsId={blank}")
+    assert error.message == "syntax error: {{ locationsId }} has not been filled in."
+    assert "--var" in error.hint
+    assert ground.one("SELECT 'echo {{ x }}'") == "echo {{ x }}"
+
+
 def test_case_80_constants(ground: Ground) -> None:
     """Of the right kinds."""
     told = ground.ask("SELECT 'test' AS test_value, 1=1 AS e")

@@ -395,3 +395,25 @@ def test_a_pattern_cannot_hold_the_server(ground: Ground) -> None:
     assert ground.one(f"SELECT regexp_like('{'a' * 5000}b', '(a+)+$')") == 0
     assert ground.one("SELECT regexp_replace('a1b22', '[0-9]+', '#')") == "a#b#"
     assert ground.one("SELECT regexp_substr('a1b22', '[0-9]{2}')") == "22"
+
+
+@pytest.mark.parametrize("op", ["<", "<=", ">", ">=", "="])
+@pytest.mark.parametrize(
+    "text",
+    ["2023", "2023-11-14", "2023-11-14T22:13:22Z", "2023-11-14T22:13:22", "2023-11-14T22:13", "2023-11-14 22:13:22",
+     "2023-11-14T22:13:21.5Z", "2023-11-14T22:13:2", "2023-13-77",
+     "nonsense", "9999-12-31", "2023-11-14T22:13:23+02:00"],
+)  # fmt: skip
+def test_ranges_of_times_leave_nothing_out(ground: Ground, op: str, text: str) -> None:
+    """The store looks for the range; what is compared is the text."""
+    where = f"createTime {op} '{text}'"
+    copied = ground.ask(f"CREATE TEMP TABLE c AS SELECT * FROM {T} WHERE {W}", f"SELECT name FROM c WHERE {where}")
+    assert ground.rows(f"SELECT name FROM {T} WHERE {W} AND {where}") == copied.rows
+
+
+def test_a_range_of_times_is_looked_for(ground: Ground) -> None:
+    """Jobs outside of it are not read."""
+    (step, _) = ground.ask(
+        f"EXPLAIN ANALYZE SELECT name FROM {T} WHERE {W} AND createTime >= '2023-11-14T22:13:23Z'"
+    ).dicts
+    assert (step["looked_for"], step["rows"]) == (">createTime", 1)
