@@ -205,7 +205,7 @@ def _tree(asked: Asked) -> Filter | None:
 
 
 def _created(op: str, text: str) -> Filter | None:
-    """A bound on the creation that leaves out no job whose createTime compares so with the text; None: it is no time."""
+    """A bound on the creation that leaves out no job whose createTime compares so with the text; None: not a time."""
     found = _TIME_PREFIX.match(text)
     if found is None:
         return None
