@@ -70,6 +70,7 @@ class Outcome:
 
 
 _REST = "{lines}{tried}{logs}"
+_MORE = " To find out more about why your job exited please check the logs: "
 _ENDED = "The replica {replica} exited with a non-zero status of {status}. Termination reason: "
 
 OUTCOMES: Final[Mapping[Why, Outcome]] = {
@@ -239,8 +240,12 @@ def signal_name(end: Exit) -> str:
 
 
 def _logs(job_id: int) -> str:
-    hint = f"trainyard custom-jobs stream-logs {job_id}"
-    return f" To find out more about why your job exited please check the logs: {hint}"
+    return f"{_MORE}trainyard custom-jobs stream-logs {job_id}"
+
+
+def without_hint(message: str) -> str:
+    """A problem's message for somebody who reads the logs elsewhere, such as a trial's in its search."""
+    return message.partition(_MORE)[0]
 
 
 def _last_lines(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 from trainyard.core.clock import MICROSECONDS
 from trainyard.core.errors import Code
 from trainyard.core.jobs import Decision, Intent, Job, Problem, Severity, Spawn
-from trainyard.core.outcomes import Line, by_whom, plain_seconds
+from trainyard.core.outcomes import Line, by_whom, plain_seconds, without_hint
 from trainyard.core.space import Point
 from trainyard.core.states import FINAL, Event, JobState
 from trainyard.core.trials import Ending, Measurement, OpenTrial, Stage, Trial, TrialRun, TrialState, read_measurement
@@ -126,7 +126,7 @@ def _end_of(scene: Scene, memo: Memo, trial: Trial, run: TrialRun) -> Trial:
         return replace(ended, ending=Ending.UNMEASURED, why=run.error or found.why)
     if run.state is JobState.CANCELLED and memo.over:
         return replace(ended, ending=Ending.CUT_SHORT, why="It was stopped, because its job came to an end.")
-    return replace(ended, ending=Ending.FAILED, why=run.error)
+    return replace(ended, ending=Ending.FAILED, why=without_hint(run.error))
 
 
 def _finishing(
