@@ -141,7 +141,7 @@ def test_case_c57_search_and_list_trials(api: Api) -> None:
 
 
 def test_case_c57_the_client_pages_to_its_maximum_and_beyond(api: Api) -> None:
-    """It asks for a page of 0, then of a negative size, when there are more trials than it wants; that ends its loop."""
+    """It asks for a page of 0, then of a negative size, where there are more trials than it wants; its loop ends."""
     job = ended(api, nas(trials=25, at_once=5))
     assert len(ids_as_the_cli_pages(api, job["name"], 20)) >= 20
 
