@@ -25,6 +25,7 @@ from trainyard.executors.local.engine import (
     Network,
     Start,
     Talents,
+    is_only_an_id,
 )
 
 _MODULE: Final = "trainyard.executors.local.docker_program"
@@ -81,6 +82,8 @@ class DockerEngine:
             try:
                 found = client.images.get(uri)
             except self._docker.errors.ImageNotFound:
+                return None
+            if is_only_an_id(uri, found.id, found.tags):
                 return None
             config = found.attrs.get("Config") or {}
             return Image(found.id, tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))

@@ -6,7 +6,7 @@ container is begun; that it is begun once, watched, ended and recorded is the ag
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +25,13 @@ class Image:
     id: str
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+
+
+def is_only_an_id(uri: str, image_id: str, names: Iterable[str]) -> bool:
+    """Whether an engine found an image by the first digits of its id: a job names images, and `e` is none's name."""
+    digits = image_id.removeprefix("sha256:")
+    named = any(name == uri or name.rpartition("/")[2].partition(":")[0] == uri for name in names)
+    return bool(uri) and digits.startswith(uri.removeprefix("sha256:")) and not named
 
 
 @dataclass(frozen=True, slots=True)

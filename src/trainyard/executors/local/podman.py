@@ -27,6 +27,7 @@ from trainyard.executors.local.engine import (
     Network,
     Start,
     Talents,
+    is_only_an_id,
 )
 
 _ANSWER_SECONDS: Final = 60.0
@@ -111,6 +112,8 @@ class Podman:
             if re.search(r"image not known|no such image|invalid reference|repository name must be", str(failure)):
                 return None
             raise
+        if is_only_an_id(uri, said["Id"], said.get("RepoTags") or ()):
+            return None
         config = said["Config"]
         return Image(said["Id"], tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
 
