@@ -1,4 +1,4 @@
-"""`python -m benchmarks.nas [--quick] [--write FILE]`: the quality and speed of our searchers beside peers, one run.
+"""`python -m benchmarks.nas [--quick] [--write FILE]`: our searchers and the engine under them beside peers, one run.
 
 Peers (pyglove's regularised evolution, Optuna's TPE) get a scratch environment each, made here by uv on first use.
 """
@@ -11,13 +11,15 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import tables
 from benchmarks.harness import load, machine, versions
-from benchmarks.nas import report
+from benchmarks.nas import engine, report
 from benchmarks.nas.plan import Cell, cells
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -39,9 +41,12 @@ def main() -> None:
         "--keep", type=Path, metavar="FILE", help="keep raw results here; a cell that is in it is not run again"
     )
     parser.add_argument("--note", default="", help="a fact about this run for the page, such as what else was running")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--engine", action="store_true", help="measure the engine alone")
+    part.add_argument("--no-engine", action="store_true", help="measure the searchers alone")
     asked = parser.parse_args()
-    if asked.write and asked.quick:
-        parser.error("--write documents a whole run: leave out --quick")
+    if asked.write and (asked.quick or asked.engine or asked.no_engine):
+        parser.error("--write documents a whole run: leave out --quick, --engine and --no-engine")
     before = load()
     plan = cells(quick=asked.quick)
     kept = _read(asked.keep)
@@ -51,13 +56,18 @@ def main() -> None:
 
     for peer in sorted({cell.entry.contestant for cell in plan} & PEERS.keys()):
         _environment(peer)
+    rows = [] if asked.no_engine else engine.measure(_engine_of, quick=asked.quick)
+    if rows:
+        print(tables.text(rows), flush=True)
     with ThreadPoolExecutor(asked.jobs) as pool:
-        results = list(pool.map(measured, plan))
+        results = [] if asked.engine else list(pool.map(measured, plan))
+    if asked.engine:
+        return
     lines = [f"- {time.strftime('%Y-%m-%d')}", f"- {machine()}", f"- {versions()}"]
     lines.append(f"- load average before / after: {before:.1f} / {load():.1f}, {asked.jobs} races at a time")
     if asked.note:
         lines.append(f"- {asked.note}")
-    text = report.page(lines, results)
+    text = report.page(lines, results, rows)
     print(text)
     if asked.write:
         asked.write.write_text(text)
@@ -84,6 +94,14 @@ def _run(cell: Cell, keep: Path | None) -> dict[str, Any]:
         with keep.open("a") as file:
             file.write(json.dumps([cell.key, result]) + "\n")
     return result
+
+
+def _engine_of(peer: str, arguments: Sequence[str]) -> float:
+    """Seconds of a peer as an engine."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+    command = [_environment(peer), "-m", "benchmarks.nas.engine_peers", peer, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
 
 
 def _environment(peer: str) -> Path:

@@ -45,7 +45,7 @@ def cells(*, quick: bool) -> list[Cell]:
     for parallel in (10, 50):
         plan += [_cell(name, "B2", (500, 2000), SEEDS, parallel) for name in CHEAP]
         plan += [_cell(name, "B2", (500,), FEW, parallel) for name in ("model_based", "optuna_tpe")]
-    plan.append(_cell("reinforce", "B2", (10_000,), 1))
+    plan += [_cell(name, "B2", (10_000,), 1) for name in CHEAP]
     return plan
 
 

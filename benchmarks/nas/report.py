@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from benchmarks import tables
+from benchmarks.harness import Row
 from benchmarks.nas.plan import Cell
 
 Results: TypeAlias = Sequence[tuple[Cell, Mapping[str, Any]]]
@@ -22,8 +24,12 @@ digits; its figure is the mean true reward (times 100) of proposals 151 to 200; 
 standard error (n seeds). **Bold** is first or within noise of first: less than two standard errors of the difference.
 """
 
+ENGINE = """A trial is a shell that writes its metric file: whole searches from createTime to endTime, every trial a job with
+its own agent, exit record and logs, on disk before it counts. Optuna (trials in SQLite) and pyglove (in memory) start
+the same programs from as many threads. B3 live: the trainer of examples/nas_digits, really run by the engine."""
 
-def page(facts: Sequence[str], results: Results) -> str:
+
+def page(facts: Sequence[str], results: Results, engine: Sequence[Row]) -> str:
     """Everything as Markdown."""
     parts = [HEAD.format(facts="\n".join(facts))]
     for title, problem, parallel in (
@@ -38,6 +44,8 @@ def page(facts: Sequence[str], results: Results) -> str:
             parts.append(f"## {title}\n\n{table}\n")
     parts.append(f"## Infeasible points\n\n{_failures(results)}\n")
     parts.append(f"## Ask and tell together, one trial\n\n{_speed(results)}\n")
+    if engine:
+        parts.append(f"## The engine\n\n{ENGINE}\n\n{tables.markdown(engine)}\n")
     parts.append(f"## Pass marks\n\n{_marks(results)}\n")
     return "\n".join(parts)
 
@@ -91,13 +99,13 @@ def _failures(results: Results) -> str:
 
 
 def _speed(results: Results) -> str:
-    lines = ["| | problem | trials | median | mean |", "|---|---|---|---|---|"]
+    lines = ["| | problem | trials | median | mean | of the first tenth | of the last tenth |", "|---" * 7 + "|"]
     for cell, result in results:
         entry = cell.entry
         if entry.problem in ("B1", "B2") and entry.parallel == 1:
-            median, mean = (statistics.median(result[key]) / 1000 for key in ("median_us", "mean_us"))
-            row = (entry.contestant, entry.problem, f"{max(entry.budgets):,}", f"{median:.3f} ms", f"{mean:.3f} ms")
-            lines.append("| " + " | ".join(row) + " |")
+            keys = ("median_us", "mean_us", "early_us", "late_us")
+            times = [f"{statistics.median(result[key]) / 1000:.3f} ms" if key in result else "" for key in keys]
+            lines.append("| " + " | ".join((entry.contestant, entry.problem, f"{max(entry.budgets):,}", *times)) + " |")
     return "\n".join(lines)
 
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import pyglove as pg
 
+from trainyard.cli.claims import Claimed, Claims, Heartbeat, find, job_of, join, target_of
 from trainyard.cli.problems import Problem, Refused
 from trainyard.core.dna import nested
 from trainyard.core.parameters import point_of_parameters
 from trainyard.core.space import Space
 from trainyard.core.space_text import read_space
-from trainyard.pyglove_backend.claims import Claimed, Claims, Heartbeat, find, job_of, join, target_of
 from trainyard.pyglove_backend.result import SearchResult, measurement
 
 SEARCHERS: Final = ("reinforce", "evolution", "model-based", "random", "grid")

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import pyglove as pg
 
+from trainyard.cli.claims import Claims
 from trainyard.cli.nas_results import Found, found, metric_of, search_trials
 from trainyard.cli.service_api import FINAL_STATES
 from trainyard.core.dna import nested
 from trainyard.core.parameters import point_of_parameters
 from trainyard.core.space_text import read_space
-from trainyard.pyglove_backend.claims import Claims
 
 _ENDED: Final = frozenset({"SUCCEEDED", "INFEASIBLE"})
 
