@@ -24,9 +24,9 @@ digits; its figure is the mean true reward (times 100) of proposals 151 to 200; 
 standard error (n seeds). **Bold** is first or within noise of first: less than two standard errors of the difference.
 """
 
-ENGINE = """A trial is a shell that writes its metric file: whole searches from createTime to endTime, every trial a job with
-its own agent, exit record and logs, on disk before it counts. Optuna (trials in SQLite) and pyglove (in memory) start
-the same programs from as many threads. B3 live: the trainer of examples/nas_digits, really run by the engine."""
+ENGINE = """A trial is a shell that writes its metric file: whole searches from createTime to endTime, every trial a
+job with its own agent, exit record and logs, on disk before it counts. Optuna (trials in SQLite) and pyglove (in
+memory) start the same programs from as many threads. B3 live: the trainer of examples/nas_digits, run by the engine."""
 
 
 def page(facts: Sequence[str], results: Results, engine: Sequence[Row]) -> str:
