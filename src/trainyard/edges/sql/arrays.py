@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _ITEM: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^",{}\\\s][^",{}]*?))\s*(,|\}\Z)', re.DOTALL)
-_SPECIAL: Final = frozenset('{},"\\ \t\n\r')
+_PLAIN: Final = re.compile(r"[\w.:/@+-]+\Z", re.ASCII)
 
 
 def array_items(text: str) -> list[str | None]:
@@ -34,6 +34,6 @@ def _item(item: object) -> str:
     if item is None:
         return "NULL"
     text = str(item)
-    if text and text.upper() != "NULL" and not set(text) & _SPECIAL:
+    if _PLAIN.match(text) and text.upper() != "NULL":
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

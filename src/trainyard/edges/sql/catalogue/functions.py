@@ -165,6 +165,17 @@ def _array_length(array: Value, _dimension: Value = 1) -> Value:
     return len(json.loads(array_json(array))) or None if array is not None else None
 
 
+def _numbers(array: Value) -> Value:
+    """An array whose elements are numbers, though they came as text."""
+    if array is None:
+        return None
+    items = json.loads(array_json(array))
+    try:
+        return json.dumps([json.loads(item) if isinstance(item, str) else item for item in items])
+    except ValueError:
+        raise SqlError("22P02", f"invalid input for an array of numbers: {array!r}") from None
+
+
 def _element(array: Value, which: Value) -> Value:
     items = json.loads(array_json(array)) if array is not None else []
     found: Value = items[which - 1] if isinstance(which, int) and 0 < which <= len(items) else None
@@ -264,6 +275,7 @@ _PURE: Final[Mapping[str, Function]] = {
     "pg_bool": _boolean,
     "pg_element": _element,
     "pg_series": _series,
+    "pg_numbers": _numbers,
     **dict.fromkeys(("json_build_object", "jsonb_build_object"), _json_object),
     "quote_ident": _quote_ident,
     "quote_literal": lambda text: None if text is None else "'" + str(text).replace("'", "''") + "'",

@@ -200,6 +200,8 @@ def _cast(operand: str, name: str) -> str:
         return f"pg_{'oid_of' if literal else 'name_of'}('{name}', {operand})"
     if name in ("bool", "boolean"):
         return f"pg_bool({operand})"
+    if name.endswith("[]") and _NUMBERS.get(name[:-2], "TEXT") != "TEXT" and not operand.startswith("pg_array("):
+        return f"pg_numbers({operand})"
     affinity = _NUMBERS.get(name)
     return f"CAST({operand} AS {affinity})" if affinity else operand
 
@@ -216,9 +218,11 @@ def _quantified(pieces: Pieces) -> None:
             continue
         end = closing(pieces, start)
         inside = rewrite(joined(pieces, start + 1, end - 1).strip())
-        subquery = re.match(r"\(*\s*(?:SELECT|WITH|VALUES)\b", inside, re.IGNORECASE)
+        listed = re.fullmatch(r"pg_array(\(.*\))", inside, re.DOTALL)
+        subquery = listed or re.match(r"\(*\s*(?:SELECT|WITH|VALUES)\b", inside, re.IGNORECASE)
         word = " IN " if wanted == ("=",) else " NOT IN "
-        _replace(pieces, operator, end, f"{word}({inside})" if subquery else f"{word}{_EACH}{inside})))")
+        items = listed[1] if listed else f"({inside})" if subquery else f"{_EACH}{inside})))"
+        _replace(pieces, operator, end, word + items)
 
 
 def _unnested(pieces: Pieces) -> None:
