@@ -10,7 +10,7 @@ from trainyard.core.clock import Clock
 from trainyard.core.errors import Unavailable
 from trainyard.executor import Executor
 from trainyard.objects import ObjectStore
-from trainyard.settings import Settings
+from trainyard.settings import Settings, names_in
 
 
 async def open_executor(settings: Settings, clock: Clock, port: int, objects: ObjectStore) -> Executor:
@@ -26,6 +26,7 @@ async def open_executor(settings: Settings, clock: Clock, port: int, objects: Ob
         gcs_mount=settings.gcs_mount != "never",
         objects=objects if settings.objects_url else None,
         containers=_containers(settings, port),
+        usage_interval=settings.usage_interval,
     )
     executor: Executor = await module.open_executor(settings.data_dir, clock, options)
     return executor
@@ -52,6 +53,7 @@ def _containers(settings: Settings, port: int) -> object | None:
         auth_file=settings.registry_auth,
         network=settings.container_network,
         docker_host=settings.docker_host,
+        shares=dict(pair.split("=", 1) for pair in names_in(settings.mount_sources)),
         service=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
     )
     return options

@@ -84,6 +84,11 @@ def _at_least(least: float) -> Callable[[float], str]:
     return lambda value: "" if least <= value < math.inf else f"it is a number of at least {least:g}"
 
 
+def _sources(value: str) -> str:
+    bad = [pair for pair in names_in(value) if not re.fullmatch(r"[^=]+:[^=]+=/.*", pair)]
+    return f"{bad[0]!r} is not of the form SERVER:/PATH=/DIRECTORY" if bad else ""
+
+
 def _port_range(value: str) -> str:
     first, dash, last = value.partition("-")
     if dash and first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535:
@@ -205,8 +210,20 @@ class Settings:
         "share this machine's, with a port each (host), or the first where the machine can (auto).",
         _one_of("auto", "bridge", "host"),
     )
+    mount_sources: str = _setting(
+        "",
+        "Directories that stand in for file systems of nfsMounts and lustreMounts: SOURCE=DIRECTORY, separated by "
+        "commas, SOURCE as mount writes it (10.0.0.1:/data); without one, where this machine has it mounted.",
+        _sources,
+    )
     docker_host: str = _setting(
         "", "Address of Docker's API, such as unix:///run/user/1000/podman/podman.sock; without it DOCKER_HOST's."
+    )
+    usage_interval: float = _setting(
+        10.0,
+        "Seconds between two samples of what a replica uses (CPU, memory, disk, GPU), longer for old or large ones; 0 "
+        "takes none.",
+        _at_least(0),
     )
     drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
 

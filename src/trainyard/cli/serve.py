@@ -16,8 +16,8 @@ STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
 NAMES = (
     "host", "port", "grpc_port", "sql_port", "data_dir", "auth", "tls", "tls_names", "tls_cert", "tls_key", "log_level",
     "replicas", "replica_ports", "accelerators", "prebuilt", "machine_types", "missing_buckets", "objects_url",
-    "prebuilt_images", "gcs_mount", "runtime", "image_pull", "registry_auth", "container_network", "docker_host",
-    "stderr_severity", "grace", "drain",
+    "prebuilt_images", "gcs_mount", "runtime", "image_pull", "registry_auth", "container_network", "mount_sources",
+    "docker_host", "stderr_severity", "grace", "drain",
 )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--image-pull", metavar="WHEN", help="which images are fetched: missing, always or never")
     flag("--registry-auth", metavar="FILE", help="credentials of registries, as podman login writes them")
     flag("--container-network", metavar="WHICH", help="of containers: auto, bridge (one for each job) or host")
+    flag("--mount-sources", metavar="S=DIR,…", help="directories that stand in for NFS and Lustre file systems")
     flag("--docker-host", metavar="URL", help="where Docker's API is (DOCKER_HOST)")
     flag("--stderr-severity", metavar="WHICH", help="severity of text on stderr: ERROR or auto")
     flag("--grace", type=float, metavar="SECONDS", help="how long programs get between SIGTERM and SIGKILL")

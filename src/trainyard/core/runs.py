@@ -40,6 +40,14 @@ class PythonPackage:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A file system elsewhere that a replica is to see: `source` as mount(8) writes it, `target` its place inside."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSpec:
     """One replica as its job asks for it; `$(VAR)` not yet expanded.
 
@@ -57,6 +65,7 @@ class ReplicaSpec:
     env: tuple[tuple[str, str], ...] = ()
     resources: Resources = Resources()
     incarnation: int = 0
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,7 @@ class RunGroup:
     grace_seconds: float = 30.0
     extra_env: Mapping[str, str] = field(default_factory=dict)  # set by the kind, over the service's own variables
     takes_report: bool = False  # programs get CLOUD_ML_HP_METRIC_FILE, and what they leave in it is their Exit's report
+    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what to tell, by what the replicas run in
     makes_output: bool = False  # the directory of base_output_uri is there before any program starts
 
 

@@ -13,7 +13,7 @@ from contained import opened, podman
 from executor_suite import a_group, end, phase, reading, shell, until
 
 from trainyard.core.log_files import replica_directory
-from trainyard.core.runs import Cause, Exit, Phase, ReplicaSpec, Resources, RunGroup
+from trainyard.core.runs import Cause, Exit, Phase, ReplicaSpec, Resources, RunGroup, Share
 
 MIB = 2**20
 
@@ -103,6 +103,21 @@ def test_buckets_are_at_gcs_both_ways(tmp_path: Path) -> None:
     seen, text, _ = ran(tmp_path, spec(images.BUSYBOX, "/bin/sh", "-c", "cat /gcs/b/in; echo back >/gcs/b/out"))
     assert (seen.code, text) == (0, "there")
     assert (bucket / "out").read_text() == "back\n"
+
+
+def test_shares_are_where_the_original_mounts_them(tmp_path: Path) -> None:
+    """nfsMounts and lustreMounts, by directories that stand in for them (no server of either can run here)."""
+    told = (Share("10.0.0.1:/data", "/mnt/nfs/data"), Share("10.0.0.2@tcp:/fs", "/mnt/lustre/fast"))
+    for name in ("nfs", "lustre"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "nfs/in").write_text("there\n")
+    sources = {told[0].source: str(tmp_path / "nfs"), told[1].source: str(tmp_path / "lustre")}
+    script = "cat /mnt/nfs/data/in; echo back >/mnt/lustre/fast/out"
+    seen, text, _ = ran(tmp_path, spec(images.BUSYBOX, "/bin/sh", "-c", script, shares=told), shares=sources)
+    assert (seen.code, text) == (0, "there\n")
+    assert (tmp_path / "lustre/out").read_text() == "back\n"
+    seen, _, _ = ran(tmp_path, spec(images.BUSYBOX, "/bin/sh", "-c", script, shares=told))
+    assert "10.0.0.1:/data" in seen.message
 
 
 def test_replicas_reach_each_other_on_port_2222(tmp_path: Path) -> None:

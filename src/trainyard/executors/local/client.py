@@ -26,12 +26,13 @@ from trainyard.executors.local.allotment import Room, gpus_of_this_machine
 from trainyard.executors.local.announcements import Announcements
 from trainyard.executors.local.containers import ContainerOptions, Containers
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
-from trainyard.executors.local.launcher import Launchers, this_python
+from trainyard.executors.local.launcher import Launchers, request_of, this_python
 from trainyard.executors.local.own_environment import calls_pip, own_environment
 from trainyard.executors.local.packages import PreparationFailed
 from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, notes_on, notes_on_buckets, plan
 from trainyard.executors.local.readings import Incarnation
 from trainyard.executors.local.remote_packages import RemotePackages
+from trainyard.executors.local.shares import refuse_shares
 from trainyard.executors.local.sweep import bury
 from trainyard.objects import ObjectStore
 
@@ -49,7 +50,8 @@ class LocalOptions:
     without them where the machine has none, "required" fails it. `python`: for the agents. `environment`: what the
     server was started with, of which programs get an allowlisted part. `gcs_mount`: whether programs see the
     buckets at /gcs too, in a mount namespace of theirs. `objects`: where gs:// is, if that is no directory of this
-    machine. `containers`: how images are run; None: never.
+    machine. `containers`: how images are run; None: never. `usage_interval`: seconds between two samples of what a
+    replica uses; 0: none are taken.
     """
 
     replicas: int = 0
@@ -62,6 +64,7 @@ class LocalOptions:
     gcs_mount: bool = True
     objects: ObjectStore | None = None
     containers: ContainerOptions | None = None
+    usage_interval: float = 10.0
 
 
 class LocalExecutor:
@@ -238,7 +241,7 @@ class LocalExecutor:
                 f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}.",
             )
         contained = self._containers is not None and self._containers.possible(held, group, spec)
-        if contained or self._environments.needs(spec) or calls_pip(spec):
+        if contained or spec.shares or self._environments.needs(spec) or calls_pip(spec):
             return partial(self._begin_preparing, held, group, spec, incarnation)
         self._groups.note(held, notes_on(spec, held.allotment, prepared=False))
         planned = plan(group, spec, held.allotment, self._base, self._places)
@@ -284,14 +287,13 @@ class LocalExecutor:
             self._groups.note(held, notes)
             if planned is not None:
                 return planned
+        refuse_shares(spec)
         assert held.allotment is not None
         base, needed = self._base, self._environments.needs(spec)
         self._groups.note(held, notes_on(spec, held.allotment, prepared=needed))
         if needed or calls_pip(spec):
             own = Path(f"{incarnation.control}.environment")
-            prepared = await (
-                self._environments.prepare(spec, say) if needed else own_environment(spec, own, self._base)
-            )
+            prepared = await (self._environments.prepare(spec, say) if needed else own_environment(spec, own, base))
             base = prepared.over(base)
             self._groups.note(held, prepared.notes)
         planned = plan(group, spec, held.allotment, base, self._places)
@@ -304,20 +306,14 @@ class LocalExecutor:
             return
         self._launcher.launch(
             incarnation.name,
-            {
-                "run_id": planned.run_id,
-                "replica": planned.replica,
-                "incarnation": planned.incarnation,
-                "runs": str(self._places.runs),
-                "logs": str(planned.logs),
-                "logs_root": str(self._places.logs),
-                "program": {"argv": planned.argv, "env": dict(planned.env)},
-                "report": planned.report,
-                "output": planned.output,
-                **({"engine": planned.engine} if planned.engine else {}),
-            },
+            request_of(planned, self._places, self._usage_of(planned)),
             self._places.runs / planned.run_id / f"{planned.replica}.{planned.incarnation}.request",
         )
+
+    def _usage_of(self, planned: ReplicaPlan) -> dict[str, object]:
+        """What agent/usage.py reads."""
+        held = self._groups.of(planned.run_id).allotment
+        return {"every": self._options.usage_interval, "gpus": held.gpus.get(planned.replica, ()) if held else ()}
 
     def _refuse(self, incarnation: Incarnation, cause: str, message: str, *, internal: bool = False) -> None:
         """Record an end without a start; where the record can't be written, the controller will ask again."""

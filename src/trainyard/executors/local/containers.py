@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,7 @@ from trainyard.executors.local.podman import Podman
 from trainyard.executors.local.prebuilt import recipe_of
 from trainyard.executors.local.readings import Incarnation
 from trainyard.executors.local.relay import Relay
+from trainyard.executors.local.shares import find_shares
 
 _SETTLED: Final = "containers.json"
 _UNREACHABLE_SECONDS: Final = 300.0  # how long we believe that an image can't be fetched
@@ -53,6 +54,7 @@ class ContainerOptions:
     `runtime`: "auto", "podman" or "docker". `pull`: "missing", "always" or "never". `auth_file`: credentials of
     registries, in the form of containers-auth.json; empty for the engine's own. `network`: "auto", "bridge" or "host".
     `docker_host`: the address of Docker's API, empty for its usual one. `service`: host:port of this service.
+    `mounts` are given to every replica; `shares`: directories that stand in for file systems elsewhere, by source.
     """
 
     runtime: str = "auto"
@@ -62,6 +64,7 @@ class ContainerOptions:
     docker_host: str = ""
     service: str = ""
     mounts: tuple[tuple[str, str, bool], ...] = ()
+    shares: Mapping[str, str] = field(default_factory=dict)
 
 
 class Containers:
@@ -173,7 +176,7 @@ class Containers:
             talents = await engine.talents()
         except EngineFailed as failure:
             raise self._failure(failure, spec.image_uri) from None
-        mounts = (*self._options.mounts, *self._files_named(group))
+        mounts = (*self._options.mounts, *self._files_named(group), *find_shares(spec.shares, self._options.shares))
         relayed = await self._relay.at(where.gateway, where.first, where.size)
         bounds = Bounds(self._places, talents, os.cpu_count() or 1, _memory_of_this_machine(), mounts, relayed)
         planned = plan_container(group, spec, held.allotment, engine, bounds)
