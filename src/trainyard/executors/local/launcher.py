@@ -10,13 +10,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import trainyard
 from trainyard.agent.records import control_path
 from trainyard.agent.task import MOST_BYTES_OF_A_PACKET
+from trainyard.executors.local.plan import Places, ReplicaPlan
 
 _SOURCE = Path(trainyard.__file__).parent.parent
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from trainyard.agent.spawner import main; main()"
@@ -217,6 +218,23 @@ class Launchers:
         """As Launcher.ask_again."""
         for launcher in self._both:
             launcher.ask_again()
+
+
+def request_of(planned: ReplicaPlan, places: Places, usage: Mapping[str, object]) -> dict[str, Any]:
+    """What agent/task.py reads of one incarnation."""
+    return {
+        "run_id": planned.run_id,
+        "replica": planned.replica,
+        "incarnation": planned.incarnation,
+        "runs": str(places.runs),
+        "logs": str(planned.logs),
+        "logs_root": str(places.logs),
+        "program": {"argv": planned.argv, "env": dict(planned.env)},
+        "report": planned.report,
+        "output": planned.output,
+        "usage": usage,
+        **({"engine": planned.engine} if planned.engine else {}),
+    }
 
 
 def this_python() -> str:
