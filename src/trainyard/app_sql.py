@@ -101,7 +101,7 @@ def bind(settings: Settings, taken: Callable[[str, int, str], socket.socket]) ->
         case "auto":
             try:
                 return taken(settings.host, SQL_PORT, "--sql-port")
-            except Exception:  # the port is another's, and nobody insists on it
+            except Exception:  # app.CannotServe, which a lower floor cannot name; nobody insists on this port
                 log.warning("port %d is taken, so SQL is served over HTTP alone; --sql-port N takes another", SQL_PORT)
                 return None
     return taken(settings.host, int(settings.sql_port), "--sql-port")

@@ -154,6 +154,18 @@ def port(number: int) -> Finding:
     return Finding("port", True, f"{number} is free")
 
 
+def sql_port(number: int) -> Finding:
+    """PostgreSQL's protocol has its port, or the service does without."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", number))
+        except OSError as error:
+            found = f"{number} is not free ({error.strerror}): a service without --sql-port speaks SQL over HTTP alone"
+            return Finding("SQL port", False, found, "trainyard serve --sql-port N, unless it is a Trainyard's already")
+    return Finding("SQL port", True, f"{number} is free, for psql and drivers")
+
+
 def _is_ours(number: int) -> bool:
     from trainyard.cli.connection import Target  # noqa: PLC0415 - only asked where the port is taken
     from trainyard.cli.problems import Problem  # noqa: PLC0415 - as above

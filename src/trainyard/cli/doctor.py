@@ -6,10 +6,14 @@ import json
 import os
 from argparse import Namespace
 from dataclasses import asdict
+from typing import Final
 
 from trainyard.cli import checks
 from trainyard.cli.background import data_dir
 from trainyard.cli.terminal import Terminal
+
+SQL_PORT: Final = 5466
+"""The settings' own (settings.SQL_PORT), which would cost an import to read."""
 
 
 def doctor(flags: Namespace) -> int:
@@ -53,6 +57,7 @@ def examine(flags: Namespace) -> list[checks.Finding]:
         checks.disk_space(directory),
         checks.flush_speed(directory),
         checks.port(flags.port),
+        checks.sql_port(SQL_PORT),
         checks.uv(),
         checks.cgroups(),
         checks.gpus(),
