@@ -10,7 +10,8 @@ from typing import Any, Final
 Json = dict[str, Any]
 
 
-def _text(description: str) -> Json:
+def text(description: str) -> Json:
+    """A string."""
     return {"type": "string", "description": description}
 
 
@@ -18,7 +19,8 @@ def _time(description: str) -> Json:
     return {"type": "string", "format": "date-time", "description": description}
 
 
-def _object(description: str, optional: tuple[str, ...] = (), **properties: Json) -> Json:
+def described(description: str, optional: tuple[str, ...] = (), **properties: Json) -> Json:
+    """An object with these properties, all required but the optional ones."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "description": description, "properties": properties, "required": required}
 
@@ -32,13 +34,13 @@ def _list(items: Json) -> Json:
 
 
 OWN_SCHEMAS: Final[Json] = {
-    "trainyard.Health": _object(
+    "trainyard.Health": described(
         "Whether the service is well.",
         status={"type": "string", "enum": ["ok", "degraded"], "description": "In one word."},
-        problems=_list(_text("One sentence per thing that is not as it should be.")),
-        version=_text("Of Trainyard."),
+        problems=_list(text("One sentence per thing that is not as it should be.")),
+        version=text("Of Trainyard."),
         startTime=_time("When this process came up."),
-        instance=_text("Different after every start."),
+        instance=text("Different after every start."),
         pid={"type": "integer", "description": "The service's process."},
     ),
     "trainyard.Change": {
@@ -47,19 +49,19 @@ OWN_SCHEMAS: Final[Json] = {
         "properties": {
             "time": _time("When."),
             "from": {"type": ["string", "null"], "description": "The old state; null at the creation."},
-            "to": _text("The new state."),
+            "to": text("The new state."),
             "attempt": {"type": "integer", "description": "Which attempt it belongs to; 0 before the first."},
-            "why": _text("The reason, for people."),
+            "why": text("The reason, for people."),
         },
         "required": ["time", "from", "to", "attempt", "why"],
     },
-    "trainyard.Explanation": _object(
+    "trainyard.Explanation": described(
         "Why a job is as it is.",
-        name=_text("The job."),
-        displayName=_text("Its display name."),
-        state=_text("Its state."),
-        sentence=_text("What a person wants to hear first."),
-        evidence=_list(_text("What the sentence rests on.")),
+        name=text("The job."),
+        displayName=text("Its display name."),
+        state=text("Its state."),
+        sentence=text("What a person wants to hear first."),
+        evidence=_list(text("What the sentence rests on.")),
         progress={
             "type": ["object", "null"],
             "description": "While it runs, where its primary replica prints how far it is.",
@@ -67,30 +69,30 @@ OWN_SCHEMAS: Final[Json] = {
                 "fraction": {"type": "number", "description": "From 0 to 1."},
                 "percent": {"type": "integer", "description": "The same, from 0 to 100."},
                 "secondsLeft": {"type": ["number", "null"], "description": "Where the program says so."},
-                "line": _text("The line that says it."),
+                "line": text("The line that says it."),
             },
         },
         queue={"type": ["object", "null"], "description": "Position, length and why, while it waits."},
         history=_list(_ref("trainyard.Change")),
         replicas=_list({"type": "object", "description": "How each incarnation of each replica ended."}),
     ),
-    "trainyard.Metrics": _object(
+    "trainyard.Metrics": described(
         "The scalars of a job's event files.",
-        source=_text("The directory that they are read from: AIP_TENSORBOARD_LOG_DIR."),
+        source=text("The directory that they are read from: AIP_TENSORBOARD_LOG_DIR."),
         series=_list(_ref("trainyard.Series")),
         damaged=_list(
-            _object(
-                "A file that could not be read to its end.", file=_text("Its address."), why=_text("What is wrong.")
+            described(
+                "A file that could not be read to its end.", file=text("Its address."), why=text("What is wrong.")
             )
         ),
     ),
-    "trainyard.Series": _object(
+    "trainyard.Series": described(
         "One tag of one run.",
-        run=_text("The directory below the source, such as train; empty for the source itself."),
-        tag=_text("The writer's name for it, such as loss."),
+        run=text("The directory below the source, such as train; empty for the source itself."),
+        tag=text("The writer's name for it, such as loss."),
         count={"type": "integer", "description": "How many points were written."},
         points=_list(
-            _object(
+            described(
                 "One point; evenly chosen ones where there are more than were asked for.",
                 step={"type": "integer", "description": "The writer's step."},
                 time=_time("By the writer's clock."),
@@ -98,42 +100,45 @@ OWN_SCHEMAS: Final[Json] = {
             )
         ),
     ),
-    "trainyard.LogEntry": _object(
+    "trainyard.LogEntry": described(
         "One line of output.",
         ("text", "payload"),
         time=_time("When it was written."),
-        task=_text("workerpool0-0, or service."),
+        task=text("workerpool0-0, or service."),
         attempt={"type": "integer", "description": "Which attempt wrote it."},
-        stream=_text("stdout, stderr or service."),
-        severity=_text("As Cloud Logging names it."),
-        text=_text("The line."),
+        stream=text("stdout, stderr or service."),
+        severity=text("As Cloud Logging names it."),
+        text=text("The line."),
         payload={"type": "object", "description": "The line, where it is one JSON object."},
     ),
-    "trainyard.Logs": _object(
+    "trainyard.Logs": described(
         "A page of output.",
         entries=_list(_ref("trainyard.LogEntry")),
-        cursor=_text("Where to go on; never expires."),
+        cursor=text("Where to go on; never expires."),
         complete={"type": "boolean", "description": "Whether the job has ended and this was the last of it."},
     ),
 }
 
 
-def _in_path(name: str, **schema: Any) -> Json:
+def in_path(name: str, **schema: Any) -> Json:
+    """A parameter in the path."""
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", **schema}}
 
 
 _NAMED: Final = [
-    _in_path("project", pattern="^[a-z][a-z0-9-]{0,62}$"),
-    _in_path("location", pattern="^[a-z][a-z0-9-]{0,62}$"),
-    _in_path("customJob", pattern="^[0-9]{1,18}$"),
+    in_path("project", pattern="^[a-z][a-z0-9-]{0,62}$"),
+    in_path("location", pattern="^[a-z][a-z0-9-]{0,62}$"),
+    in_path("customJob", pattern="^[0-9]{1,18}$"),
 ]
 
 
-def _query(name: str, description: str, **schema: Any) -> Json:
+def query(name: str, description: str, **schema: Any) -> Json:
+    """A parameter of the query."""
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-def _get(name: str, summary: str, parameters: list[Json], answer: Json) -> Json:
+def get(name: str, summary: str, parameters: list[Json], answer: Json) -> Json:
+    """A path that can be read."""
     return {
         "get": {
             "operationId": f"trainyard.{name}",
@@ -148,39 +153,40 @@ def _get(name: str, summary: str, parameters: list[Json], answer: Json) -> Json:
     }
 
 
-def _json(schema: str) -> Json:
+def json_of(schema: str) -> Json:
+    """An answer in JSON."""
     return {"application/json": {"schema": _ref(schema)}}
 
 
 _JOB: Final = "/trainyard/v1/projects/{project}/locations/{location}/customJobs/{customJob}"
-_LOG_QUERY: Final = [
-    _query("cursor", "Where to go on.", type="string"),
-    _query("task", "Only of this task, such as workerpool0-0.", type="string"),
-    _query("size", "At most so many lines.", type="integer", minimum=0, maximum=999_999_999),
-    _query(
+LOG_QUERY: Final = [
+    query("cursor", "Where to go on.", type="string"),
+    query("task", "Only of this task, such as workerpool0-0.", type="string"),
+    query("size", "At most so many lines.", type="integer", minimum=0, maximum=999_999_999),
+    query(
         "follow",
         "Stream events until the job has ended: log per line, state per change, end.",
         type="boolean",
         default=False,
     ),
 ]
-_LOGS_ANSWER: Final[Json] = {**_json("trainyard.Logs"), "text/event-stream": {"schema": {"type": "string"}}}
+LOGS_ANSWER: Final[Json] = {**json_of("trainyard.Logs"), "text/event-stream": {"schema": {"type": "string"}}}
 
 OWN_PATHS: Final[Json] = {
-    "/trainyard/v1/health": _get("health", "Whether the service is well", [], _json("trainyard.Health")),
-    f"{_JOB}:explain": _get("explain", "Why a job is as it is", _NAMED, _json("trainyard.Explanation")),
-    f"{_JOB}:metrics": _get(
+    "/trainyard/v1/health": get("health", "Whether the service is well", [], json_of("trainyard.Health")),
+    f"{_JOB}:explain": get("explain", "Why a job is as it is", _NAMED, json_of("trainyard.Explanation")),
+    f"{_JOB}:metrics": get(
         "metrics",
         "The scalars that a job's programs write to AIP_TENSORBOARD_LOG_DIR",
         [
             *_NAMED,
-            _query("tag", "Only of this tag.", type="string"),
-            _query("points", "At most so many of a series.", type="integer", minimum=2, maximum=100_000, default=1000),
+            query("tag", "Only of this tag.", type="string"),
+            query("points", "At most so many of a series.", type="integer", minimum=2, maximum=100_000, default=1000),
         ],
-        _json("trainyard.Metrics"),
+        json_of("trainyard.Metrics"),
     ),
-    f"{_JOB}/logs": _get("logs", "A job's output, by pages or followed", [*_NAMED, *_LOG_QUERY], _LOGS_ANSWER),
-    f"{_JOB}/logs/{{task}}/{{stream}}": _get(
+    f"{_JOB}/logs": get("logs", "A job's output, by pages or followed", [*_NAMED, *LOG_QUERY], LOGS_ANSWER),
+    f"{_JOB}/logs/{{task}}/{{stream}}": get(
         "rawLogs",
         "The exact bytes of a replica's stream; a Range header is honoured",
         [
@@ -192,9 +198,7 @@ OWN_PATHS: Final[Json] = {
                 "required": True,
                 "schema": {"type": "string", "enum": ["stdout", "stderr"]},
             },
-            _query(
-                "attempt", "Of this attempt; the newest without it.", type="integer", minimum=0, maximum=999_999_999
-            ),
+            query("attempt", "Of this attempt; the newest without it.", type="integer", minimum=0, maximum=999_999_999),
         ],
         {"application/octet-stream": {}},
     ),
