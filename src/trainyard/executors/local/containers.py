@@ -38,6 +38,7 @@ from trainyard.executors.local.readings import Incarnation
 from trainyard.executors.local.relay import Relay
 from trainyard.executors.local.shares import find_shares
 
+THIS_MACHINE: Final = "host"  # in place of an image: no engine is asked for one of that name
 _SETTLED: Final = "containers.json"
 _UNREACHABLE_SECONDS: Final = 300.0  # how long we believe that an image can't be fetched
 _LOOK_AGAIN_SECONDS: Final = 0.05
@@ -94,7 +95,7 @@ class Containers:
         """Whether `spec` may run in a container at all; False is certain, costs next to nothing, and is noted."""
         if self._options.runtime != "auto":
             return True
-        if not spec.image_uri or self._why_not:
+        if spec.image_uri in ("", THIS_MACHINE) or self._why_not:
             return False
         if group.run_id in self._outside or self._all_outside(group):
             self._outside.add(group.run_id)

@@ -60,6 +60,8 @@ class Podman:
         handed_on = {name: value for name, value in environment.items() if _HANDED_ON.fullmatch(name)}
         self.env = {**handed_on, "CONTAINERS_CONF": str(directory / podman_config.CONFIG)}
         self._talents: Talents | None = None
+        self._machine: podman_config.Machine | None = None
+        self._learning: asyncio.Task[None] | None = None
         self._common: Network | None = None
         self._asking = asyncio.Lock()
         self._listing = Path()
@@ -73,14 +75,21 @@ class Podman:
                 self._talents = await self._look()
         return self._talents
 
+    async def _configured(self) -> podman_config.Machine:
+        """This machine, with our configuration for it written. Raises EngineFailed."""
+        if self._machine is None:
+            machine = await asyncio.to_thread(podman_config.Machine.this)
+            if not machine.runtime:
+                raise EngineFailed("there is no OCI runtime: neither runc nor crun is installed")
+            try:
+                await asyncio.to_thread(podman_config.write, machine, self._directory)
+            except OSError as error:
+                raise EngineFailed(f"{error.filename} can't be written: {error.strerror}") from None
+            self._machine = machine
+        return self._machine
+
     async def _look(self) -> Talents:
-        machine = await asyncio.to_thread(podman_config.Machine.this)
-        if not machine.runtime:
-            raise EngineFailed("there is no OCI runtime: neither runc nor crun is installed")
-        try:
-            await asyncio.to_thread(podman_config.write, machine, self._directory)
-        except OSError as error:
-            raise EngineFailed(f"{error.filename} can't be written: {error.strerror}") from None
+        machine = await self._configured()
         info = json.loads(await self._ask("info", "--format", "json"))
         store, host = info["store"], info["host"]
         self._listing = Path(store["graphRoot"]) / f"{store['graphDriverName']}-images" / "images.json"
@@ -93,13 +102,22 @@ class Podman:
 
     async def find(self, uri: str) -> Image | None:
         """The image, if it is here. Cheap where it was asked before. Raises EngineFailed."""
-        await self.talents()
+        await self._configured()
+        if self._talents is None:
+            if (found := await self._inspect(uri)) is None:
+                # The job at hand need not wait for all that podman has to say of itself; the next ones are quick by it.
+                self._learning = self._learning or asyncio.create_task(self._learn())
+            return found
         as_of = _stamp(self._listing)
         if as_of != self._images_as_of:
             self._images, self._images_as_of = {}, as_of
         if uri not in self._images:
             self._images[uri] = await self._inspect(uri)
         return self._images[uri]
+
+    async def _learn(self) -> None:
+        with contextlib.suppress(EngineFailed):  # whoever needs the answer asks again, and hears why
+            await self.talents()
 
     def lacks(self, uri: str) -> bool:
         """Whether it is known without asking that the image is not here; False where that is not sure."""
