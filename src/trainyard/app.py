@@ -298,7 +298,7 @@ def _kinds(settings: Settings) -> Mapping[str, Kind]:
     modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
     return {
         "customJobs": modules["customJobs"].CustomJobKind(machines, settings.grace),
-        "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines),
+        "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines, settings.nas_searcher),
         "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace),
     }
 

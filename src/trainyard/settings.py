@@ -172,6 +172,12 @@ class Settings:
     grace: float = _setting(
         30.0, "Seconds that programs are given between SIGTERM and SIGKILL when a job is stopped.", _at_least(0)
     )
+    nas_searcher: str = _setting(
+        "reinforce",
+        "What a NasJob of REINFORCEMENT_LEARNING searches with, unless its label trainyard-searcher says otherwise: "
+        "reinforce, random, evolution or model-based.",
+        _one_of("reinforce", "random", "evolution", "model-based"),
+    )
     missing_buckets: str = _setting(
         "auto",
         "Whether a gs:// bucket that a client asks for and that does not exist is made: on loopback only (auto), "
