@@ -18,8 +18,10 @@ from trainyard.core.jobs import Job, Status
 from trainyard.core.names import JobName, Scope
 from trainyard.core.states import JobState
 from trainyard.kind import Kind, ShowsSpec
+from trainyard.service.essences import ESSENCE, Essences
 from trainyard.service.hiding import hide_env
 from trainyard.service.rendering import snake
+from trainyard.service.wire import part_of
 
 Cell = str | int | float | None
 _Key = TypeVar("_Key")
@@ -77,6 +79,7 @@ class Cells:
     def __init__(self) -> None:
         """Nothing is known yet."""
         self._known: dict[tuple[str, str, bool], Field | None] = {}
+        self.essences = Essences()
 
     def field(self, kind: Kind, name: str, scope: Scope, *, secrets: bool) -> Field | None:
         """How a field (`createTime`) of jobs of a scope is made; None where it takes the whole job."""
@@ -106,59 +109,12 @@ def _of_spec(kind: Kind, name: str, *, secrets: bool) -> Field:
     def shown(part: bytes) -> Cell:
         return cell(whole(kind, _bare(kind, part), secrets=secrets).get(name)) if part else None
 
-    memo = Memo(shown)
-    return Field(["spec"], lambda specs: [memo[part_of(spec, number)] for spec in specs])
+    memo = Memo(lambda essence: shown(part_of(essence, number)))
+    return Field([ESSENCE], lambda essences: [memo[essence] for essence in essences])
 
 
 def _bare(kind: Kind, spec: bytes) -> Job:
     return Job(JobName(Scope("0", "a"), kind.collection, 0), 0, "", {}, spec, Status(JobState.QUEUED, 0))
-
-
-def part_of(message: bytes, number: int) -> bytes:
-    """The entries of one field, cut out of a message that was written in the order of its fields.
-
-    The specs of a store are: `Draft` writes them deterministically.
-    """
-    at, started, size = 0, -1, len(message)
-    while at < size:
-        begin, tag = at, message[at]
-        at += 1
-        if tag >= 0x80:
-            tag, at = _varint(message, begin)
-        if tag >> 3 == number:
-            started = begin if started < 0 else started
-        elif started >= 0:
-            return message[started:begin]
-        if tag & 7 != 2:
-            at = _after(message, at, tag & 7)
-            continue
-        length = message[at]
-        at += 1
-        if length >= 0x80:
-            length, at = _varint(message, at - 1)
-        at += length
-    return message[started:] if started >= 0 else b""
-
-
-def _after(message: bytes, at: int, wire_type: int) -> int:
-    """Where the number ends that begins here (protobuf.dev/programming-guides/encoding)."""
-    if wire_type == 0:
-        return _varint(message, at)[1]
-    return at + (8 if wire_type == 1 else 4)
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    byte = message[at]
-    if byte < 0x80:
-        return byte, at + 1
-    value, shift = byte & 0x7F, 7
-    while True:
-        at += 1
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at + 1
-        shift += 7
 
 
 def _time(time_us: int | None) -> Cell:

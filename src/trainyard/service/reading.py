@@ -21,6 +21,7 @@ from trainyard.core.names import Scope, project_number
 from trainyard.service.access import require
 from trainyard.service.access_roles import SEES_SECRETS
 from trainyard.service.cells import Cell, Cells, cell, whole
+from trainyard.service.essences import ESSENCE
 from trainyard.store import Among
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Reading:
                 yield [_of_whole(kind, job, fields, secrets=secrets) for job in jobs]
             return
         names, combine = made
-        for part in self._opened().columns(among, names, in_order=in_order):
+        for part in self._columns(kind, among, names, in_order=in_order):
             if part:
                 yield list(combine(part))
 
@@ -139,8 +140,8 @@ class Reading:
                 yield [(*row, 1) for row in rows]
             return
         names, combine = made
-        if "spec" in names:
-            for part in self._opened().columns(among, names, in_order=False):
+        if ESSENCE in names:
+            for part in self._columns(kind, among, names, in_order=False):
                 counted = Counter(combine(part))
                 yield [(*row, count) for row, count in counted.items()]
             return
@@ -184,6 +185,13 @@ class Reading:
         return names, partial(
             _combined, [(field.cells, [names.index(each) for each in field.sources]) for field in found]
         )
+
+    def _columns(
+        self, kind: Kind, among: Among, names: Sequence[str], *, in_order: bool
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
+        if ESSENCE not in names:
+            return self._opened().columns(among, names, in_order=in_order)
+        return self._cells.essences.columns(self._opened(), kind, among, names, in_order=in_order)
 
     def _secrets(self, kind: Kind, scope: Scope) -> bool:
         return self._access.may(self._caller, f"aiplatform.{kind.collection}.{SEES_SECRETS}", str(scope))

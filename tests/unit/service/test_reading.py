@@ -17,15 +17,17 @@ from trainyard.contract.pool import message_class
 from trainyard.core.errors import InvalidArgument, PermissionDenied
 from trainyard.core.ids import TimeOrderedIds
 from trainyard.core.jobs import Job, Problem, Status
-from trainyard.core.names import JobName, Scope
+from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
 from trainyard.kind import Kind, ShowsSpec
 from trainyard.kinds.custom_job.kind import CustomJobKind
 from trainyard.kinds.nas_job.kind import NasJobKind
 from trainyard.service.access import Caller, OpenAccess
-from trainyard.service.cells import Memo, cell, part_of
+from trainyard.service.cells import Memo, cell
 from trainyard.service.dispatch import Service
 from trainyard.service.reading import Asked
+from trainyard.service.wire import part_of
+from trainyard.store import StoredOperation
 from trainyard.stores.memory import MemoryStore
 
 from .desk import ListedLines, TickingClock
@@ -153,6 +155,36 @@ def test_filters_and_rights() -> None:
         with pytest.raises(PermissionDenied):
             next(iter(stranger.rows(refused, ["id"])))
     assert len(made) == 7
+
+
+@pytest.mark.parametrize("collection", KINDS)
+def test_what_is_remembered_of_specs_is_still_true(collection: str) -> None:
+    """Asked again after jobs came and went, rows are what they are without memory."""
+    desk, made = service(collection)
+    field = "jobSpec" if collection == "customJobs" else "nasJobSpec"
+    asked = Asked(collection, "p1", "us-central1")
+
+    def rows(fields: list[str], one: Asked = asked) -> list[Any]:
+        with desk.reading(Caller()) as reading:
+            return [row for part in reading.rows(one, fields) for row in part]
+
+    before = rows(["id", field])
+    late = replace(made[0], name=JobName(SCOPE, collection, 99))
+    asyncio.run(desk._keepers.desk.insert(late))
+    ended = next(job for job in made if job.is_final)
+    gone = OperationName(SCOPE, ended.name, 500)
+    asyncio.run(desk._keepers.desk.delete(ended.name, StoredOperation(gone, "v1", "D", 1, 1)))
+    expected = [("99", before[-1][1]), *(row for row in before if row[0] != str(ended.id))]
+    assert rows(["id", field]) == expected
+    assert rows([field, "id", "state"]) == [(row[1], row[0], shown_state(desk, row[0], collection)) for row in expected]
+    assert rows([field]) == [(row[1],) for row in expected]
+    assert rows([field, "labels"])[0][0] == expected[0][1]
+    assert rows(["id", field], replace(asked, equal=(("state", "JOB_STATE_QUEUED"),)))[-1] == before[-1]
+
+
+def shown_state(desk: Service, job_id: str, collection: str) -> str:
+    """The state of a job in the API's word."""
+    return desk._keepers.desk.get(JobName(SCOPE, collection, int(job_id))).status.state.api_name
 
 
 def test_history_comes_with_ids() -> None:
