@@ -1,0 +1,129 @@
+"""A job's images through the whole service: what a client asks for by REST runs in its container, whoever is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import images
+from contained import containers_of
+
+JOBS = "/v1/projects/p/locations/us-central1/customJobs"
+
+
+class Service:
+    """A server with the default settings, but for where it keeps things."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRAINYARD_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "trainyard", "serve", "--port=0", "--sql-port=off", f"--data-dir={folder}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert self.process.stdout is not None
+        found = re.search(r"http://[0-9.]+:\d+", self.process.stdout.readline())
+        assert found, "the service did not come up"
+        self.url = found.group(0)
+
+    def ask(self, path: str, body: object = None) -> Any:
+        """GET, or POST with a body."""
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data), timeout=30) as answer:
+            return json.load(answer)
+
+    def create(self, image: str, *command: str, count: int = 1, **spec: object) -> str:
+        """A job of so many replicas; its name."""
+        pool = {
+            "machineSpec": {"machineType": "n1-standard-4"},
+            "containerSpec": {"imageUri": image, "command": command},
+        }
+        pools = [{**pool, "replicaCount": 1}, *([{**pool, "replicaCount": count - 1}] if count > 1 else [])]
+        made = self.ask(JOBS, {"displayName": "t", "jobSpec": {"workerPoolSpecs": pools, **spec}})
+        return str(made["name"])
+
+    def wait(self, name: str, *states: str) -> Any:
+        """The job in one of these states."""
+        deadline = time.monotonic() + 60
+        while (job := self.ask(f"/v1/{name}"))["state"].removeprefix("JOB_STATE_") not in states:
+            assert time.monotonic() < deadline, job
+            time.sleep(0.02)
+        return job
+
+    def narration(self, name: str) -> str:
+        """The job's service log."""
+        with urllib.request.urlopen(f"{self.url}/trainyard/v1/{name}/logs", timeout=30) as answer:
+            return str(answer.read().decode())
+
+    def end(self, number: signal.Signals) -> None:
+        """End it."""
+        self.process.send_signal(number)
+        self.process.communicate()
+
+
+@contextlib.contextmanager
+def service(folder: Path) -> Iterator[Service]:
+    """A server that is stopped afterwards."""
+    running = Service(folder)
+    try:
+        yield running
+    finally:
+        running.end(signal.SIGTERM)
+
+
+def test_by_default_a_job_runs_in_its_image_and_leaves_nothing(tmp_path: Path) -> None:
+    """Three replicas in one network; the service log says where they ran; afterwards there is no container."""
+    script = "grep -c cmle-training /etc/hosts; test -x /bin/busybox"
+    with service(tmp_path) as one:
+        name = one.create(images.BUSYBOX, "/bin/sh", "-c", script, count=3)
+        job = one.wait(name, "SUCCEEDED", "FAILED")
+        assert job["state"] == "JOB_STATE_SUCCEEDED", job
+        assert "runs in its image" in one.narration(name)
+        deadline = time.monotonic() + 30
+        while containers_of(tmp_path):
+            assert time.monotonic() < deadline, containers_of(tmp_path)
+            time.sleep(0.1)
+
+
+def test_a_container_that_does_not_come_up_fails_its_job_in_one_sentence(tmp_path: Path) -> None:
+    """error.message names replica, image and program, and says what to do."""
+    with service(tmp_path) as one:
+        job = one.wait(one.create(images.BUSYBOX, "train-me"), "SUCCEEDED", "FAILED")
+        assert job["error"]["code"] == 3
+        assert "StartError" in job["error"]["message"]
+        assert "has no program train-me" in job["error"]["message"]
+
+
+def test_a_cancelled_job_ends_its_containers(tmp_path: Path) -> None:
+    """Cancel: CANCELLED, and neither process nor container is there any more."""
+    with service(tmp_path) as one:
+        name = one.create(images.BUSYBOX, "/bin/sleep", "600", count=2)
+        one.wait(name, "RUNNING")
+        one.ask(f"/v1/{name}:cancel", {})
+        assert one.wait(name, "CANCELLED")["error"]["code"] == 1
+        deadline = time.monotonic() + 30
+        while containers_of(tmp_path):
+            assert time.monotonic() < deadline, containers_of(tmp_path)
+            time.sleep(0.1)
+
+
+def test_a_job_outlives_a_killed_server(tmp_path: Path) -> None:
+    """kill -9 of the server while a container runs: the next one tells its end."""
+    one = Service(tmp_path)
+    name = one.create(images.BUSYBOX, "/bin/sh", "-c", "sleep 2; exit 0")
+    one.wait(name, "RUNNING")
+    one.end(signal.SIGKILL)
+    with service(tmp_path) as two:
+        job = two.wait(name, "SUCCEEDED", "FAILED")
+        assert job["state"] == "JOB_STATE_SUCCEEDED", job
