@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fields_page import fields_page
 from sql_page import sql_page
 from trainyard.settings import settings_table
 
@@ -23,6 +24,7 @@ def settings_page() -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "fields.md": fields_page,
     "settings.md": settings_page,
     "sql.md": sql_page,
 }

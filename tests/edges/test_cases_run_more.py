@@ -178,6 +178,16 @@ def test_case_78_no_shell_is_promised(api: Api) -> None:
     assert "enableWebAccess has no effect here" in narration(api, name)
 
 
+def test_what_depends_on_the_runtime_is_told_of_the_one_that_ran(api: Api) -> None:
+    """A job that names a network hears what that means on the host, where it ran, once, and nothing of containers."""
+    pools = running("sh", "-c", "true", job_spec={"network": "projects/1/global/networks/n"})
+    name = api.made(pools)["name"]
+    api.wait(name)
+    told = narration(api, name)
+    assert told.count("jobSpec.network has no effect here: no VPC network is peered; replicas use this machine's") == 1
+    assert "containers are in" not in told
+
+
 def test_case_79_mounts_are_refused_in_words(api: Api) -> None:
     """A job that needs a share that this host cannot mount is refused, and not started without its data."""
     mounts = [{"server": "10.0.0.1", "path": "/data", "mountPoint": "data"}]

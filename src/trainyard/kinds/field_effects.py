@@ -5,7 +5,7 @@ The sentences reach people twice: in the job's service log when a job uses the f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -23,12 +23,25 @@ class Effect(StrEnum):
     OUTPUT = "is set by the service"
 
 
+_NOT_WHOLE = frozenset({Effect.PART, Effect.NONE, Effect.REFUSED})
+
+
+class Runtime(StrEnum):
+    """What a replica may run in, by the name that the executor gives it."""
+
+    HOST = "host"
+    PODMAN = "podman"
+    DOCKER = "docker"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldEffect:
     """One field (`path` in snake_case, without indexes), its effect, and one sentence saying what or why.
 
     `when` narrows it to some values of the field; `refusal` is the error of Effect.REFUSED. `always` marks what holds
-    for every job alike: the documentation says it once, and no job's service log again.
+    for every job alike, or what the executor tells of each replica: the documentation says it once, and no job's
+    service log again. `in_containers` is the effect and the sentence where the runtime is not the host and differs;
+    such a line is told only when it is known what a replica runs in.
     """
 
     path: str
@@ -37,14 +50,22 @@ class FieldEffect:
     when: Callable[[Any], bool] | None = None
     refusal: type[ApiError] = FailedPrecondition
     always: bool = False
+    in_containers: tuple[Effect, str] | None = None
 
     def under(self, prefix: str) -> FieldEffect:
         """The same field where its message is a part of a larger one."""
         return replace(self, path=f"{prefix}.{self.path}")
 
-    def told(self) -> str:
+    def by(self, runtime: Runtime) -> tuple[Effect, str]:
+        """The effect and its sentence where a replica runs in this."""
+        if runtime is Runtime.HOST or self.in_containers is None:
+            return self.effect, self.sentence
+        return self.in_containers
+
+    def told(self, runtime: Runtime = Runtime.HOST) -> str:
         """For people: `jobSpec.network has no effect here: …`."""
-        return f"{camel(self.path)} {self.effect}: {self.sentence}"
+        effect, sentence = self.by(runtime)
+        return f"{camel(self.path)} {effect}: {sentence}"
 
 
 @dataclass(slots=True)
@@ -63,7 +84,7 @@ class EffectTable:
         self.lines = tuple(lines)
         self._root = _Node()
         for line in self.lines:
-            if line.effect in (Effect.PART, Effect.NONE, Effect.REFUSED) and not line.always:
+            if any(line.by(runtime)[0] in _NOT_WHOLE for runtime in Runtime) and not line.always:
                 self._plant(line)
 
     def _plant(self, line: FieldEffect) -> None:
@@ -72,10 +93,13 @@ class EffectTable:
             node = node.below.setdefault(name, _Node())
         node.lines.append(line)
 
-    def used(self, message: Any) -> tuple[FieldEffect, ...]:
-        """The lines about fields in use that have not all of their effect in this job, in the order of the table."""
+    def used(self, message: Any, within: str = "") -> tuple[FieldEffect, ...]:
+        """The lines about fields in use that have not all of their effect in this job, in the order of the table.
+
+        `within` names the field of which `message` is the value, where it is not the whole.
+        """
         found: set[str] = set()
-        _walk(message, self._root, found)
+        _walk(message, self._root.below[within] if within else self._root, found)
         return tuple(line for line in self.lines if line.path in found) if found else ()
 
 
@@ -94,8 +118,19 @@ def _walk(message: Any, node: _Node, found: set[str]) -> None:
 
 
 def notes(used: Iterable[FieldEffect]) -> tuple[str, ...]:
-    """One sentence for each of these lines that is not a refusal."""
-    return tuple(line.told() for line in used if line.effect is not Effect.REFUSED)
+    """One sentence for each of these lines that is not a refusal and holds whatever the job's replicas run in."""
+    return tuple(line.told() for line in used if line.effect is not Effect.REFUSED and line.in_containers is None)
+
+
+def remarks(used: Iterable[FieldEffect]) -> Mapping[str, tuple[str, ...]]:
+    """By runtime, one sentence for each of these lines that depends on it."""
+    varied = [line for line in used if line.in_containers is not None]
+    if not varied:
+        return {}
+    return {
+        runtime.value: tuple(line.told(runtime) for line in varied if line.by(runtime)[0] in _NOT_WHOLE)
+        for runtime in Runtime
+    }
 
 
 def refuse(used: Iterable[FieldEffect]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from trainyard.core.errors import NotFound
-from trainyard.kinds.field_effects import Effect, FieldEffect
+from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, remarks
 
 _POOL = "worker_pool_specs"
 _MACHINE = f"{_POOL}.machine_spec"
@@ -35,13 +36,38 @@ def _none(path: str, sentence: str) -> FieldEffect:
     return FieldEffect(path, Effect.NONE, sentence)
 
 
+def _of_replica(path: str, host: tuple[Effect, str], containers: tuple[Effect, str]) -> FieldEffect:
+    """What differs by where a replica runs, and what the executor itself tells of each one."""
+    return FieldEffect(path, *host, always=True, in_containers=containers)
+
+
 _PROGRAM = (
-    _full(f"{_CONTAINER}.image_uri", "Names the environment that the replica runs in; the service log says which."),
-    _full(f"{_CONTAINER}.command", "Replaces the image's entry point."),
-    _full(f"{_CONTAINER}.args", "Replaces the image's arguments."),
+    _of_replica(
+        f"{_CONTAINER}.image_uri",
+        (
+            Effect.PART,
+            "one of Google's prebuilt images stands for an environment with its framework, any other for what is "
+            "installed on this machine; the service log says which.",
+        ),
+        (Effect.FULL, "The replica runs in this image, pulled as the setting image_pull says."),
+    ),
+    _of_replica(
+        f"{_CONTAINER}.command",
+        (Effect.FULL, "What is run; without it the job fails, as only an image could say what to run instead."),
+        (Effect.FULL, "Replaces the image's entry point; its own arguments are left out then."),
+    ),
+    _full(f"{_CONTAINER}.args", "Handed to the command; without one, they replace the image's own arguments."),
     _full(f"{_CONTAINER}.env", "Set in the program's environment, $(NAME) expanded."),
-    _full(f"{_PACKAGE}.executor_image_uri", "Names the environment that the packages are installed into."),
-    _full(f"{_PACKAGE}.package_uris", "Installed in this order before the module runs."),
+    _of_replica(
+        f"{_PACKAGE}.executor_image_uri",
+        (Effect.PART, "it names the environment that the packages are installed into; the service log says which."),
+        (Effect.FULL, "The packages are installed and run in this image."),
+    ),
+    _of_replica(
+        f"{_PACKAGE}.package_uris",
+        (Effect.FULL, "Installed in this order into an environment that is kept for the next job with the same."),
+        (Effect.FULL, "Installed in this order in each container, before the module runs."),
+    ),
     _full(f"{_PACKAGE}.python_module", "Run with python3 -m."),
     _full(f"{_PACKAGE}.args", "The module's arguments."),
     _full(f"{_PACKAGE}.env", "Set in the program's environment, $(NAME) expanded."),
@@ -49,14 +75,32 @@ _PROGRAM = (
 )
 
 _PLACE = (
-    FieldEffect(
+    _of_replica(
         f"{_MACHINE}.machine_type",
-        Effect.PART,
-        "it is checked, but no CPU or memory is set aside; every replica may use the whole machine that it runs on.",
-        always=True,
+        (
+            Effect.PART,
+            "it is checked, but no CPU or memory is set aside; every replica may use the whole of this machine.",
+        ),
+        (
+            Effect.PART,
+            "no CPU or memory is set aside, but the container may use no more than the machine type has; where the "
+            "engine cannot limit it, the service log says so.",
+        ),
     ),
-    _full(f"{_MACHINE}.accelerator_type", "The replica gets devices of its own where there are any."),
-    _full(f"{_MACHINE}.accelerator_count", "The replica gets so many devices of its own where there are any."),
+    _of_replica(
+        f"{_MACHINE}.accelerator_type",
+        (
+            Effect.PART,
+            "any NVIDIA type means the GPUs of this machine, handed out whole; where it has none, the setting "
+            "accelerators says whether the job runs without or fails. TPUs are not handed out.",
+        ),
+        (Effect.PART, "as on the host; the devices are put into the container by CDI (nvidia.com/gpu)."),
+    ),
+    _of_replica(
+        f"{_MACHINE}.accelerator_count",
+        (Effect.FULL, "So many GPUs are the replica's own, by CUDA_VISIBLE_DEVICES."),
+        (Effect.FULL, "So many GPUs are put into the container; it sees no others."),
+    ),
     _none(f"{_MACHINE}.gpu_partition_size", "GPUs are handed out whole."),
     _none(f"{_MACHINE}.tpu_topology", "there are no TPUs on this machine; the program runs without them."),
     _none(f"{_MACHINE}.multihost_gpu_node_count", "replicas are not spread over GPU hosts."),
@@ -105,11 +149,29 @@ _SCHEDULING = (
     _full("scheduling.max_wait_duration", "The job fails when it has waited for room so long."),
 )
 
+
+def _of_network(path: str, why: str) -> FieldEffect:
+    return FieldEffect(
+        path,
+        Effect.NONE,
+        f"{why}; replicas use this machine's own network.",
+        in_containers=(Effect.NONE, f"{why}; containers are in a network of this machine."),
+    )
+
+
 _SURROUNDINGS = (
-    _none("service_account", "programs run as the user that runs this server and get no Google credentials."),
-    _none("network", "replicas use this machine's own network; no VPC network is peered."),
-    _none("reserved_ip_ranges", "replicas get addresses of this machine."),
-    _none("psc_interface_config", "replicas use this machine's own network; there is no Private Service Connect."),
+    FieldEffect(
+        "service_account",
+        Effect.NONE,
+        "programs run as the user that runs this server, with credentials for this service and none of Google's.",
+        in_containers=(
+            Effect.NONE,
+            "programs run as the image's user, with credentials for this service and none of Google's.",
+        ),
+    ),
+    _of_network("network", "no VPC network is peered"),
+    _of_network("reserved_ip_ranges", "no addresses of a VPC network are taken"),
+    _of_network("psc_interface_config", "there is no Private Service Connect"),
     _full("base_output_directory", "Sets AIP_MODEL_DIR, AIP_CHECKPOINT_DIR and AIP_TENSORBOARD_LOG_DIR."),
     _none("protected_artifact_location_id", "everything that a job makes stays on this machine."),
     _part(
@@ -129,3 +191,10 @@ _SURROUNDINGS = (
 
 SPEC_EFFECTS: tuple[FieldEffect, ...] = (*_PROGRAM, *_PLACE, *_SCHEDULING, *_SURROUNDINGS)
 """One entry for each field of CustomJobSpec that can be set; a test compares it with the descriptors."""
+
+_BY_RUNTIME = EffectTable(line.under("job_spec") for line in SPEC_EFFECTS if line.in_containers and not line.always)
+
+
+def remarks_on(spec: Any) -> Mapping[str, tuple[str, ...]]:
+    """By runtime (host, podman, docker): what fields of this CustomJobSpec have no whole effect only there."""
+    return remarks(_BY_RUNTIME.used(spec, "job_spec"))

@@ -7,9 +7,10 @@ from typing import Any
 
 from trainyard.contract import codec
 from trainyard.core.jobs import Job
-from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup
+from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup, Share
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.pool_rules import accelerator_name, is_skipped
+from trainyard.kinds.spec_effects import remarks_on
 
 
 def used_pools(spec: Any) -> Iterator[Any]:
@@ -75,6 +76,7 @@ def run_group(spec: Any, job: Job, machines: Machines) -> RunGroup:
         experiment=spec.experiment,
         experiment_run=spec.experiment_run,
         tensorboard=spec.tensorboard,
+        remarks=remarks_on(spec),
     )
 
 
@@ -106,4 +108,13 @@ def _replica(pool: Any, number: int, index: int, resources: Resources) -> Replic
         package=package,
         env=tuple((variable.name, variable.value) for variable in task.env),
         resources=resources,
+        shares=tuple(_shares(pool)),
     )
+
+
+def _shares(pool: Any) -> Iterator[Share]:
+    """Where the original mounts them: NfsMount in machine_resources.proto, and LustreMount beside it."""
+    for mount in pool.nfs_mounts:
+        yield Share(f"{mount.server}:{mount.path}", f"/mnt/nfs/{mount.mount_point}")
+    for mount in pool.lustre_mounts:
+        yield Share(f"{mount.instance_ip}@tcp:/{mount.filesystem}", f"/mnt/lustre/{mount.mount_point}")

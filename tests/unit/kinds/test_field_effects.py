@@ -11,10 +11,10 @@ from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
 from trainyard.core.errors import ApiError, FailedPrecondition, NotFound
 from trainyard.kinds.custom_job import effects
 from trainyard.kinds.field_effects import Effect, camel
+from trainyard.kinds.spec_effects import remarks_on
 
 CLASS: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.CustomJob")
 POOL = {"machineSpec": {"machineType": "n1-standard-4"}, "containerSpec": {"imageUri": "img"}}
-MACHINE_TYPE = "job_spec.worker_pool_specs.machine_spec.machine_type"
 
 
 def job(spec: dict[str, Any] | None = None, pool: dict[str, Any] | None = None, **fields: Any) -> Any:
@@ -43,19 +43,13 @@ def test_the_table_covers_every_field_and_nothing_else() -> None:
 
 
 def test_a_plain_job_is_told_nothing() -> None:
-    """Neither of what has its full effect, nor of the disk that the official SDK always sends, nor of what always is.
-
-    That machine types reserve nothing holds for every job: the table says it, for the documentation.
-    """
-    assert effects.kept_in_part(job(pool={"diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": 100}})) == ()
-    assert [line.path for line in effects.EFFECTS.lines if line.always] == [MACHINE_TYPE]
+    """Neither of what has its full effect, nor of the disk that the official SDK always sends."""
+    plain = job(pool={"diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": 100}})
+    assert effects.kept_in_part(plain) == ()
+    assert remarks_on(plain.job_spec) == {}
 
 
 USED: dict[str, Any] = {
-    "network": job({"network": "n"}),
-    "serviceAccount": job({"serviceAccount": "a@b"}),
-    "reservedIpRanges": job({"reservedIpRanges": ["r"]}),
-    "pscInterfaceConfig": job({"pscInterfaceConfig": {}}),
     "tensorboard": job({"tensorboard": "t"}),
     "experiment": job({"experiment": "e"}),
     "experimentRun": job({"experimentRun": "e"}),
@@ -73,6 +67,14 @@ USED: dict[str, Any] = {
 }
 
 
+BY_RUNTIME: dict[str, Any] = {
+    "network": job({"network": "n"}),
+    "serviceAccount": job({"serviceAccount": "a@b"}),
+    "reservedIpRanges": job({"reservedIpRanges": ["r"]}),
+    "pscInterfaceConfig": job({"pscInterfaceConfig": {}}),
+}
+
+
 @pytest.mark.parametrize("field", USED, ids=lambda field: field)
 def test_a_field_without_effect_is_told_of(field: str) -> None:
     """A job that uses such a field gets one sentence that names it as JSON spells it and says why."""
@@ -82,10 +84,21 @@ def test_a_field_without_effect_is_told_of(field: str) -> None:
     assert ": " in told[0]
 
 
+@pytest.mark.parametrize("field", BY_RUNTIME, ids=lambda field: field)
+def test_what_differs_between_runtimes_is_told_when_it_is_known(field: str) -> None:
+    """At its creation nothing is said of it; what is said later is true of the runtime, and differs between them."""
+    message = BY_RUNTIME[field]
+    assert effects.kept_in_part(message) == ()
+    told = remarks_on(message.job_spec)
+    assert set(told) == {"host", "podman", "docker"}
+    assert all(len(lines) == 1 and lines[0].startswith(f"jobSpec.{field} has no ") for lines in told.values())
+    assert told["host"] != told["podman"] == told["docker"]
+
+
 def test_every_field_without_effect_is_tried_above() -> None:
-    """The list of this test follows the table."""
-    partial = {camel(line.path) for line in effects.EFFECTS.lines if line.effect in (Effect.PART, Effect.NONE)}
-    assert partial == {f"jobSpec.{field}" for field in USED} | {"jobSpec.workerPoolSpecs.machineSpec.machineType"}
+    """The lists of this test follow the table; what the executor tells of each replica is not told twice."""
+    lines = [line for line in effects.EFFECTS.lines if line.effect in (Effect.PART, Effect.NONE) and not line.always]
+    assert {camel(line.path) for line in lines} == {f"jobSpec.{field}" for field in (*USED, *BY_RUNTIME)}
 
 
 def test_a_pool_far_down_is_seen_and_told_of_once() -> None:

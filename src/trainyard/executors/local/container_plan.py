@@ -88,7 +88,7 @@ def plan_container(
         env=start.env,
         work=places.runs / control.removeprefix(f"{places.runs}/"),
         logs=replica_directory(places.logs, group.job_id, attempt, spec.name, spec.incarnation),
-        notes=notes,
+        notes=(*group.remarks.get(engine.name, ()), *notes),
         engine={**start.engine, "tells": tells},
     )
 

@@ -173,7 +173,7 @@ def plan(
         env=program.env,
         work=Path(control),
         logs=replica_directory(places.logs, group.job_id, attempt, spec.name, spec.incarnation),
-        notes=program.notes,
+        notes=(*group.remarks.get("host", ()), *program.notes),
         refused="" if program.command else NO_COMMAND,
         report=report,
         output=output_directory(group, places),

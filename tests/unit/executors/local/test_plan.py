@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,12 @@ def test_people_are_told_where_it_runs() -> None:
     assert "asks for 2 GPU(s); this machine has none" in told[1]
     assert notes_on(WORKER, ROOM, prepared=True) == ()
     assert notes_on(ReplicaSpec("workerpool0-0", 0, 0, ""), nothing, prepared=False) == ()
+
+
+def test_what_holds_on_the_host_alone_is_told_there() -> None:
+    """Of what depends on the runtime, a plan for the host tells what is true of the host."""
+    said = replace(group(CHIEF), remarks={"host": ("host only.",), "podman": ("containers only.",)})
+    assert plan(said, CHIEF, ROOM, {}, PLACES).notes == ("host only.",)
 
 
 def test_a_run_id_tells_job_and_attempt() -> None:
