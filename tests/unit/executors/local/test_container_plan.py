@@ -76,6 +76,21 @@ def test_what_holds_in_containers_alone_is_told_there() -> None:
     assert planned(a_spec()).notes == ("containers only.",)
 
 
+def test_variables_travel_unseen_unless_podman_would_read_them() -> None:
+    """Values stand in podman's environment, not in its arguments; PATH and the like the other way round."""
+    plan = planned(
+        a_spec(env=(("TOKEN", "secret"), ("PATH", "/mine"), ("CONTAINERS_CONF", "/theirs"), ("no_proxy", "x")))
+    )
+    assert "--env=TOKEN" in plan.argv
+    assert plan.env["TOKEN"] == "secret"
+    assert not any("secret" in word for word in plan.argv)
+    assert {"--env=PATH=/mine", "--env=CONTAINERS_CONF=/theirs", "--env=no_proxy=x"} <= set(plan.argv)
+    assert plan.env["PATH"] == "/bin"
+
+
+def test_limits_are_those_of_the_machine_type_and_never_more_than_the_machine() -> None:
+    """What the machine has not got is no limit; where none can be set, none is asked for and people are told."""
+    small = planned(a_spec(resources=Resources(cpus=4, memory_bytes=GIB)))
     assert {f"--memory={GIB}", f"--memory-swap={GIB}", "--cpus=4", f"--shm-size={GIB // 2}"} <= set(small.argv)
     large = planned(a_spec(resources=Resources(cpus=96, memory_bytes=1000 * GIB)))
     assert not any(word.startswith(("--memory", "--cpus")) for word in large.argv)
