@@ -20,7 +20,7 @@ PATIENCE_SECONDS: Final = 600.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 # A search that has just heard of a result asks for the next trial at once.
 _SOON_SECONDS: Final = 0.005
-_HEARTBEAT_SECONDS: Final = 15.0
+HEARTBEAT_SECONDS: Final = 15.0
 _T = TypeVar("_T")
 _CLAIMED: Final = {"trainyard-trials": "claimed"}
 # The API wants to know what a trial runs; of a claimed one the service runs nothing.
@@ -188,15 +188,14 @@ class Heartbeat:
 
 def _beat(of: weakref.ref[Heartbeat], claims: Claims) -> None:
     while True:
-        time.sleep(_HEARTBEAT_SECONDS)
+        time.sleep(HEARTBEAT_SECONDS)
         heartbeat = of()
         if heartbeat is None:
             return
         number = heartbeat.number
-        if number:
-            try:
-                state = claims.report(number)
-            except (Refused, Unreachable):
-                state = "STOPPING"
-            heartbeat.is_over = heartbeat.number == number and state not in ("ACTIVE", "REQUESTED")
+        try:
+            state = claims.report(number) if number else "ACTIVE"
+        except (Refused, Unreachable):
+            state = "STOPPING"
+        heartbeat.is_over = heartbeat.number == number and state not in ("ACTIVE", "REQUESTED")
         del heartbeat

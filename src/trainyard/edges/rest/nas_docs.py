@@ -31,6 +31,7 @@ NAS_SCHEMAS: Final[Json] = {
         wait={"type": "number", "description": "None is free; ask again after so many seconds."},
         done=text("The job's final state."),
     ),
+    "trainyard.SearchState": described("What a search is now.", state=text("Its state.")),
     "trainyard.TrialState": described("What a trial is now.", state=text("ACTIVE, STOPPING, SUCCEEDED or INFEASIBLE.")),
 }
 
@@ -45,6 +46,9 @@ NAS_PATHS: Final[Json] = {
     f"{_JOB}:explain": get("explainSearch", "Why a search is as it is", _NAMED, json_of("trainyard.Explanation")),
     f"{_JOB}/logs": get("searchLogs", "The output of a search and its trials", [*_NAMED, *LOG_QUERY], LOGS_ANSWER),
     f"{_JOB}:claim": _post("claimTrial", "Give a worker a trial (docs/nas.md)", _NAMED, "trainyard.Claim"),
+    f"{_JOB}:finish": _post(
+        "finishSearch", "Begin nothing more, and end once all that was begun has", _NAMED, "trainyard.SearchState"
+    ),
     f"{_TRIALS}:explain": get(
         "explainTrial", "Why a trial is as it is", [*_NAMED, _TRIAL, _STAGE], json_of("trainyard.Explanation")
     ),
