@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from foreign import program, pyglove_python, run
+from foreign import ROOT, program, pyglove_python, run
 
 from trainyard.core.parameters import parameters, parameters_text, point_of_parameters
 from trainyard.core.points import drawn, every_point
@@ -93,3 +93,11 @@ def test_every_sample_of_ours_materialises(python: str, told: dict[str, Any], tm
     file.write_text(json.dumps(ours))
     accepted = run([python, program("pyglove_spaces.py"), "accept", str(file)]).told
     assert accepted == {"accepted": sum(map(len, ours.values()))}
+
+
+def test_the_examples_space_is_what_its_program_prints() -> None:
+    """examples/nas_digits/search_space.json comes from space.py beside it."""
+    folder = ROOT / "examples" / "nas_digits"
+    printed = run([pyglove_python("0.4.5"), str(folder / "space.py")])
+    assert printed.out == (folder / "search_space.json").read_text()
+    assert read_space(printed.out).size == 8736
