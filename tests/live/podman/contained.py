@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import images
 from test_local_executor import RealClock
@@ -26,14 +27,14 @@ class InContainers(LocalExecutor):
         await super().launch(replace(group, replicas=named))
 
 
-def options(folder: Path, **changed: object) -> LocalOptions:
+def options(folder: Path, **changed: Any) -> LocalOptions:
     """Podman for every replica, and `folder` visible inside under its own name."""
     containers = ContainerOptions(runtime="podman", pull="never", mounts=((str(folder), str(folder), False),))
     folder.mkdir(parents=True, exist_ok=True)
-    return LocalOptions(gpus=(), containers=replace(containers, **changed))  # type: ignore[arg-type] - fields of its own
+    return LocalOptions(gpus=(), containers=replace(containers, **changed))
 
 
-async def start(folder: Path, **changed: object) -> LocalExecutor:
+async def start(folder: Path, **changed: Any) -> LocalExecutor:
     """An executor that is up."""
     executor = InContainers(folder.resolve(), RealClock(), options(folder, **changed))
     await executor.start()
@@ -41,7 +42,7 @@ async def start(folder: Path, **changed: object) -> LocalExecutor:
 
 
 @asynccontextmanager
-async def opened(folder: Path, **changed: object) -> AsyncIterator[LocalExecutor]:
+async def opened(folder: Path, **changed: Any) -> AsyncIterator[LocalExecutor]:
     """An executor that is closed afterwards."""
     executor = await start(folder, **changed)
     try:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import images
 import pytest
@@ -22,7 +23,7 @@ from executor_suite import a_group, end, reading
 from test_local_executor import RealClock
 from test_podman_runtime import output, ran, spec
 
-from trainyard.core.runs import Cause
+from trainyard.core.runs import Cause, Exit
 
 
 def test_a_program_that_is_not_in_the_image(tmp_path: Path) -> None:
@@ -71,12 +72,22 @@ def test_a_registry_that_is_not_there(tmp_path: Path) -> None:
     assert "can't be reached" in seen.message
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    """What its handlers answer: path to (status, content type, body)."""
+
+    answers: dict[str, tuple[int, str, bytes]]
+    otherwise: tuple[int, str, bytes]
+    password: bool
+
+
 class _Registry(http.server.BaseHTTPRequestHandler):
-    """Answers by the table of its server: path to (status, content type, body)."""
+    """Answers by the table of its server."""
+
+    server: _Server
 
     def do_GET(self) -> None:
-        status, kind, body = self.server.answers.get(self.path, self.server.otherwise)  # type: ignore[attr-defined]
-        if self.server.password and self.headers.get("Authorization") != "Basic dTpw":  # type: ignore[attr-defined]
+        status, kind, body = self.server.answers.get(self.path, self.server.otherwise)
+        if self.server.password and self.headers.get("Authorization") != "Basic dTpw":
             status, kind, body = (
                 401,
                 "application/json",
@@ -100,11 +111,11 @@ class _Registry(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def registry(answers: dict[str, tuple[int, str, bytes]], *, password: bool = False) -> Iterator[str]:
     """A registry on this machine; its host:port."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Registry)
+    server = _Server(("127.0.0.1", 0), _Registry)
     unknown = b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}'
-    server.answers = {"/v2/": (200, "application/json", b"{}"), **answers}  # type: ignore[attr-defined]
-    server.otherwise = (404, "application/json", unknown)  # type: ignore[attr-defined]
-    server.password = password  # type: ignore[attr-defined]
+    server.answers = {"/v2/": (200, "application/json", b"{}"), **answers}
+    server.otherwise = (404, "application/json", unknown)
+    server.password = password
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -114,7 +125,7 @@ def registry(answers: dict[str, tuple[int, str, bytes]], *, password: bool = Fal
         thread.join()
 
 
-def pulled(folder: Path, image: str, registry_at: str, storage: str = "", **changed: object) -> tuple[object, str]:
+def pulled(folder: Path, image: str, registry_at: str, storage: str = "", **changed: Any) -> tuple[Exit, str]:
     """How a replica ended whose image comes from our registry, and what it wrote."""
     folder.mkdir(exist_ok=True)
     registries = folder / "registries.conf"
@@ -123,7 +134,7 @@ def pulled(folder: Path, image: str, registry_at: str, storage: str = "", **chan
     if storage:
         env["CONTAINERS_STORAGE_CONF"] = storage
 
-    async def story() -> tuple[object, str]:
+    async def story() -> tuple[Exit, str]:
         told = replace(options(folder, pull="missing", **changed), environment=env)
         executor = InContainers(folder.resolve(), RealClock(), told)
         await executor.start()
@@ -167,7 +178,7 @@ def test_a_registry_that_wants_credentials(tmp_path: Path, served: dict[str, tup
     """Without them the sentence says where to put them; with the file that registry_auth names, the image comes."""
     with registry(served, password=True) as where:
         seen, _ = pulled(tmp_path / "without", f"{where}/bb:1", where)
-        assert "registry_auth" in seen.message  # type: ignore[attr-defined]
+        assert "registry_auth" in seen.message
         auth = tmp_path / "auth.json"
         auth.write_text(json.dumps({"auths": {where: {"auth": "dTpw"}}}))
         seen, text = pulled(tmp_path / "with", f"{where}/bb:1", where, auth_file=str(auth))
@@ -179,7 +190,7 @@ def test_an_image_that_the_registry_does_not_have(tmp_path: Path) -> None:
     """A wrong tag."""
     with registry({}) as where:
         seen, _ = pulled(tmp_path, f"{where}/bb:2", where)
-    assert seen.message.startswith(f"The registry has no image {where}/bb:2")  # type: ignore[attr-defined]
+    assert seen.message.startswith(f"The registry has no image {where}/bb:2")
 
 
 def test_a_full_disk_while_pulling(tmp_path: Path, served: dict[str, tuple[int, str, bytes]]) -> None:
@@ -193,7 +204,7 @@ def test_a_full_disk_while_pulling(tmp_path: Path, served: dict[str, tuple[int, 
         storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{tiny}/graph"\nrunroot = "{tmp_path}/run"\n')
         with registry(served) as where:
             seen, _ = pulled(tmp_path / "data", f"{where}/bb:1", where, str(storage))
-        assert "no room on the disk" in seen.message  # type: ignore[attr-defined]
+        assert "no room on the disk" in seen.message
     finally:
         subprocess.run(["umount", "-l", str(tiny)], check=True)
 

@@ -54,7 +54,9 @@ def test_the_supervisor_has_conmons_place(tmp_path: Path) -> None:
             conmon = processes.read(int(said[2]))
             assert conmon is None or not conmon.is_alive
             guard, supervisor = agents(group, tmp_path)
-            assert processes.read(supervisor).parent == guard  # type: ignore[union-attr] - it lives
+            parent = processes.read(supervisor)
+            assert parent is not None
+            assert parent.parent == guard
             await executor.stop(group.run_id, 0.0)
             await end(executor, group)
             await executor.release(group.run_id)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import images
 import pytest
@@ -24,7 +25,7 @@ def output(folder: Path, group: RunGroup, replica: str = "workerpool0-0", stream
     return path.read_text() if path.exists() else ""
 
 
-def ran(folder: Path, spec: ReplicaSpec, **changed: object) -> tuple[Exit, str, tuple[str, ...]]:
+def ran(folder: Path, spec: ReplicaSpec, **changed: Any) -> tuple[Exit, str, tuple[str, ...]]:
     """How one replica ended, what it wrote, and the notes about it."""
 
     async def story() -> tuple[Exit, str, tuple[str, ...]]:
@@ -39,9 +40,9 @@ def ran(folder: Path, spec: ReplicaSpec, **changed: object) -> tuple[Exit, str, 
     return asyncio.run(story())
 
 
-def spec(image: str, *command: str, args: tuple[str, ...] = (), **more: object) -> ReplicaSpec:
+def spec(image: str, *command: str, args: tuple[str, ...] = (), **more: Any) -> ReplicaSpec:
     """The first replica with an image, and perhaps a command."""
-    return replace(ReplicaSpec("workerpool0-0", 0, 0, image, command=command, args=args), **more)  # type: ignore[arg-type]
+    return replace(ReplicaSpec("workerpool0-0", 0, 0, image, command=command, args=args), **more)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,20 +31,20 @@ def a_group(*specs: ReplicaSpec) -> RunGroup:
     return RunGroup("7-1", "projects/1/locations/l/customJobs/7", 7, "1", "l", specs, "{}", remarks=remarks)
 
 
-def a_spec(name: str = "workerpool0-0", **more: object) -> ReplicaSpec:
+def a_spec(name: str = "workerpool0-0", **more: Any) -> ReplicaSpec:
     pool, index = name.removeprefix("workerpool").split("-")
-    return replace(ReplicaSpec(name, int(pool), int(index), "img:1"), **more)  # type: ignore[arg-type]
+    return replace(ReplicaSpec(name, int(pool), int(index), "img:1"), **more)
 
 
 def planned(
-    spec: ReplicaSpec, network: Network | None = None, talents: Talents = TALENTS, **bounds: object
+    spec: ReplicaSpec, network: Network | None = None, talents: Talents = TALENTS, **bounds: Any
 ) -> ReplicaPlan:
     group = a_group(spec, a_spec("workerpool1-0")) if network and network.own else a_group(spec)
     where = contained(group, {each.name: "sha256:1" for each in group.replicas}, "podman", network)
     ports = {each.name: 20000 + number for number, each in enumerate(group.replicas)}
     gpus = {spec.name: ("0", "3")[: spec.resources.gpus]} if spec.resources.gpus else {}
     engine = Podman("/usr/bin/podman", Path("/d/containers"), {"PATH": "/bin", "AWS_SECRET": "no"})
-    limits = Bounds(PLACES, talents, 8, 32 * GIB, **bounds)  # type: ignore[arg-type]
+    limits = Bounds(PLACES, talents, 8, 32 * GIB, **bounds)
     return plan_container(group, spec, Allotment(ports, gpus, where), engine, limits)
 
 
