@@ -20,6 +20,7 @@ BENCHMARKS = (
     "short_jobs",
     "durable_creates",
     "list_page",
+    "sql",
     "log_throughput",
     "fresh_service",
     "sdk_run",

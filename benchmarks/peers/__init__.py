@@ -139,6 +139,22 @@ PEERS = (
         frozenset({"objects"}),
         ("gcp-storage-emulator", "google-cloud-storage==3.17.1"),
     ),
+    Peer(
+        "DuckDB over an export",
+        "duckdb",
+        frozenset(
+            f"sql: {question}"
+            for question in (
+                "get by id",
+                "first page with a state filter",
+                "count by state of one project",
+                "count by state of everything",
+                "JSON path over one project",
+                "join of two projects on displayName",
+            )
+        ),
+        ("duckdb",),
+    ),
 )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import hashlib
+import inspect
 import random
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -15,16 +18,23 @@ from benchmarks.store.million import APART_US, MODELS, START_US, WallClock
 
 from trainyard.contract import codec
 from trainyard.contract.pool import message_class
+from trainyard.core.clock import rfc3339
 from trainyard.core.jobs import Job, Status
 from trainyard.core.names import JobName, Scope
 from trainyard.core.states import JobState
+from trainyard.service.wire import part_of
 from trainyard.stores.sqlite import store as sqlite_store
+from trainyard.stores.sqlite.faults import DATABASE
 
 PROJECTS = [f"{810_000_000_000 + number}" for number in range(10)]
 LOCATION = "us-central1"
 MACHINES = ["n1-standard-4", "n1-standard-8", "a2-highgpu-1g", "g2-standard-4", "e2-standard-4", "n2-highmem-8"]
 STATES = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED]
 AT_ONCE = 512
+_EXPORT = """
+SELECT job.id, place.project, job.display_name, job.state, job.create_time_us, b.spec
+FROM place JOIN job ON job.place = place.id JOIN job_body AS b ON b.id = job.id
+"""
 
 
 def shapes() -> list[Any]:
@@ -75,7 +85,7 @@ async def build(folder: Path, jobs: int) -> None:
 
 def kept(jobs: int) -> Path:
     """The folder of a store of so many jobs, built where it is not there or what shapes it has changed."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
+    digest = hashlib.sha256(inspect.getsource(a_job).encode() + inspect.getsource(shapes).encode())
     for source in sorted((Path(str(sqlite_store.__file__)).parent / "migrations").glob("*.sql")):
         digest.update(source.read_bytes())
     folder = KEPT / f"sql-{jobs}-jobs-{digest.hexdigest()[:12]}"
@@ -86,3 +96,26 @@ def kept(jobs: int) -> Path:
         (folder / "built").touch()
         print(f"  built {jobs:,} jobs in {time.perf_counter() - began:.0f} s: {folder}", file=sys.stderr, flush=True)
     return folder
+
+
+def export(folder: Path) -> Path:
+    """The jobs of a kept store as CSV, what a warehouse would be loaded with; made once."""
+    path = folder / "export.csv"
+    if path.exists():
+        return path
+    texts: dict[bytes, str] = {}
+    cls: Any = message_class("google.cloud.aiplatform.v1beta1.CustomJob")
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "projectsId", "displayName", "state", "createTime", "jobSpec"])
+        connection = sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)
+        for id_, project, name, state, created_us, spec in connection.execute(_EXPORT):
+            shape = part_of(spec, 4)
+            if shape not in texts:
+                texts[shape] = codec.render_bytes(cls.FromString(shape).job_spec).decode()
+            job = f"projects/{project}/locations/{LOCATION}/customJobs/{id_}"
+            writer.writerow([job, project, name, JobState(state).api_name, rfc3339(created_us), texts[shape]])
+        connection.close()
+    part.rename(path)
+    return path
