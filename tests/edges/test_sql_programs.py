@@ -183,6 +183,19 @@ def test_nobody_answers(environment: dict[str, str]) -> None:
     assert (theirs.returncode, "trainyard serve" in theirs.stderr) == (1, True)
 
 
+def test_another_stackql_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    """Asked for a provider that is not here, ours says where StackQL's own program is."""
+    other = tmp_path / "other" / "stackql"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    both = environment | {"PATH": f"{BIN}:{other.parent}:/usr/bin:/bin"}
+    done = program("stackql", "exec", "SELECT name FROM aws.s3.buckets", environment=both)
+    assert done.returncode == 1
+    assert done.stderr.startswith("There is no provider 'aws' here")
+    assert str(other) in done.stderr
+
+
 class Person:
     """Types into a terminal and reads what stands there."""
 

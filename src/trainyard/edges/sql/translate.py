@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from trainyard.edges.sql.errors import SYNTAX_ERROR, SqlError
+from trainyard.edges.sql.errors import SYNTAX_ERROR, UNDEFINED, SqlError
 from trainyard.edges.sql.lexer import Token
 from trainyard.edges.sql.names import Chain, quoted, table_name
+from trainyard.edges.sql.resources import PROVIDER
 
 _CAST = re.compile(r"\w+", re.ASCII)
 
@@ -50,6 +51,12 @@ class Translator:
     def _name(self, chain: Chain, first: Token, before: Token | None) -> str:
         table = table_name(chain.parts, self._provider)
         if table is None:
+            if len(chain.parts) > 2 and before is not None and before.is_word("FROM", "JOIN", "INTO"):
+                raise SqlError(
+                    UNDEFINED,
+                    f"There is no provider {chain.parts[0]!r} here; there is {PROVIDER}.",
+                    position=first.start + 1,
+                )
             if len(chain.parts) == 1 and first.kind == "word":
                 return first.text
             return ".".join(map(quoted, chain.parts)) if len(chain.parts) > 1 else quoted(first.value)
