@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag(
         "--machine-types", metavar="WHICH", help="known refuses machine types that Google does not have, any takes them"
     )
+    flag("--nas-searcher", metavar="NAME", help="what NasJobs search with: reinforce, random, evolution or model-based")
     flag("--missing-buckets", metavar="WHICH", help="make buckets asked for: auto (on loopback), always or never")
     flag("--objects-url", metavar="URL", help="where objects are kept instead of DIR/buckets: s3://, gs://, az://")
     flag("--gcs-mount", metavar="WHICH", help="whether programs see buckets at /gcs: auto or never")
