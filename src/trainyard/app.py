@@ -235,7 +235,7 @@ async def listening(
     objects = Places(inside.objects, _buckets_appear(settings))
     service = inside.service
     metrics = service.metrics(objects.store)
-    own = OwnRoutes(service.insight, follower, _health(inside), streams, metrics, service.claims())
+    own = OwnRoutes(service.insight, follower, _health(inside), streams, metrics, service.usage(), service.claims())
     guard = partial(refuse_foreign_page, names=names)
     storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
     mounts: list[Mount] = [

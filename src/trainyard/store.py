@@ -385,4 +385,7 @@ class LogBook(Protocol):
         """
 
     def raw_files(self, job_id: int, task: str, stream: str, attempt: int | None = None) -> tuple[str, ...]:
-        """Paths that hold the exact bytes of a stream, in order of incarnation; the newest attempt by default."""
+        """Paths that hold the exact bytes of a stream, in order of incarnation; the newest attempt by default.
+
+        Of the stream `usage` (core/usage_records.py), what was sampled.
+        """

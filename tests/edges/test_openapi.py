@@ -73,6 +73,7 @@ def test_answers_are_as_described(api: Api, project: str, document: dict[str, An
         "trainyard.Health": api.call("GET", "/trainyard/v1/health").json,
         "trainyard.Explanation": api.call("GET", f"{own}:explain").json,
         "trainyard.Logs": api.call("GET", f"{own}/logs").json,
+        "trainyard.Usage": api.call("GET", f"{own}:usage").json,
         "Error": api.get(f"{name}9").json,
         "longrunning.Operation": api.call("DELETE", name).json,
     }

@@ -28,7 +28,8 @@ from typing import Any, Final
 from trainyard.agent import ending, processes, program
 
 RESULT: Final = "result"
-_WORDS, _RUNTIME_LOG, _CONMON, _PID, _STARTED, _CGROUP = "words", "runtime.log", "conmon", "pid", "started", "cgroup"
+PID: Final = "pid"
+_WORDS, _RUNTIME_LOG, _CONMON, _STARTED, _CGROUP = "words", "runtime.log", "conmon", "started", "cgroup"
 _START_SECONDS: Final = 120.0
 _REMOVE_SECONDS: Final = 30.0
 _LOOK_AGAIN_SECONDS: Final = 0.05
@@ -94,6 +95,11 @@ class Engine:
         """The file that names the container's control groups."""
         return f"{self.directory}/{_CGROUP}"
 
+    def roots(self) -> list[int]:
+        """The container's first process; as long as it is not known, our own children."""
+        first = _number(f"{self.directory}/{PID}")
+        return [first] if first > 0 else processes.children()
+
     def remove(self) -> None:
         """Leave nothing of the container, nor of the directory; what can't be removed now is left to the server."""
         if not os.path.exists(self.directory):
@@ -124,7 +130,7 @@ class Engine:
 
     def _first_process(self, *, has_started: bool) -> int:
         """After the engine's command has ended: what it left is ours to watch, or to end."""
-        conmon, first = _number(f"{self.directory}/{_CONMON}"), _number(f"{self.directory}/{_PID}")
+        conmon, first = _number(f"{self.directory}/{_CONMON}"), _number(f"{self.directory}/{PID}")
         ours = processes.children()
         if conmon in ours:
             os.kill(conmon, signal.SIGKILL)
@@ -138,7 +144,7 @@ class Engine:
         raise NotStarted(self.words() or "the engine started nothing and said nothing")
 
     def _known(self) -> tuple[int, int]:
-        return _number(f"{self.directory}/{_CONMON}"), _number(f"{self.directory}/{_PID}")
+        return _number(f"{self.directory}/{_CONMON}"), _number(f"{self.directory}/{PID}")
 
     def _spawn(self, argv: list[str], env: Mapping[str, str], streams: tuple[int, ...], where: str) -> int:
         """Start a command of the engine in directory `where`; `streams` become its descriptors from 3 on."""

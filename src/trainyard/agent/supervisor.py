@@ -100,6 +100,7 @@ class Watch:
         return True
 
     def _announce(self) -> None:
+        self._task.usage.begin(self._task.engine)
         process = processes.read(self._main)
         self._task.say(
             {
@@ -145,7 +146,7 @@ class Watch:
         if self._ended is None:
             self._ended = kernel.ended(self._main)
         for pid in self._others():
-            os.waitpid(pid, os.WNOHANG)
+            self._task.usage.reaped(os.wait4(pid, os.WNOHANG)[2])
 
     def _others(self) -> list[int]:
         return [pid for pid in processes.children() if pid != self._main]
@@ -171,6 +172,8 @@ class Watch:
             due = stream.index_due()
             if due is not None:
                 times.append(due)
+        if self._task.usage.due is not None:
+            times.append(self._task.usage.due)
         timeout = max(0.0, min(times) - now) * 1000 + 0.5 if times else None
         seen = {descriptor for descriptor, _ in poller.poll(timeout)}
         self._handle(seen, time.monotonic())
@@ -187,6 +190,9 @@ class Watch:
             due = stream.index_due()
             if due is not None and due <= now:
                 stream.write_index(self._task.index, now)
+        usage = self._task.usage
+        if usage.due is not None and usage.due <= now:
+            usage.sample(self._started_us)
         self._tell_trouble()
 
     def look_at_stop(self) -> None:

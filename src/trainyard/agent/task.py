@@ -11,7 +11,9 @@ from typing import Any
 from trainyard.agent import ending, records
 from trainyard.agent.container import Engine
 from trainyard.agent.pump import Index, Stream
+from trainyard.agent.usage import Usage
 from trainyard.core.log_files import CLOSED, INDEX, STREAMS
+from trainyard.core.usage_records import USAGE
 
 MOST_BYTES_OF_A_PACKET = 128 * 1024
 
@@ -36,6 +38,7 @@ class Task:
         self.report: str = request.get("report", "")  # an agent of before this field may be asked by one of after it
         self._output: str = request.get("output", "")
         self.engine = Engine(self.control, request["engine"]) if "engine" in request else None
+        self.usage = Usage(f"{self.logs}/{USAGE}", request.get("usage", {}))
         self.wake = -1
         self._lock = lock
         self._pipes = pipes
@@ -107,7 +110,7 @@ class Task:
 
     def close_logs(self) -> None:
         """Make the output, if there is any, durable and say that it is complete. May be repeated; raises OSError."""
-        targets = (*(stream.target for stream in self.streams), self.index.target)
+        targets = (*(stream.target for stream in self.streams), self.index.target, self.usage.target)
         written = [target for target in targets if target >= 0]
         if not written:
             return
@@ -117,9 +120,10 @@ class Task:
         records.sync_upwards(self.logs, self.logs_root)
 
     def close(self) -> None:
-        """Let go of every descriptor."""
+        """Let go of every descriptor, and of the devices."""
         self.close_write_ends()
-        targets = (*(stream.target for stream in self.streams), self.index.target)
+        self.usage.close()
+        targets = (*(stream.target for stream in self.streams), self.index.target, self.usage.target)
         for descriptor in (*targets, self.wake, self._lock, *(reading for reading, _ in self._pipes)):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -20,6 +20,7 @@ from trainyard.service.hiding import hide_env
 from trainyard.service.insight import Insight
 from trainyard.service.reading import Reading
 from trainyard.service.run_metrics import RunMetrics
+from trainyard.service.run_usage import RunUsage
 
 if TYPE_CHECKING:
     from trainyard.audit import AuditLog
@@ -83,6 +84,10 @@ class Service:
     def metrics(self, objects: ObjectStore) -> RunMetrics:
         """What jobs write to their event files, which lie in `objects`."""
         return RunMetrics(self.insight, self._keepers.kinds, objects)
+
+    def usage(self) -> RunUsage:
+        """What the replicas of jobs use."""
+        return RunUsage(self.insight, self._keepers.kinds, self._keepers.logbook)
 
     def claims(self) -> Claims:
         """The trials of searches that workers take."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import google_crc32c
@@ -18,6 +17,7 @@ from trainyard.core.clock import rfc3339
 from trainyard.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from trainyard.core.event_files import Damaged, Scalar, scalars
 from trainyard.core.names import JobName
+from trainyard.core.thinning import Thinned
 from trainyard.objects import Query
 
 if TYPE_CHECKING:
@@ -33,34 +33,31 @@ _MARK: Final = "tfevents"  # in the name of every event file
 _OUTPUT_FIELD: Final = ("job_spec", "base_output_directory", "output_uri_prefix")
 
 
-@dataclass(slots=True)
 class Series:
     """The points of one tag of one run (a directory below the logs), thinned evenly to at most `most`."""
 
-    run: str
-    tag: str
-    most: int
-    count: int = 0
-    _kept: list[tuple[int, Scalar]] = field(default_factory=list)  # every stride-th with its place, and the newest
-    _stride: int = 1
+    def __init__(self, run: str, tag: str, most: int) -> None:
+        """No point yet."""
+        self.run = run
+        self.tag = tag
+        self._points = Thinned[Scalar](most)
 
     def add(self, point: Scalar) -> None:
         """One more; the newest is always kept."""
-        if self._kept and self._kept[-1][0] % self._stride:
-            self._kept.pop()
-        self._kept.append((self.count, point))
-        self.count += 1
-        if len(self._kept) > self.most:
-            self._stride *= 2
-            newest = self._kept[-1]
-            self._kept = [one for one in self._kept[:-1] if one[0] % self._stride == 0] + [newest]
+        self._points.add(point)
 
     def as_json(self) -> dict[str, Any]:
         """Points in order of their steps; of a step that was written twice (after a restart), the later one."""
-        ordered = sorted((point for _, point in self._kept), key=lambda point: (point.step, point.time_us))
+        ordered = sorted(self._points, key=lambda point: (point.step, point.time_us))
         by_step = {point.step: point for point in ordered}
         points = [{"step": p.step, "time": rfc3339(p.time_us), "value": _number(p.value)} for p in by_step.values()]
-        return {"run": self.run, "tag": self.tag, "count": self.count, "points": points}
+        return {"run": self.run, "tag": self.tag, "count": self._points.count, "points": points}
+
+
+def check_points(points: int) -> None:
+    """Raises InvalidArgument on a number of points that no series can be thinned to."""
+    if not 2 <= points <= MOST_POINTS:
+        raise InvalidArgument(f"points must be from 2 to {MOST_POINTS}, but is {points}.")
 
 
 def _number(value: float) -> float | str:
@@ -85,8 +82,7 @@ class RunMetrics:
         Raises NotFound, PermissionDenied, InvalidArgument on a bad number of points, FailedPrecondition where the job
         has no output directory.
         """
-        if not 2 <= points <= MOST_POINTS:
-            raise InvalidArgument(f"points must be from 2 to {MOST_POINTS}, but is {points}.")
+        check_points(points)
         job = self._insight.job(name, caller)
         source = _logs_of(self._kinds[JobName.parse(name).collection].render(job), name)
         series, damaged = await asyncio.to_thread(self._series, source, tag, points)

@@ -33,6 +33,20 @@ def _list(items: Json) -> Json:
     return {"type": "array", "items": items}
 
 
+def _value(kind: str, description: str) -> Json:
+    return {"type": kind, "description": description}
+
+
+_USED: Final[Json] = {
+    "cpuCores": _value("number", "Cores kept busy."),
+    "diskReadBytesPerSecond": _value("number", "From disks."),
+    "diskWriteBytesPerSecond": _value("number", "To disks."),
+    "memoryBytes": _value("integer", "Resident memory."),
+    "processes": _value("integer", "How many there were."),
+    "gpuPercent": _value("integer", "Of its GPUs, 100 for each."),
+    "gpuMemoryBytes": _value("integer", "In use on its GPUs."),
+}
+
 OWN_SCHEMAS: Final[Json] = {
     "trainyard.Health": described(
         "Whether the service is well.",
@@ -99,6 +113,33 @@ OWN_SCHEMAS: Final[Json] = {
                 value={"type": ["number", "string"], "description": "The value, or NaN, Infinity, -Infinity."},
             )
         ),
+    ),
+    "trainyard.Usage": described(
+        "What a job's replicas used over time.",
+        replicas=_list(_ref("trainyard.ReplicaUsage")),
+    ),
+    "trainyard.ReplicaUsage": described(
+        "One incarnation of a replica. Processes that have ended count.",
+        task=text("The replica, such as workerpool0-0."),
+        attempt=_value("integer", "The attempt, from 1."),
+        incarnation=_value("integer", "How often it was restarted in place before."),
+        samples=_value("integer", "How many were taken."),
+        cpuSeconds=_value("number", "CPU time up to the newest sample."),
+        diskReadBytes=_value("integer", "Read from disks up to then."),
+        diskWriteBytes=_value("integer", "Written to disks up to then."),
+        newest={"anyOf": [_ref("trainyard.UsagePoint"), {"type": "null"}]},
+        peak={
+            "type": ["object", "null"],
+            "description": "The largest value of each that a sample has shown.",
+            "properties": _USED,
+        },
+        points=_list(_ref("trainyard.UsagePoint")),
+    ),
+    "trainyard.UsagePoint": described(
+        "The means since the point before, and what was in use at the time; GPU values only where there are GPUs.",
+        ("gpuPercent", "gpuMemoryBytes"),
+        time=_time("When."),
+        **_USED,
     ),
     "trainyard.LogEntry": described(
         "One line of output.",
@@ -184,6 +225,17 @@ OWN_PATHS: Final[Json] = {
             query("points", "At most so many of a series.", type="integer", minimum=2, maximum=100_000, default=1000),
         ],
         json_of("trainyard.Metrics"),
+    ),
+    f"{_JOB}:usage": get(
+        "usage",
+        "CPU, memory, disk and GPU that a job's replicas used over time",
+        [
+            *_NAMED,
+            query("task", "Only of this replica.", type="string"),
+            _ATTEMPT,
+            query("points", "At most so many of a replica.", type="integer", minimum=2, maximum=100_000, default=1000),
+        ],
+        json_of("trainyard.Usage"),
     ),
     f"{_JOB}/logs": get("logs", "A job's output, by pages or followed", [*_NAMED, *LOG_QUERY], LOGS_ANSWER),
     f"{_JOB}/logs/{{task}}/{{stream}}": get(

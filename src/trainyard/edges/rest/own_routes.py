@@ -1,4 +1,4 @@
-"""What the original does not have, under /trainyard/v1 (docs/adr/0005): health, explanations, metrics, logs, claims."""
+"""What the original lacks, under /trainyard/v1 (docs/adr/0005): health, explanations, metrics, usage, logs, claims."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from trainyard.service.claims import Claims
 from trainyard.service.following import Follower
 from trainyard.service.insight import Insight
 from trainyard.service.run_metrics import DEFAULT_POINTS, RunMetrics
+from trainyard.service.run_usage import RunUsage
 
 PREFIX: Final = "/trainyard/v1/"
 _JOB: Final = r"(?P<name>projects/[^/]+/locations/[^/]+/[^/]+/[^/:]+(?:/nasTrialDetails/[^/:]+)?)"
+_HEALTH: Final = re.compile(r"health\Z")
 _EXPLAIN: Final = re.compile(_JOB + r":explain\Z")
 _METRICS: Final = re.compile(_JOB + r":metrics\Z")
+_USAGE: Final = re.compile(_JOB + r":usage\Z")
 _CLAIM: Final = re.compile(_JOB + r":claim\Z")
 _REPORT: Final = re.compile(_JOB + r":report\Z")
 _FINISH: Final = re.compile(_JOB + r":finish\Z")
@@ -43,6 +46,7 @@ class OwnRoutes:
     health: Callable[[], Mapping[str, Any]]
     streams: Streams
     metrics: RunMetrics
+    usage: RunUsage
     claims: Claims
 
     async def answer(self, exchange: Exchange, caller: Caller) -> bool:
@@ -50,33 +54,35 @@ class OwnRoutes:
         if not exchange.path.startswith(PREFIX):
             return False
         path = unquote(exchange.path[len(PREFIX) :])
-        if match := _CLAIM.match(path):
-            await send_json(exchange, await self.claims.claim(match["name"], caller, await _posted(exchange)))
-        elif match := _REPORT.match(path):
-            await send_json(exchange, await self.claims.report(match["name"], caller, await _posted(exchange)))
-        elif match := _FINISH.match(path):
-            await send_json(exchange, await self.claims.finish(match["name"], caller, await _posted(exchange)))
-        elif path == "health":
-            _only_get(exchange)
-            await send_json(exchange, self.health())
-        elif match := _EXPLAIN.match(path):
-            _only_get(exchange)
-            stage = _parameters(exchange, frozenset({"stage"})).get("stage", "")
-            await send_json(exchange, self.insight.explain(match["name"], caller, stage))
-        elif match := _METRICS.match(path):
-            _only_get(exchange)
-            await self._metrics(exchange, match["name"], caller)
-        elif match := _LOGS.match(path):
-            _only_get(exchange)
-            await self._logs(exchange, match["name"], caller)
-        elif match := _RAW.match(path):
-            _only_get(exchange)
-            await self._raw(exchange, match, caller)
-        else:
-            return False
-        return True
+        posts = ((_CLAIM, self.claims.claim), (_REPORT, self.claims.report), (_FINISH, self.claims.finish))
+        for pattern, ask in posts:
+            if match := pattern.match(path):
+                await send_json(exchange, await ask(match["name"], caller, await _posted(exchange)))
+                return True
+        gets = (
+            (_HEALTH, self._health),
+            (_EXPLAIN, self._explain),
+            (_METRICS, self._metrics),
+            (_USAGE, self._usage),
+            (_LOGS, self._logs),
+            (_RAW, self._raw),
+        )
+        for pattern, get in gets:
+            if match := pattern.match(path):
+                _only_get(exchange)
+                await get(exchange, match, caller)
+                return True
+        return False
 
-    async def _logs(self, exchange: Exchange, name: str, caller: Caller) -> None:
+    async def _health(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:  # noqa: ARG002 - one of many
+        await send_json(exchange, self.health())
+
+    async def _explain(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
+        stage = _parameters(exchange, frozenset({"stage"})).get("stage", "")
+        await send_json(exchange, self.insight.explain(match["name"], caller, stage))
+
+    async def _logs(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
+        name = match["name"]
         given = _parameters(exchange, _LOG_PARAMETERS)
         cursor, task = given.get("cursor", ""), _task(given.get("task", ""))
         streamed = "text/event-stream" in exchange.headers.get("accept", "")
@@ -90,21 +96,33 @@ class OwnRoutes:
         complete = job.is_final and not page["more"]
         await send_json(exchange, {"entries": page["entries"], "cursor": page["cursor"], "complete": complete})
 
-    async def _metrics(self, exchange: Exchange, name: str, caller: Caller) -> None:
+    async def _metrics(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
         given = _parameters(exchange, frozenset({"tag", "points"}))
-        points = _count("points", given.get("points", str(DEFAULT_POINTS)))
-        await send_json(exchange, await self.metrics.read(name, caller, given.get("tag", ""), points))
+        await send_json(exchange, await self.metrics.read(match["name"], caller, given.get("tag", ""), _points(given)))
+
+    async def _usage(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
+        given = _parameters(exchange, frozenset({"task", "attempt", "points"}))
+        task = _task(given.get("task", ""))
+        shown = await self.usage.read(match["name"], caller, task, _attempt(given), _points(given))
+        await send_json(exchange, shown)
 
     async def _raw(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
         given = _parameters(exchange, frozenset({"attempt"}))
-        attempt = _count("attempt", given["attempt"]) if "attempt" in given else None
-        paths = self.insight.raw_files(match["name"], caller, _task(match["task"]), match["stream"], attempt)
+        paths = self.insight.raw_files(match["name"], caller, _task(match["task"]), match["stream"], _attempt(given))
         await send_files(exchange, paths)
 
 
 async def send_json(exchange: Exchange, value: Any) -> None:
     """Plain JSON values, pretty unless `prettyPrint=false`."""
     await exchange.answer(200, write_json(value, exchange.system.pretty))
+
+
+def _attempt(given: Mapping[str, str]) -> int | None:
+    return _count("attempt", given["attempt"]) if "attempt" in given else None
+
+
+def _points(given: Mapping[str, str]) -> int:
+    return _count("points", given.get("points", str(DEFAULT_POINTS)))
 
 
 def _only_get(exchange: Exchange) -> None:

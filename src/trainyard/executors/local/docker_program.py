@@ -17,7 +17,7 @@ from typing import Any
 
 import docker
 
-from trainyard.agent.container import RESULT
+from trainyard.agent.container import PID, RESULT
 
 _NANO = 1_000_000_000
 
@@ -58,6 +58,7 @@ def _run(told: dict[str, Any]) -> dict[str, Any]:
         return {"words": str(getattr(error, "explanation", None) or error)}
     threading.Thread(target=_pass_on, args=(stopping, container), daemon=True).start()
     try:
+        _tell_pid(container, Path(told["directory"]))
         for out, err in output:
             _write(1, out)
             _write(2, err)
@@ -66,6 +67,18 @@ def _run(told: dict[str, Any]) -> dict[str, Any]:
     except (docker.errors.DockerException, OSError) as error:
         return {"words": f"the engine went away: {error}", "lost": True}
     return {"code": code, "oom": bool(container.attrs["State"].get("OOMKilled"))}
+
+
+def _tell_pid(container: Any, directory: Path) -> None:
+    """Where the container's first process is one of this machine, as its control groups prove, its agent hears it."""
+    container.reload()
+    pid = container.attrs["State"].get("Pid") or 0
+    try:
+        is_here = container.id in Path(f"/proc/{pid}/cgroup").read_text("utf-8")
+    except OSError:
+        return
+    if is_here:
+        directory.joinpath(PID).write_text(str(pid), "utf-8")
 
 
 def _create(client: Any, told: dict[str, Any]) -> Any:

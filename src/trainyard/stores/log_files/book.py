@@ -17,6 +17,7 @@ from trainyard.core.errors import InvalidArgument
 from trainyard.core.log_files import STREAMS, directory_name, read_directory_name, replica_directory
 from trainyard.core.severity import StderrSeverity, severity_of_text, structured
 from trainyard.core.states import FINAL
+from trainyard.core.usage_records import USAGE
 from trainyard.store import LogBatch, LogLine, Narrated, Run
 from trainyard.stores.log_files.cursor import Cursor, unread
 from trainyard.stores.log_files.output import Output, Piece
@@ -110,7 +111,7 @@ class FileLogBook:
 
     def raw_files(self, job_id: int, task: str, stream: str, attempt: int | None = None) -> tuple[str, ...]:
         """See LogBook.raw_files; empty where there is no such output. Raises InvalidArgument on an unknown stream."""
-        if stream not in STREAMS:
+        if stream not in (*STREAMS, USAGE):
             raise InvalidArgument(f"{stream!r} is not a stream of a replica; there are {' and '.join(STREAMS)}.")
         for place in self._places(Cursor(job_id), task):
             sources = [source for source in place.sources() if place.prefix + source[1] == task]
