@@ -197,12 +197,10 @@ class StoreSuite:
             job = a_job()
             await store.insert(job)
             asked = await store.ask_finish(job.name, "ann", 77)
-            assert (asked.intent, asked.intent_by, asked.intent_time_us) == (Intent.FINISH, "ann", 77)
-            assert await store.commit(job, Decision(job.status)) is None
+            assert (asked.intent, asked.intent_by, asked.revision) == (Intent.FINISH, "ann", job.revision + 1)
             assert await store.ask_finish(job.name, "bob", 78) == asked == store.get(job.name)
-            cancelled = await store.ask_cancel(job.name, "bob", 79)
-            assert cancelled.intent is Intent.CANCEL
-            assert await store.ask_finish(job.name, "ann", 80) == cancelled
+            assert (await store.ask_cancel(job.name, "bob", 79)).intent is Intent.CANCEL
+            assert (await store.ask_finish(job.name, "ann", 80)).intent is Intent.CANCEL
 
         self.tell(tmp_path, story)
 

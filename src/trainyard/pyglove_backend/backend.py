@@ -9,7 +9,7 @@ import math
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pyglove as pg
@@ -24,6 +24,16 @@ from trainyard.pyglove_backend.result import SearchResult, measurement
 
 SEARCHERS: Final = ("reinforce", "evolution", "model-based", "random", "grid")
 _OF_PYGLOVE: Final[Mapping[str, str]] = {"Random": "random", "Sweeping": "grid"}
+# What pg.sample hands on, in the order in which PyGlove 0.1.0 does.
+_ASKED: Final = (
+    "name",
+    "group",
+    "dna_spec",
+    "algorithm",
+    "metrics_to_optimize",
+    "early_stopping_policy",
+    "num_examples",
+)
 _UNBOUNDED: Final = 2**31 - 1  # maxTrialCount is an int32
 _AT_ONCE: Final = 10
 
@@ -178,29 +188,24 @@ class _Backend(pg.tuning.Backend):
         if asked:
             self.setup(**asked)
 
-    def setup(  # noqa: PLR0913, PLR0917 - PyGlove's signature
-        self,
-        name: str | None,
-        group: Any,
-        dna_spec: Any,
-        algorithm: Any,
-        metrics_to_optimize: Sequence[str],
-        early_stopping_policy: Any = None,
-        num_examples: int | None = None,
-    ) -> None:
-        """Join the search called `name`, or make it. Raises ValueError on what a NasJob can't be asked for."""
-        if len(metrics_to_optimize) != 1:
-            raise ValueError(f"A search has one metric here, not {list(metrics_to_optimize)!r}.")
-        self._metric = str(metrics_to_optimize[0])
+    def setup(self, *given: Any, **named: Any) -> None:
+        """Join the search that these ask for (see _ASKED), or make it. Raises ValueError on what can't be asked for."""
+        asked = dict(zip(_ASKED, given, strict=False)) | named
+        name, group, dna_spec = asked["name"], asked["group"], asked["dna_spec"]
+        metrics, policy = asked["metrics_to_optimize"], asked.get("early_stopping_policy")
+        if len(metrics) != 1:
+            raise ValueError(f"A search has one metric here, not {list(metrics)!r}.")
+        self._metric = str(metrics[0])
         self._dna_spec = dna_spec
-        self._policy = early_stopping_policy
-        if early_stopping_policy is not None and early_stopping_policy.dna_spec is None:
-            early_stopping_policy.setup(dna_spec)
+        self._policy = policy
+        if policy is not None and policy.dna_spec is None:
+            policy.setup(dna_spec)
         text = str(dna_spec.to_json_str(hide_default_values=True))
         self._space: Space = read_space(text)
         unique = uuid.uuid4().hex[:12]
         worker = f"{socket.gethostname()}-{os.getpid()}-{unique}" if group is None else f"group-{group}"
-        self._open(name or f"pyglove-{unique}", text, _labels(algorithm), num_examples or _UNBOUNDED, worker)
+        most = asked.get("num_examples") or _UNBOUNDED
+        self._open(name or f"pyglove-{unique}", text, _labels(asked["algorithm"]), most, worker)
         self._feedback: _Feedback | None = None
 
     def _open(self, name: str, text: str, labels: Mapping[str, str], most: int, worker: str) -> None:
