@@ -56,6 +56,7 @@ OWN_SCHEMAS: Final[Json] = {
         startTime=_time("When this process came up."),
         instance=text("Different after every start."),
         pid={"type": "integer", "description": "The service's process."},
+        sqlPort={"type": ["integer", "null"], "description": "Where it speaks PostgreSQL's protocol; null: nowhere."},
     ),
     "trainyard.Change": {
         "type": "object",
@@ -211,6 +212,9 @@ LOG_QUERY: Final = [
         default=False,
     ),
 ]
+_ATTEMPT: Final = query(
+    "attempt", "Of this attempt; the newest without it.", type="integer", minimum=0, maximum=999_999_999
+)
 LOGS_ANSWER: Final[Json] = {**json_of("trainyard.Logs"), "text/event-stream": {"schema": {"type": "string"}}}
 
 OWN_PATHS: Final[Json] = {
@@ -250,7 +254,7 @@ OWN_PATHS: Final[Json] = {
                 "required": True,
                 "schema": {"type": "string", "enum": ["stdout", "stderr"]},
             },
-            query("attempt", "Of this attempt; the newest without it.", type="integer", minimum=0, maximum=999_999_999),
+            _ATTEMPT,
         ],
         {"application/octet-stream": {}},
     ),
