@@ -7,10 +7,9 @@ Wherever another aggregate would notice, the statement is left as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
-from trainyard.edges.sql.lexer import Token, tokens_of
+from trainyard.edges.sql.lexer import Token, tokens_of, words_of
 from trainyard.edges.sql.names import Chain, resource_named
 from trainyard.edges.sql.plans import ROWS
 
@@ -23,6 +22,8 @@ _NOTICING: Final = (
 
 def summed(tokens: Sequence[Token], provider: str) -> list[Token]:
     """The same statement with every `count(*)` as a sum of the hidden column, where that gives the same."""
+    if "COUNT" not in words_of(tokens):
+        return list(tokens)
     places = [at for at in range(len(tokens)) if _is_count(tokens, at)]
     if not places or not _is_plain(tokens, provider, len(places)):
         return list(tokens)
@@ -35,9 +36,9 @@ def summed(tokens: Sequence[Token], provider: str) -> list[Token]:
             continue
         here = tokens[at].start
         at += 4
-        made += (replace(token, start=here) for token in _SUM)
+        made += (token._replace(start=here) for token in _SUM)
         if _is_bare(tokens, at, places[0]):
-            made += (replace(token, start=here) for token in _NAMED)
+            made += (token._replace(start=here) for token in _NAMED)
     return made
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from trainyard.edges.sql.errors import SYNTAX_ERROR, SqlError
 
@@ -35,8 +34,7 @@ _BLANK: Final = re.compile(r"\s*\{\{\s*\.?([\w.$]+)\s*\}\}\s*")
 BLANK: Final = frozenset({"space", "comment", "hint"})
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token. `value` is what it means: a string's content, a quoted name without quotes, else the text itself."""
 
     kind: str
@@ -80,7 +78,7 @@ def statement_tokens(sql: str) -> list[Token]:
     found = [token for token in (parts[0] if parts else []) if token.kind not in ("space", "comment")]
     for at, token in enumerate(found):
         blank = _BLANK.fullmatch(token.value) if token.kind == "string" else None
-        name = blank[1] if blank else _bare_blank(found[at : at + 4])
+        name = blank[1] if blank else _bare_blank(found[at : at + 4]) if token.text == "{" else ""
         if name:
             message = f"syntax error: {{{{ {name} }}}} has not been filled in."
             hint = f"Give {name} a value (--var {name}=…, or --iqldata), or write the value there."
@@ -92,6 +90,11 @@ def _bare_blank(tokens: Sequence[Token]) -> str:
     """The name in `{{ name }}` outside of quotes; empty where these tokens are something else."""
     texts = [token.text for token in tokens]
     return next((text for text in texts[2:] if text != "."), "") if texts[:2] == ["{", "{"] else ""
+
+
+def words_of(tokens: Sequence[Token]) -> frozenset[str]:
+    """The words of a statement outside of quotes, in capitals."""
+    return frozenset(token.text.upper() for token in tokens if token.kind == "word")
 
 
 def _parts(tokens: Sequence[Token]) -> Iterator[list[Token]]:

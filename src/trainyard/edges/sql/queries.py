@@ -12,6 +12,7 @@ from trainyard.edges.sql.answers import Answer, kind_of, kinds_by_sight, told
 from trainyard.edges.sql.counting import summed
 from trainyard.edges.sql.errors import NOT_SUPPORTED, SqlError
 from trainyard.edges.sql.kinds_of_items import items_of, kind_of_item
+from trainyard.edges.sql.lexer import words_of
 from trainyard.edges.sql.session import Column
 from trainyard.edges.sql.spreading import spread
 
@@ -37,7 +38,7 @@ def native(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -
 
 def planned(runner: Runner, tokens: Sequence[Token]) -> str:
     """The query as SQLite is to run it."""
-    runner.work.in_order = not any(token.is_word("JOIN", "GROUP", "ORDER") for token in tokens)
+    runner.work.in_order = words_of(tokens).isdisjoint(("JOIN", "GROUP", "ORDER"))
     return runner.translator().text(spread(summed(tokens, runner.provider), runner.provider))
 
 
@@ -55,6 +56,8 @@ def answer_of(
 
 def columns_of(described: Described, tokens: Sequence[Token]) -> list[Column]:
     """Names and, as far as declarations and tokens say them, kinds."""
+    if all(kind_of(declared) for _, declared in described):
+        return [Column(name, kind_of(declared)) for name, declared in described]
     items = items_of(tokens)
     if len(items) != len(described):
         items = [[] for _ in described]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainyard.edges.sql.lexer import Token
+from trainyard.edges.sql.lexer import Token, words_of
 from trainyard.edges.sql.names import Chain, resource_named
 from trainyard.edges.sql.own_tables import own_tables
 from trainyard.edges.sql.resources import Resource
@@ -25,6 +25,8 @@ class _Joined:
 
 def spread(tokens: Sequence[Token], provider: str) -> list[Token]:
     """The statement with `p = x` as `(a.p = x AND b.p = x)` wherever p is a parameter of several joined tables."""
+    if tokens and tokens[0].is_word("SELECT") and "JOIN" not in words_of(tokens) and not _lists_tables(tokens):
+        return list(tokens)
     joined = _tables(tokens, provider)
     if len(joined) < 2:
         return list(tokens)
@@ -44,6 +46,12 @@ def spread(tokens: Sequence[Token], provider: str) -> list[Token]:
         made.append(_mark(tokens[at], ")"))
         at = end
     return made
+
+
+def _lists_tables(tokens: Sequence[Token]) -> bool:
+    """Whether some comma stands behind FROM."""
+    texts = [token.text.upper() for token in tokens]
+    return "FROM" in texts and "," in texts[texts.index("FROM") :]
 
 
 def _tables(tokens: Sequence[Token], provider: str) -> list[_Joined]:

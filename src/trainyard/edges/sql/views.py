@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from trainyard.edges.sql.answers import Answer, told
@@ -65,7 +64,7 @@ def with_defaults(tokens: Sequence[Token]) -> list[Token]:
         literal = at + 2 < len(tokens) and (tokens[at + 2].kind in ("string", "number") or tokens[at + 2].text == "(")
         if compared and literal and (before.is_word("WHERE", "AND", "OR", "ON") or before.text == "("):
             name = DEFAULT + names[token.value.lower()]
-            made[at] = replace(token, kind="quoted", text=quoted(name), value=name)
+            made[at] = token._replace(kind="quoted", text=quoted(name), value=name)
     return made
 
 

@@ -26,8 +26,8 @@ from trainyard.edges.sql.errors import TOO_MUCH, SqlError
 from trainyard.edges.sql.lexer import tokens_of
 
 _MARKS: Final = re.compile(
-    r"::|~|\bpg_|\bOPERATOR\s*\(|\bARRAY\b|\bANY\s*\(|\bALL\s*\(|\bCOLLATE\b|\bcurrent_|\bsession_user\b|\bILIKE\b"
-    r"|\bAS\s+reg|\bAS\s+bool|\bbool_|\bevery\s*\(|\bLATERAL\b|\bunnest\s*\(|\bgenerate_series\b|\bpublic\s*\.",
+    r"::|~|\b(?:pg_|OPERATOR\s*\(|ARRAY\b|ANY\s*\(|ALL\s*\(|COLLATE\b|current_|session_user\b|ILIKE\b"
+    r"|AS\s+reg|AS\s+bool|bool_|every\s*\(|LATERAL\b|unnest\s*\(|generate_series\b|public\s*\.)",
     re.IGNORECASE,
 )
 _MOST_PIECES: Final = 20_000
@@ -252,7 +252,10 @@ def _replace(pieces: Pieces, start: int, end: int, made: str) -> None:
 
 def needs_catalogue(sql: str) -> bool:
     """Whether a rewritten statement may ask the catalogue's tables or functions, so that the session must have them."""
-    return _CATALOGUE.search(sql) is not None
+    lowered = sql.lower()
+    called = _CALL.findall(lowered) if "(" in lowered else ()
+    return "pg_" in lowered or "information_schema" in lowered or not _CALLED.isdisjoint(called)
 
 
-_CATALOGUE: Final = re.compile(rf"\bpg_\w|\binformation_schema\b|\b(?:{'|'.join(NAMES)}|array_agg)\s*\(", re.IGNORECASE)
+_CALL: Final = re.compile(r"(\w+)\s*\(")
+_CALLED: Final = frozenset({*NAMES, "array_agg"})
