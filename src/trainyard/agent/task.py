@@ -65,6 +65,8 @@ class Task:
             return False
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.work)
+        if self.report and self.engine:
+            os.chmod(self.work, 0o777)  # whoever the image runs as writes there; nobody else comes this far
         if self._output:
             os.makedirs(self._output, exist_ok=True)
         return True

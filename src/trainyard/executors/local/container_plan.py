@@ -13,9 +13,19 @@ from trainyard.core.environment import host_name, resolve
 from trainyard.core.log_files import replica_directory
 from trainyard.core.runs import ReplicaSpec, RunGroup
 from trainyard.executors.local.engine import Container, ContainerEngine, Network, Talents
-from trainyard.executors.local.plan import Allotment, Contained, Places, ReplicaPlan, attempt_of
+from trainyard.executors.local.plan import (
+    METRIC_FILE,
+    METRIC_FILE_VARIABLE,
+    Allotment,
+    Contained,
+    Places,
+    ReplicaPlan,
+    attempt_of,
+    output_directory,
+)
 
 _MOST_PIDS: Final = 32768
+_REPORTS: Final = "/tmp/hypertune"  # noqa: S108 - inside of a container, and cloudml-hypertune's own default
 _INSTALL_AND_RUN: Final = """\
 count=$1
 shift
@@ -90,6 +100,8 @@ def plan_container(
         logs=replica_directory(places.logs, group.job_id, attempt, spec.name, spec.incarnation),
         notes=(*group.remarks.get(engine.name, ()), *notes),
         engine={**start.engine, "tells": tells},
+        report=f"{control}/{METRIC_FILE}" if group.takes_report else "",
+        output=output_directory(group, places),
     )
 
 
@@ -134,10 +146,16 @@ def _container(group: RunGroup, spec: ReplicaSpec, allotment: Allotment, bounds:
         network=where.network,
         address=address,
         hosts={name: ip for other, (name, ip) in where.hosts.items() if ip and other != spec.name},
-        mounts=(*_buckets(bounds.places), *bounds.mounts),
+        mounts=(*_buckets(bounds.places), *_report(group, spec, bounds.places), *bounds.mounts),
         devices=tuple(f"nvidia.com/gpu={gpu}" for gpu in allotment.gpus.get(spec.name, ())),
         shm_bytes=min(spec.resources.memory_bytes or bounds.memory_bytes, bounds.memory_bytes) // 2,
     )
+
+
+def _report(group: RunGroup, spec: ReplicaSpec, places: Places) -> tuple[tuple[str, str, bool], ...]:
+    """Where cloudml-hypertune writes by itself; the agent makes the directory and reads the file in it."""
+    control = control_path(str(places.runs), group.run_id, spec.name, spec.incarnation)
+    return ((control, _REPORTS, False),) if group.takes_report else ()
 
 
 def _buckets(places: Places) -> tuple[tuple[str, str, bool], ...]:
@@ -153,6 +171,7 @@ def _program(
         "CUDA_VISIBLE_DEVICES": devices,
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **({} if bounds.places.elsewhere else {"TRAINYARD_GCS_ROOT": "/gcs"}),
+        **({METRIC_FILE_VARIABLE: f"{_REPORTS}/{METRIC_FILE}"} if group.takes_report else {}),
         RUNS_VARIABLE: str(bounds.places.runs),
         MARKER_VARIABLE: marker(group.run_id, spec.name, spec.incarnation),
     }
