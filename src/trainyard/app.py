@@ -235,7 +235,9 @@ async def listening(
     objects = Places(inside.objects, _buckets_appear(settings))
     service = inside.service
     metrics = service.metrics(objects.store)
-    own = OwnRoutes(service.insight, follower, _health(inside), streams, metrics, service.usage(), service.claims())
+    own = OwnRoutes(
+        service.insight, follower, _health(inside, sql.port), streams, metrics, service.usage(), service.claims()
+    )
     guard = partial(refuse_foreign_page, names=names)
     storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
     mounts: list[Mount] = [
@@ -342,7 +344,7 @@ def _rpc_stream(
     return stream
 
 
-def _health(inside: Inside) -> Callable[[], dict[str, Any]]:
+def _health(inside: Inside, sql_port: int | None) -> Callable[[], dict[str, Any]]:
     started = rfc3339(SystemClock().now_us())
     boot = secrets.token_hex(8)
 
@@ -355,6 +357,7 @@ def _health(inside: Inside) -> Callable[[], dict[str, Any]]:
             "startTime": started,
             "instance": boot,
             "pid": os.getpid(),
+            "sqlPort": sql_port,
         }
 
     return health

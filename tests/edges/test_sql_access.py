@@ -107,8 +107,9 @@ def test_direct_tls_and_its_protocol_name(closed: Server) -> None:
     context = ssl.create_default_context(cafile=str(closed.data_dir / "tls" / "ca.pem"))
     context.set_alpn_protocols(["postgresql"])
     with Raw(sql_port(closed), greeted=False) as raw:
-        raw.socket = context.wrap_socket(raw.socket, server_hostname="localhost")
-        assert raw.socket.selected_alpn_protocol() == "postgresql"  # type: ignore[attr-defined]
+        secured = context.wrap_socket(raw.socket, server_hostname="localhost")
+        assert secured.selected_alpn_protocol() == "postgresql"
+        raw.socket = secured
         raw.send(Raw.startup(user="x", database="google"))
         assert raw.exactly(9) == b"R\0\0\0\x08\0\0\0\x03"
         raw.send(message("p", tokens(closed, "create", "direct").encode() + b"\0"))
