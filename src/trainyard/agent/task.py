@@ -66,7 +66,7 @@ class Task:
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.work)
         if self.report and self.engine:
-            os.chmod(self.work, 0o777)  # whoever the image runs as writes there; nobody else comes this far
+            os.chmod(self.work, 0o777)  # noqa: S103 - for whoever the image runs as; above it, nobody else may pass
         if self._output:
             os.makedirs(self._output, exist_ok=True)
         return True
