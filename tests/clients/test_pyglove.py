@@ -55,7 +55,7 @@ def test_sizes_are_the_librarys(told: dict[str, Any]) -> None:
     assert {name: space.size for name, space in spaces(told).items()} == {n: each["size"] for n, each in told.items()}
 
 
-def test_spaces_like_the_shipped_ones_are_as_large(told: dict[str, Any]) -> None:
+def test_case_c20_spaces_like_the_shipped_ones_are_as_large(told: dict[str, Any]) -> None:
     """Ten structures as Google ships them, with the sizes and decisions that are known of them."""
     read = spaces(told)
     assert {
@@ -83,7 +83,7 @@ def test_counting_through_a_space_follows_the_librarys_order(told: dict[str, Any
     assert counted >= 6
 
 
-def test_every_sample_of_ours_materialises(python: str, told: dict[str, Any], tmp_path: Path) -> None:
+def test_case_c26_every_sample_of_ours_materialises(python: str, told: dict[str, Any], tmp_path: Path) -> None:
     """A trainer with this library builds what we say, for each space and sample."""
     ours = {}
     for name, space in spaces(told).items():
