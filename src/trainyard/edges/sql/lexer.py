@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from trainyard.edges.sql.errors import SYNTAX_ERROR, SqlError
+from trainyard.edges.sql.errors import SYNTAX_ERROR, TOO_MUCH, SqlError
 
 _TOKEN: Final = re.compile(
     r"""
@@ -29,6 +29,7 @@ _TOKEN: Final = re.compile(
 )
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "0": "\0", "Z": "\x1a"}
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+MOST_TOKENS: Final = 300_000
 _UNCLOSED: Final = {"'": "string", '"': "quoted name", "/": "comment"}
 _BLANK: Final = re.compile(r"\s*\{\{\s*\.?([\w.$]+)\s*\}\}\s*")
 BLANK: Final = frozenset({"space", "comment", "hint"})
@@ -53,8 +54,8 @@ class Token(NamedTuple):
 
 
 def tokens_of(sql: str) -> list[Token]:
-    """Every token, blanks and comments too; raises SqlError where the text is not SQL."""
-    found, at = [], 0
+    """Every token, blanks and comments too; raises SqlError where the text is not SQL, or too long."""
+    found, at = list[Token](), 0
     while at < len(sql):
         match = _TOKEN.match(sql, at)
         if match is None:
@@ -62,6 +63,9 @@ def tokens_of(sql: str) -> list[Token]:
         kind, text = str(match.lastgroup), match.group()
         found.append(Token(kind, text, at, _value(kind, text)))
         at = match.end()
+        if len(found) > MOST_TOKENS:
+            hint = "Send it in parts, or its values as parameters."
+            raise SqlError(TOO_MUCH, f"the statement has more than {MOST_TOKENS:,} words and marks", hint=hint)
     return found
 
 

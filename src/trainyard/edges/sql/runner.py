@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from trainyard.core.errors import ApiError
+from trainyard.edges.faults import unforeseen
 from trainyard.edges.sql import describing
 from trainyard.edges.sql.answers import Answer
 from trainyard.edges.sql.catalogue.ours import Catalogue
@@ -30,6 +32,8 @@ from trainyard.edges.sql.work import Door, Work
 
 if TYPE_CHECKING:
     from trainyard.edges.sql.session import Description, Row
+
+log = logging.getLogger("trainyard.sql")
 
 _MOST_CHARACTERS: Final = 4 * 1024 * 1024  # of the rows that are on their way at a time
 TO_DELETE: Final = "!delete"
@@ -273,3 +277,5 @@ class _Translated:
             raise of_service(error) from None
         if isinstance(error, apsw.Error):
             raise self._runner.of_apsw(error) from None
+        if isinstance(error, Exception) and not isinstance(error, SqlError):
+            raise of_service(unforeseen("An SQL statement", log)) from None

@@ -63,9 +63,11 @@ class Door:
                     if future.done():
                         raise
                 work.check()
-        except (SqlError, CancelledError):
+        except SqlError:
             future.cancel()
             raise
+        except CancelledError:
+            raise SqlError(CANCELLED, "canceling statement because the service is stopping") from None
 
 
 @dataclass(slots=True)

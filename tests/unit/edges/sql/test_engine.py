@@ -14,6 +14,7 @@ from trainyard.core.jobs import Decision, Exit, ReplicaRecord
 from trainyard.core.names import project_of
 from trainyard.core.runs import Cause
 from trainyard.core.states import Event
+from trainyard.edges.sql import lexer, work
 from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.session import Column, Session, SqlEngine
 from trainyard.service.access import Caller
@@ -417,3 +418,35 @@ def test_a_range_of_times_is_looked_for(ground: Ground) -> None:
         f"EXPLAIN ANALYZE SELECT name FROM {T} WHERE {W} AND createTime >= '2023-11-14T22:13:23Z'"
     ).dicts
     assert (step["looked_for"], step["rows"]) == (">createTime", 1)
+
+
+def test_what_a_join_keeps_is_bounded(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the statement ends, with a way out."""
+    monkeypatch.setattr(work, "MOST_HELD", 100)
+    ground.many(300, "p5")
+    both = "projectsId='p5' AND locationsId='us-central1'"
+    error = ground.refused(f"SELECT count(*) FROM {T} x JOIN {T} y ON x.name = y.name WHERE {both}")
+    assert error.sqlstate == "54000"
+    assert "CREATE TABLE" in error.hint
+
+
+def test_a_statement_has_an_end(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More words than anybody writes are refused before they are kept."""
+    monkeypatch.setattr(lexer, "MOST_TOKENS", 100)
+    assert ground.refused(f"SELECT {','.join('1' * 60)}").sqlstate == "54000"
+
+
+def test_what_nobody_foresaw_is_told_by_its_number(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the reason, the client an id; the session goes on."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("trainyard.edges.sql.shows.registry", broken)
+    error = ground.refused("REGISTRY LIST")
+    assert "error id" in error.message
+    assert "a defect" not in error.message
+    assert "a defect" in caplog.text
+    assert ground.one("SELECT 1") == 1
