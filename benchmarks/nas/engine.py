@@ -37,6 +37,7 @@ AT_ONCE = 8
 POLL_SECONDS = 0.02
 LIVE = ("random", "evolution", "reinforce", "model-based")
 LIVE_TRIALS = 60
+OF_PEERS = 200  # trials; more of them only take longer
 Peer = Callable[[str, Sequence[str]], float]
 
 
@@ -61,46 +62,41 @@ def measure(peer: Peer, *, quick: bool) -> list[Row]:
         api = ServiceApi(Target(one.url, "bench", "us-central1"), NAS_JOB)
         _searched(api, 10, AT_ONCE)
         return [
-            _rate(api, counts.rate, {} if quick else _peers(peer, counts.rate, AT_ONCE)),
-            _added(api, counts.alone, {} if quick else _peers(peer, counts.alone, 1)),
+            *_busy(api, counts.rate, {} if quick else _peers(peer, AT_ONCE)),
+            _alone(api, counts.alone, {} if quick else _peers(peer, 1)),
             _flat(api, counts.long),
             _claimed(api, counts.claimed),
             *([] if quick else map(_live, [api] * len(LIVE), LIVE)),
         ]
 
 
-def _peers(peer: Peer, count: int, at_once: int) -> dict[str, float]:
-    """Seconds of each peer for as many of the same programs."""
-    arguments = [PROGRAM, str(count), str(at_once)]
-    return {name: peer(name, arguments) for name in ("optuna_tpe", "pyglove_evolution")}
+def _peers(peer: Peer, at_once: int) -> dict[str, float]:
+    """Seconds of each peer for a trial of the same program."""
+    arguments = [PROGRAM, str(OF_PEERS), str(at_once)]
+    return {name: peer(name, arguments) / OF_PEERS for name in ("optuna_tpe", "pyglove_evolution")}
 
 
-def _rate(api: ServiceApi, count: int, theirs: Mapping[str, float]) -> Row:
-    seconds, _ = _searched(api, count, AT_ONCE)
-    bare = _bare(count, AT_ONCE)
-    return Row(
-        f"trivial trials end to end, {AT_ONCE} at a time",
-        count / seconds,
-        "trials/s",
-        "≥ 50",
-        {name: count / taken for name, taken in theirs.items()},
-        f"{count:,} trials of 42 decisions; the same programs without any engine: {count / bare:.0f}/s",
-    )
+def _busy(api: ServiceApi, count: int, theirs: Mapping[str, float]) -> list[Row]:
+    """With all places taken: how many a second, and what that adds to each."""
+    ours, bare = _searched(api, count, AT_ONCE)[0] / count, _bare(count, AT_ONCE) / count
+    note = f"{count:,} trials of 42 decisions; the same programs without any engine: {1 / bare:.0f}/s"
+    what = f"trivial trials end to end, {AT_ONCE} at a time"
+    rates = {name: 1 / taken for name, taken in theirs.items()}
+    return [Row(what, 1 / ours, "trials/s", "≥ 50", rates, note), _added(f"{AT_ONCE} at a time", ours, bare, theirs)]
 
 
-def _added(api: ServiceApi, count: int, theirs: Mapping[str, float]) -> Row:
-    """The difference of two medians of five; one at a time, so that nothing hides behind anything else."""
-    rounds = 5
-    bare = median([_bare(count // rounds, 1) for _ in range(rounds)]) / (count // rounds)
-    ours = median([_searched(api, count // rounds, 1)[0] for _ in range(rounds)]) / (count // rounds)
-    return Row(
-        "added to the spawn of a trial's process",
-        1000 * (ours - bare),
-        "ms",
-        "≤ 5",
-        {name: 1000 * (taken / count - bare) for name, taken in theirs.items()},
-        f"one trial at a time: {1000 * ours:.1f} ms each, without an engine {1000 * bare:.1f} ms",
-    )
+def _alone(api: ServiceApi, count: int, theirs: Mapping[str, float]) -> Row:
+    """One at a time, so that nothing hides behind anything else: medians of five."""
+    few = count // 5
+    bare = median([_bare(few, 1) / few for _ in range(5)])
+    ours = median([_searched(api, few, 1)[0] / few for _ in range(5)])
+    return _added("one at a time", ours, bare, theirs)
+
+
+def _added(how: str, ours: float, bare: float, theirs: Mapping[str, float]) -> Row:
+    peers = {name: 1000 * (taken - bare) for name, taken in theirs.items()}
+    note = f"{1000 * ours:.1f} ms each, without an engine {1000 * bare:.1f} ms"
+    return Row(f"added to the spawn of a trial's process, {how}", 1000 * (ours - bare), "ms", "≤ 5", peers, note)
 
 
 def _flat(api: ServiceApi, count: int) -> Row:
