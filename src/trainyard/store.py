@@ -264,6 +264,9 @@ class Desk(Protocol):
     def run_of(self, name: JobName, stage: Stage, number: int) -> Job:
         """The job that runs, or ran, a search trial of this one, or (TRAIN) the training of it. Raises NotFound."""
 
+    def open_trials(self, job_id: int) -> tuple[OpenTrial, ...]:
+        """As Ledger.open_trials."""
+
     async def claim(self, name: JobName, worker: str, now_us: int, lost_before_us: int) -> Trial | None:
         """Give the worker a search trial that no job runs: its own that it has not reported on, else a free one.
 

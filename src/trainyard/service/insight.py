@@ -12,6 +12,7 @@ from trainyard.core.jobs import Change, Job, QueuePlace, ReplicaRecord
 from trainyard.core.names import JobName
 from trainyard.core.runs import Cause
 from trainyard.core.states import JobState
+from trainyard.core.trials import seen_now
 from trainyard.service import trials
 from trainyard.service.access import Access, Caller, require
 from trainyard.service.run_progress import progress_of
@@ -68,7 +69,20 @@ class Insight:
         history = self._desk.history(job.name)
         replicas = self._desk.replica_records(job.name)
         sentence, evidence = _sentence(job, queue, history), _evidence(job, history, replicas)
+        evidence += () if job.is_final else self._open_trials(job)
         return Explanation(job, sentence, evidence, queue, history, replicas, progress_of(job, self._logbook))
+
+    def _open_trials(self, job: Job) -> tuple[str, ...]:
+        """How the open trials of a search are, and what the first of those who wait is waiting for."""
+        open_ones = self._desk.open_trials(job.id)
+        if not open_ones:
+            return ()
+        states = [seen_now(one).state for one in open_ones]
+        told = ", ".join(f"{states.count(state)} {state.name}" for state in sorted(set(states)))
+        queued = (one.run.job_id for one in open_ones if one.run is not None and one.run.state is JobState.QUEUED)
+        waiting = self._desk.find(next(queued, 0))
+        place = self._desk.queue_place(waiting.name) if waiting else None
+        return (f"Open trials: {told}.", *((f"The next of them waits for room. {place.why}",) if place else ()))
 
     async def logs(
         self, name: str, caller: Caller, cursor: str = "", size: int = 1000, task: str = ""
