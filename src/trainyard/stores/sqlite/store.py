@@ -346,7 +346,8 @@ class SqliteStore:
             connection.execute("BEGIN")
             try:
                 known = map(trials.trial_from, connection.execute(SQL["trial_history"], (job_id,)))
-                by_key = {(trial.stage, trial.number): trial for trial in known if trial.stage is not Stage.PAST}
+                own = (trial for trial in known if trial.stage != Stage.PAST)
+                by_key = {(trial.stage, trial.number): trial for trial in own}
                 for row in connection.execute(SQL["open_trials"], (job_id,)):
                     now = seen_now(trials.open_trial_from(row))
                     by_key[now.stage, now.number] = now
