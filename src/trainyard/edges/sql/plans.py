@@ -43,8 +43,10 @@ def plan_from(text: str) -> Plan:
 
 
 def method_for(methods: Sequence[Method], given: frozenset[str]) -> Method | None:
-    """The first method that has all that it requires."""
-    return next((method for method in methods if given.issuperset(method.required)), None)
+    """The first method that has all that it requires and takes all that is given, else the first of the former."""
+    able = [method for method in methods if given.issuperset(method.required)]
+    options = given.intersection(name for method in methods for name in method.optional)
+    return next((method for method in able if options.issubset(method.optional)), able[0] if able else None)
 
 
 def missing(

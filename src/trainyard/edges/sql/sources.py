@@ -99,7 +99,7 @@ class JobSource:
     ) -> Iterator[Sequence[Row]]:
         """See Source."""
         if target.method.name == "get" and not work.reading.fieldwise(self._resource.collection, columns):
-            return self._by_call.rows(target, columns, scan, work)
+            return self._wanted(target, columns, self._by_call.rows(target, columns, scan, work))
         return self._counted(work.reading.rows(self._asked(target), columns, in_order=in_order), scan, work)
 
     def tally(self, target: Target, columns: Sequence[str], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:
@@ -118,6 +118,13 @@ class JobSource:
             target.equal,
             target.within,
         )
+
+    @staticmethod
+    def _wanted(target: Target, columns: Sequence[str], parts: Iterator[Sequence[Row]]) -> Iterator[Sequence[Row]]:
+        """What `equal` asks for, of rows that were made without it."""
+        places = [(columns.index(name), value) for name, value in target.equal]
+        for part in parts:
+            yield [row for row in part if all(row[at] == value for at, value in places)]
 
     @staticmethod
     def _counted(parts: Iterator[Sequence[Row]], scan: Scan, work: Work) -> Iterator[Sequence[Row]]:

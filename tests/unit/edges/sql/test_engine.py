@@ -450,3 +450,24 @@ def test_what_nobody_foresaw_is_told_by_its_number(
     assert "a defect" not in error.message
     assert "a defect" in caplog.text
     assert ground.one("SELECT 1") == 1
+
+
+def test_every_condition_counts_whichever_way_a_row_comes(ground: Ground) -> None:
+    """By get, by get of what only it tells, by list, page by page: the same rows."""
+    nas = f"SELECT name FROM google.aiplatform.nas_jobs WHERE {W} AND nasJobsId = '9'"
+    for more, count in (
+        ("state = 'JOB_STATE_RUNNING'", 1),
+        ("state = 'JOB_STATE_FAILED'", 0),
+        ("state = 'JOB_STATE_FAILED' AND nasJobOutput IS NOT NULL", 0),
+        ("state = 'JOB_STATE_RUNNING' AND nasJobOutput IS NOT NULL", 1),
+        ("state IN ('JOB_STATE_FAILED', 'JOB_STATE_RUNNING') AND displayName = 'search'", 1),
+        ("displayName = 'other' AND nasJobOutput IS NOT NULL", 0),
+        ("filter = 'state=JOB_STATE_RUNNING'", 1),
+        ("filter = 'state=JOB_STATE_FAILED'", 0),
+        ("pageSize = 1 AND state = 'JOB_STATE_RUNNING'", 1),
+        ("pageSize = 1 AND state = 'JOB_STATE_FAILED'", 0),
+        ("enableRestrictedImageTraining = true", 0),
+    ):
+        assert len(ground.rows(f"{nas} AND {more}")) == count, more
+    masked = f"SELECT displayName, state FROM {T} WHERE {W} AND readMask = 'displayName'"
+    assert ground.rows(f"{masked} AND displayName = 'b'") == [("b", None)]
