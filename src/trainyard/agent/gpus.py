@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Callable
 
 _LIBRARY = "libnvidia-ml.so.1"
 _PATIENCE_SECONDS = 0.5
@@ -41,9 +42,9 @@ class Gpus:
         if self._library is not None:
             self._begin(self._library.nvmlShutdown)
 
-    def _begin(self, work: object) -> None:
+    def _begin(self, work: Callable[[], object]) -> None:
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=work, daemon=True)  # type: ignore[arg-type]
+            self._thread = threading.Thread(target=work, daemon=True)
             self._thread.start()
         self._thread.join(_PATIENCE_SECONDS)
 

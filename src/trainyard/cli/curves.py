@@ -10,13 +10,17 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One metric of one run: (step, value) in order of steps; `count` is how many were written, `lost` not numbers."""
+    """One metric of one run: (step, value) in order of steps; `count` is how many were written, `lost` not numbers.
+
+    `unit` is what steps count.
+    """
 
     run: str
     tag: str
     count: int
     points: tuple[tuple[int, float], ...]
     lost: int = 0
+    unit: str = "step"
 
 
 def of_answer(answer: Mapping[str, Any]) -> list[Curve]:

@@ -64,7 +64,7 @@ def _drawing(curves: Sequence[Curve], runs: Sequence[str]) -> Iterator[str]:
         newest = curve.points[-1]
         way = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in curve.points)
         yield f'<polyline class="curve" stroke="{paint}" points="{way}"/>'
-        about = escape(f"{curve.run} step {newest[0]}: {newest[1]:.6g}".strip())
+        about = escape(f"{curve.run} {curve.unit} {newest[0]}: {newest[1]:.6g}".strip())
         place = f'cx="{x(newest[0]):.1f}" cy="{y(newest[1]):.1f}"'
         yield f'<circle {place} r="3.5" fill="{paint}"><title>{about}</title></circle>'
 

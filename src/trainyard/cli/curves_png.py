@@ -26,7 +26,7 @@ def write(title: str, curves: Sequence[Curve], path: str) -> None:
         ) from None
     pictures = by_tag([curve for curve in curves if curve.points])
     if not pictures:
-        raise Problem("there is nothing to draw: no event file has a scalar yet")
+        raise Problem("there is nothing to draw: no event file has a scalar yet, and no replica was sampled")
     runs = sorted({curve.run for curve in curves})
     lines = math.ceil(len(pictures) / _COLUMNS)
     figure = Figure(figsize=(_COLUMNS * _CARD_INCHES[0], 0.6 + lines * _CARD_INCHES[1]), layout="constrained")
@@ -37,7 +37,7 @@ def write(title: str, curves: Sequence[Curve], path: str) -> None:
             steps, values = zip(*curve.points, strict=True)
             axes.plot(steps, values, color=colour(runs.index(curve.run)), linewidth=1.6, label=curve.run or "(top)")
         axes.set_title(tag.replace("$", r"\$"), loc="left", fontsize=9)
-        axes.set_xlabel("step", fontsize=8)
+        axes.set_xlabel(own[0].unit, fontsize=8)
         axes.tick_params(labelsize=7.5)
         axes.grid(axis="y", color="#e2e4e9", linewidth=0.8)
         if any(runs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from trainyard.cli import explaining
+from trainyard.cli import explaining, run_usage
 from trainyard.cli.formats import parse_format, write, yaml_text
 from trainyard.cli.job_specs import job_from_flags
 from trainyard.cli.service_api import connect
@@ -32,5 +32,7 @@ def describe(flags: Namespace) -> int:
     for line in yaml_text(job).splitlines():
         terminal.line(line)
     for line in explaining.lines(terminal, api.explain(str(job["name"]))):
+        terminal.line(line)
+    for line in run_usage.lines(terminal, api.usage(str(job["name"]))):
         terminal.line(line)
     return 0

@@ -14,11 +14,11 @@ def lines(terminal: Terminal, explanation: Mapping[str, Any]) -> Iterator[str]:
     """The sections, each behind an empty line; sections without content are left out."""
     why = [str(explanation.get("sentence") or "")]
     why += [f"- {each}" for each in explanation.get("evidence") or () if each not in why]
-    yield from _section(terminal, "WHY", [each for each in why if each])
-    yield from _section(terminal, "PROGRESS", progress_words(explanation.get("progress")))
-    yield from _section(terminal, "QUEUE", _queue(explanation.get("queue")))
-    yield from _section(terminal, "HISTORY", _history(explanation.get("history") or []))
-    yield from _section(terminal, "REPLICAS", _replicas(explanation.get("replicas") or []))
+    yield from section(terminal, "WHY", [each for each in why if each])
+    yield from section(terminal, "PROGRESS", progress_words(explanation.get("progress")))
+    yield from section(terminal, "QUEUE", _queue(explanation.get("queue")))
+    yield from section(terminal, "HISTORY", _history(explanation.get("history") or []))
+    yield from section(terminal, "REPLICAS", _replicas(explanation.get("replicas") or []))
 
 
 def progress_words(told: Mapping[str, Any] | None) -> list[str]:
@@ -29,7 +29,8 @@ def progress_words(told: Mapping[str, Any] | None) -> list[str]:
     return [f"{told['percent']}%" + (f", {duration(float(left))} left" if left is not None else "")]
 
 
-def _section(terminal: Terminal, title: str, content: Sequence[str]) -> Iterator[str]:
+def section(terminal: Terminal, title: str, content: Sequence[str]) -> Iterator[str]:
+    """A title and its lines behind an empty one; nothing where there is no content."""
     if content:
         yield ""
         yield terminal.paint(title, "bold")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
+from trainyard.cli.explaining import progress_words
 from trainyard.cli.log_stream import Event, LogStream
 from trainyard.cli.problems import Refused, Unreachable
 from trainyard.cli.service_api import Job, ServiceApi, short_state
@@ -76,7 +77,7 @@ class Follower:
                 if self.left:
                     return
             if event is None:
-                self._look_at_the_queue()
+                self._ask_what_is_new()
                 self.terminal.status(self._waiting)
             else:
                 self._show(event)
@@ -121,15 +122,20 @@ class Follower:
             self._state_line(state, self._sentence)
         self.state = state
 
-    def _look_at_the_queue(self) -> None:
-        """A place in the queue changes without an event: ask while the job waits, and say what is new."""
-        if self.state != "QUEUED" or time.monotonic() - self._asked_at < _ASK_EVERY_SECONDS:
+    def _ask_what_is_new(self) -> None:
+        """A place in the queue, and how far a job is, change without an event: ask, and say what is new."""
+        far = self.state == "RUNNING" and self.terminal.live
+        if not (far or self.state == "QUEUED") or time.monotonic() - self._asked_at < _ASK_EVERY_SECONDS:
             return
         self._asked_at = time.monotonic()
         try:
             told = self.api.explain(self.name)
         except (Refused, Unreachable):
             return  # the stream finds out what is wrong, and says so
+        if far:
+            words = progress_words(told.get("progress")) or [self._sentence]
+            self._waiting = f"RUNNING  {words[0]}".rstrip()
+            return
         reason = str(told.get("sentence", ""))
         waiting = f"QUEUED  {reason}"
         if short_state(told) != "QUEUED" or waiting == self._waiting:

@@ -53,7 +53,19 @@ def _add_metrics(verbs: Commands, shared: argparse.ArgumentParser) -> None:
         "--points", type=positive, metavar="N", default=1000, help="at most so many of a series (1000)"
     )
     format_option(metrics, "table")
-    plot = command(verbs, "plot", "run_metrics:plot", "draw what a job wrote to its event files", shared)
+    usage = command(verbs, "usage", "run_usage:usage", "show the CPU, memory, disk and GPU of a job's replicas", shared)
+    usage.add_argument("--points", type=positive, metavar="N", default=1000, help="at most so many of a replica (1000)")
+    usage.add_argument("--task", metavar="TASK", default="", help="only this replica, such as workerpool0-0")
+    usage.add_argument("--attempt", type=positive, metavar="N", help="of this attempt; of the newest without it")
+    format_option(usage, "table")
+    _job_operand(usage)
+    plot = command(
+        verbs,
+        "plot",
+        "run_metrics:plot",
+        "draw what a job wrote to its event files, and what its replicas used",
+        shared,
+    )
     plot.add_argument("--output", metavar="FILE", help="where to: .html, or .png with matplotlib (JOB.html)")
     for parser in (metrics, plot):
         parser.add_argument("--tag", metavar="NAME", default="", help="only this metric, such as loss")

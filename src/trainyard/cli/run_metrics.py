@@ -1,4 +1,4 @@
-"""`trainyard custom-jobs metrics` and `plot`: what a job wrote to its event files, as a table or a picture."""
+"""`trainyard custom-jobs metrics` and `plot`: what a job wrote to its event files, as a table or with pictures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainyard.cli import run_usage
 from trainyard.cli.curves import Curve, of_answer
 from trainyard.cli.formats import Format, parse_format, table_lines, write
-from trainyard.cli.problems import Usage
+from trainyard.cli.problems import Refused, Usage
 from trainyard.cli.service_api import connect, job_id, short_state
 from trainyard.cli.terminal import Terminal
 
@@ -46,15 +47,21 @@ def _row(curve: Curve) -> Sequence[str]:
 
 
 def plot(flags: Namespace) -> int:
-    """Draw every series into a file; the path goes to stdout."""
+    """Draw every series, and what the replicas used, into a file; the path goes to stdout."""
     path = flags.output or ""
     if path and Path(path).suffix not in (".html", ".png"):
         raise Usage(f"--output={path}: the name ends in .html or in .png")
     api = connect(flags)
     job = api.get(api.name_of(flags.job))
-    answer = api.metrics(str(job["name"]), flags.tag, _POINTS_DRAWN)
+    used = [] if flags.tag else run_usage.curves(api.usage(str(job["name"]), _POINTS_DRAWN))
+    try:
+        answer = api.metrics(str(job["name"]), flags.tag, _POINTS_DRAWN)
+    except Refused as refused:  # a job without an output directory has no event files, but replicas
+        if not used or refused.status != "FAILED_PRECONDITION":
+            raise
+        answer = {"source": ""}
     _tell_damage(answer)
-    curves = of_answer(answer)
+    curves = [*of_answer(answer), *used]
     title = f"{job.get('displayName', '')} ({job_id(job)})"
     path = path or f"{job_id(job)}.html"
     if path.endswith(".png"):

@@ -86,6 +86,12 @@ class ServiceApi:
         query = {"points": str(points)} | ({"tag": tag} if tag else {})
         return _object(self.connection.call("GET", f"{OWN}/{name}:metrics", query))
 
+    def usage(self, name: str, points: int = 2, task: str = "", attempt: int | None = None) -> dict[str, Any]:
+        """What the job's replicas used: `replicas`, with their points."""
+        query = {"points": str(points), "task": task, "attempt": "" if attempt is None else str(attempt)}
+        kept = {name: value for name, value in query.items() if value}
+        return _object(self.connection.call("GET", f"{OWN}/{name}:usage", kept))
+
     def last_cursor(self, name: str, task: str = "") -> str:
         """The cursor behind the last line that there is now."""
         query = {"size": str(_MOST_LINES)} | ({"task": task} if task else {})

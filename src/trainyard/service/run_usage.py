@@ -65,20 +65,21 @@ def _replicas(files: list[tuple[str, str]], most: int) -> Iterator[dict[str, Any
 
 def of_samples(found: Iterator[Sample], most: int) -> dict[str, Any]:
     """`samples`, `cpuSeconds` and so on of one incarnation, with at most `most` points."""
-    kept, peak, before, newest = Thinned[Sample](most), dict[str, float](), None, Sample(0)
-    for newest in found:
-        kept.add(newest)
-        if before is not None:
-            for name, value in _between(before, newest).items():
-                peak[name] = max(value, peak.get(name, value))
-        before = newest
+    kept, peak, used, newest = Thinned[Sample](most), dict[str, float](), dict[str, float](), None
+    for sample in found:
+        kept.add(sample)
+        if newest is not None:
+            used = _between(newest, sample)
+            peak = {name: max(value, peak.get(name, value)) for name, value in used.items()}
+        newest = sample
+    newest = newest or Sample(0)
     points = [{"time": rfc3339(late.time_us), **_between(early, late)} for early, late in pairwise(kept)]
     return {
         "samples": max(0, kept.count - 1),
         "cpuSeconds": newest.cpu_us / MICROSECONDS,
         "diskReadBytes": newest.read_bytes,
         "diskWriteBytes": newest.written_bytes,
-        "newest": points[-1] if points else None,
+        "newest": {"time": rfc3339(newest.time_us), **used} if used else None,
         "peak": peak or None,
         "points": points,
     }
