@@ -132,8 +132,8 @@ def test_case_c06_the_goal_is_maximize_unless_minimize_is_asked_for(api: Api) ->
 
 
 def test_case_c07_a_metric_has_no_white_space(api: Api) -> None:
-    """A blank, a tab, a line end in metricId is refused."""
-    for name in ("AP 50", "AP\t50", "AP\n"):
+    """A blank, a tab, a line end in metricId is refused; so is what no environment could hold."""
+    for name in ("AP 50", "AP\t50", "AP\n", "AP\0", "x" * 1025):
         body = nas()
         body["nasJobSpec"]["multiTrialAlgorithmSpec"]["metric"]["metricId"] = name
         assert list(refused(api, body)) == [f"{ALGORITHM}.metric.metric_id"]

@@ -198,3 +198,15 @@ def test_the_job_of_a_trial_has_no_name_of_its_own(api: Api) -> None:
     logs = api.call("GET", f"/trainyard/v1/{api.parent}/nasTrials/{number + 1}/logs")
     assert logs.status == 404
     assert create(api, nas()).status == 200
+
+
+def test_an_explanation_says_how_the_open_trials_are(api: Api) -> None:
+    """How many run; and of one that finds no room, what it waits for."""
+    job = until(api, made(api, nas(WAITING, trials=9, at_once=2)), 2)
+    explained = api.call("GET", f"/trainyard/v1/{job['name']}:explain").json
+    assert explained["evidence"] == ["Open trials: 2 ACTIVE."]
+    api.call("POST", f"{job['name']}:cancel", {})
+    ended_job = api.wait(job["name"])
+    assert not any(
+        "Open" in each for each in api.call("GET", f"/trainyard/v1/{ended_job['name']}:explain").json["evidence"]
+    )

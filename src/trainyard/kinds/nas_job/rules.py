@@ -25,6 +25,7 @@ OUTPUT_ONLY = (
     "satisfies_pzs",
     "satisfies_pzi",
 )
+LONGEST_METRIC = 1024  # ours: it becomes a variable in the environment of every trial
 SPACE = "nas_job_spec.search_space_spec"
 ALGORITHM = "nas_job_spec.multi_trial_algorithm_spec"
 
@@ -89,8 +90,13 @@ def _check_space(text: str, faults: Faults) -> None:
 
 def _check_metric(metric: Any, faults: Faults) -> None:
     name = metric.metric_id
-    if faults.required("metric_id", name) and any(character.isspace() for character in name):
-        faults.add("metric_id", f"{shortened(name)!r} holds white space; a metric's id must have none.")
+    if faults.required("metric_id", name):
+        if any(character.isspace() or character == "\0" for character in name):
+            faults.add("metric_id", f"{shortened(name)!r} holds white space or a NUL; a metric's id must have none.")
+        if len(name) > LONGEST_METRIC:
+            faults.add(
+                "metric_id", f"A metric's id can have no more than {LONGEST_METRIC} characters, not {len(name)}."
+            )
     check_enum(metric, "goal", faults)
 
 
