@@ -33,7 +33,7 @@ def ended_trials(server: Server) -> int:
 
 
 def test_case_c47_time_per_trial_is_flat(tmp_path: Path) -> None:
-    """10,000 trials that do nothing but report: the last tenth costs less than twice the processor time of the first."""
+    """10,000 trials that do nothing but report: the last tenth costs less than twice the first, in processor time."""
     with Server(tmp_path / "data", "--replicas", "8") as server:
         api = Api(server.port)
         body = nas(reporting("1"), trials=TRIALS, at_once=8, searched=WIDE, labels={"trainyard-searcher": "random"})

@@ -75,14 +75,20 @@ class Story:
         before = self.runs[stage, number]
         self.runs[stage, number] = before._replace(state=JobState.RUNNING, start_us=self.now_us)
 
-    def end(self, number: int, value: object = 1, state: JobState = JobState.SUCCEEDED, **more: object) -> None:
+    def end(
+        self,
+        number: int,
+        value: object = 1,
+        state: JobState = JobState.SUCCEEDED,
+        *,
+        stage: Stage = Stage.SEARCH,
+        error: str = "",
+    ) -> None:
         """The trial's job ends."""
-        stage = more.pop("stage", Stage.SEARCH)
-        run = self.runs[stage, number]  # type: ignore[index]  # a stage
+        run = self.runs[stage, number]
         said = report(value) if state is JobState.SUCCEEDED and value is not None else None
         start_us = run.start_us or self.now_us
-        ended = run._replace(state=state, start_us=start_us, end_us=self.now_us, report=said, **more)
-        self.runs[stage, number] = ended  # type: ignore[index]  # a stage
+        self.runs[stage, number] = TrialRun(run.job_id, state, start_us, self.now_us, error, said)
 
     def memo(self) -> Memo:
         """The notebook."""
