@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -153,11 +154,13 @@ def _oldest(api: ServiceApi, name: str) -> str:
 
 
 def _remove(api: ServiceApi, name: str) -> None:
+    """Take a search away that nobody will work on; one that is not gone in time stays, cancelled."""
     api.cancel(name)
     deadline = time.monotonic() + _LONGEST_PAUSE_SECONDS
     while api.get(name).get("state") not in FINAL_STATES and time.monotonic() < deadline:
         time.sleep(_FIRST_PAUSE_SECONDS)
-    api.delete(name)
+    with suppress(Refused):
+        api.delete(name)
 
 
 def patient(ask: Callable[[], _T]) -> _T:
