@@ -266,3 +266,41 @@ def test_who_leaves_ends_its_statement(port: int, server: Server) -> None:
 def _cpu_seconds(server: Server) -> float:
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+def test_a_portal_with_too_much_left_says_so(raw: Raw) -> None:
+    """Another statement takes the session; what cannot be kept of the first is an error, not a part for the whole."""
+    raw.ask(query("BEGIN"))
+    raw.ask(parse(COUNTED.format(50_000)), bind(portal="c"), execute("c", 10), SYNC)
+    assert raw.ask(query("select 1")).rows == [(b"1",)]
+    lost = raw.ask(execute("c", 10), SYNC)
+    assert (lost.rows, lost.errors[0]["C"]) == ([], "34000")
+    assert "too many rows" in lost.errors[0]["M"]
+
+
+def test_there_is_an_end_to_connections_and_to_names(port: int) -> None:
+    """The 101st client is told so and the others stay; so is who names without end."""
+    connections = [Raw(port) for _ in range(100)]
+    try:
+        with Raw(port) as one_more:
+            assert one_more.greeting.errors[0] | {"S": "FATAL", "C": "53300"} == one_more.greeting.errors[0]
+        said = connections[0].ask(*(parse("select 1", f"s{number}") for number in range(1001)), SYNC)
+        assert said.errors[0]["C"] == "53200"
+        assert connections[0].ask(query("select 1")).rows == [(b"1",)]
+    finally:
+        for connection in connections:
+            connection.socket.close()
+
+
+def test_stopping_says_goodbye(tmp_path: Path) -> None:
+    """Idle clients hear 57P01 at once; one in the middle of a statement is given the time to finish it."""
+    with (
+        Server(tmp_path / "data", "--drain", "5") as server,
+        Raw(sql_port(server)) as idle,
+        Raw(sql_port(server)) as busy,
+    ):
+        busy.send(query(f"SELECT count(*) FROM ({COUNTED.format(2_000_000)})"))
+        time.sleep(0.3)
+        assert server.stop() == 0
+        assert idle.said().errors[0]["C"] == "57P01"
+        assert busy.said().rows == [(b"2000000",)]

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from trainyard.edges.sql.session import Column, Result, Row
 
 READ_AHEAD_ROWS: Final = 10_000
+READ_AHEAD_BYTES: Final = 16 * 1024 * 1024
 
 
 class Answer(Protocol):
@@ -99,26 +100,16 @@ class Feed:
             taken, self._rest = self._rest, ()
         return taken
 
-    async def exactly(self, count: int) -> list[Row]:
-        """That many rows, fewer only at the end. Raises SqlError."""
-        rows: list[Row] = []
-        while len(rows) < count and (taken := await self.take(count - len(rows))):
-            rows.extend(taken)
-        return rows
-
-    async def left(self) -> AsyncIterator[Sequence[Row]]:
-        """All that is left, as it comes. Raises SqlError."""
-        while rows := await self.take(0):
-            yield rows
-
     async def read_ahead(self) -> bool:
         """Fetch what is left, so that another statement may run; False where it is too much to keep."""
         kept = list(self._rest)
-        while len(kept) <= READ_AHEAD_ROWS:
+        size = _size(kept)
+        while len(kept) <= READ_AHEAD_ROWS and size <= READ_AHEAD_BYTES:
             if self._ended or not (batch := await self._next()):
                 self._rest = kept
                 return True
             kept.extend(batch)
+            size += _size(batch)
         return False
 
     async def close(self) -> None:
@@ -135,13 +126,14 @@ class Feed:
 
 
 class Rest:
-    """All that a cursor has left, as an answer of its own: FETCH ALL."""
+    """What a cursor gives next, as an answer of its own: FETCH."""
 
     messages: Sequence[tuple[str, str]] = ()
 
-    def __init__(self, feed: Feed) -> None:
-        """Nothing is read yet."""
+    def __init__(self, feed: Feed, most: int | None) -> None:
+        """So many rows, or all that are left; nothing is read yet."""
         self._feed = feed
+        self._most = most
         self._count = 0
         self.columns = feed.answer.columns
 
@@ -152,9 +144,17 @@ class Rest:
 
     async def batches(self) -> AsyncIterator[Sequence[Row]]:
         """As the cursor gives them."""
-        async for rows in self._feed.left():
+        while self._most is None or self._count < self._most:
+            rows = await self._feed.take(self._most - self._count if self._most is not None else 0)
+            if not rows:
+                return
             self._count += len(rows)
             yield rows
 
     async def close(self) -> None:
         """The cursor stays."""
+
+
+def _size(rows: Sequence[Row]) -> int:
+    """About how many bytes rows take."""
+    return sum(len(value) if isinstance(value, str | bytes) else 8 for row in rows for value in row)

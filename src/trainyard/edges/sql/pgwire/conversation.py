@@ -69,6 +69,7 @@ class Conversation:
                 self._skipping = kind != ord("Q")
                 if kind == ord("Q"):
                     await self._ready()
+        raise Fatal(SqlError("57P01", "terminating connection due to administrator command"))
 
     async def _next(self) -> tuple[int, bytes]:
         idle = self._runner.block.status == IDLE

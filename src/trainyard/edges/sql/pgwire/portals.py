@@ -17,8 +17,9 @@ from trainyard.edges.sql.pgwire.messages import ProtocolFault
 from trainyard.edges.sql.pgwire.values import BOOL, FLOAT8, INT8, TEXT, Value
 from trainyard.edges.sql.session import Column
 
-T = TypeVar("T")
-MOST_NAMED: Final = 10_000
+T = TypeVar("T", "Prepared", "Portal")
+MOST_NAMED: Final = 1000
+MOST_NAMED_BYTES: Final = 32 * 1024 * 1024
 UNDEFINED_STATEMENT: Final = "26000"
 UNDEFINED_CURSOR: Final = "34000"
 _CAST: Final = re.compile(r"\$(\d+)\s*::\s*(?:pg_catalog\.)?\"?(\w+)\"?(\s*\[\s*\])?", re.IGNORECASE)
@@ -40,6 +41,11 @@ class Prepared:
     described: bool = False
     columns: tuple[Column, ...] | None = None
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return len(self.text)
+
 
 @dataclass(slots=True)
 class Portal:
@@ -52,6 +58,11 @@ class Portal:
     columns: tuple[Column, ...] | None = None
     sent: int = 0
     lost: bool = field(default=False)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds, without what is read ahead."""
+        return len(self.prepared.text) + sum(len(value) for value in self.values if isinstance(value, str | bytes))
 
     @property
     def answer(self) -> Answer | None:
@@ -133,6 +144,6 @@ class Names:
 def _put(names: MutableMapping[str, T], name: str, value: T, what: str, sqlstate: str) -> None:
     if name and name in names:
         raise SqlError(sqlstate, f'{what} "{name}" already exists')
-    if len(names) >= MOST_NAMED:
-        raise SqlError("53000", f"{MOST_NAMED} of them are the most; close some first ({what})")
+    if name and (len(names) >= MOST_NAMED or sum(each.size for each in names.values()) > MOST_NAMED_BYTES):
+        raise SqlError("53200", f"this connection has named too much; close some first ({what})")
     names[name] = value

@@ -68,6 +68,7 @@ class Runner:
                 prepared.described, prepared.columns = True, own.columns
                 return 0
         if word not in _OWN:
+            self.check()
             told = await self.session.describe(prepared.text)
             prepared.described, prepared.columns = True, told.columns
             return told.parameters
@@ -89,7 +90,12 @@ class Runner:
         answer = self.own.answer(text)
         if answer is not None and self.own.forward:
             await self.names.make_room(None)
-            await self.session.run(self.own.forward)
+            try:
+                await self.session.run(self.own.forward)
+            except SqlError:
+                if self.own.forward == "COMMIT":  # else what follows would belong to a block that nobody is in
+                    await self.session.run("ROLLBACK")
+                raise
         return answer
 
     async def _of_engine(self, portal: Portal) -> Answer:
@@ -119,31 +125,28 @@ class Runner:
             raise SqlError("42601", "syntax error: a cursor is made by DECLARE name CURSOR FOR SELECT …")
         portal = Portal(Prepared(match[2], ()), values, ())
         await self.start(portal)
-        self.names.bind(match[1].strip('"'), portal)
+        self.names.bind(_name(match[1]), portal)
         return Own("DECLARE CURSOR")
 
     def _fetched(self, text: str) -> Own | None:
         """A FETCH without rows: it has the columns of its cursor."""
         match = _FETCH.match(bare(text).rstrip())
-        return Own("", self.names.portal(match[2].strip('"')).columns) if match else None
+        return Own("", self.names.portal(_name(match[2])).columns) if match else None
 
     async def _taken(self, text: str) -> Answer:
         match = _FETCH.match(text)
         if match is None:
             raise SqlError("0A000", "a cursor goes forward only: FETCH n FROM name, or FETCH ALL FROM name")
-        portal = self.names.portal(match[2].strip('"'))
+        portal = self.names.portal(_name(match[2]))
         feed = await self.start(portal)
-        if (match[1] or "").upper() == "ALL":
-            return Rest(feed)
-        rows = await feed.exactly(int(match[1] or 1))
-        return Own(f"FETCH {len(rows)}", portal.columns, rows)
+        return Rest(feed, None if (match[1] or "").upper() == "ALL" else int(match[1] or 1))
 
     async def _closed(self, text: str) -> Own:
         match = _CLOSE.match(text)
         if match is None:
             raise SqlError("42601", "syntax error: CLOSE takes the name of a cursor, or ALL")
-        name = match[1].strip('"')
-        if name.upper() == "ALL":
+        name = _name(match[1])
+        if name == "all":
             await self.close_portals()
             return Own("CLOSE CURSOR ALL")
         portal = self.names.portal(name)
@@ -151,3 +154,8 @@ class Runner:
             await portal.feed.close()
         del self.names.portals[name]
         return Own("CLOSE CURSOR")
+
+
+def _name(text: str) -> str:
+    """A cursor's name: as it is in quotes, else in small letters."""
+    return text[1:-1] if text.startswith('"') else text.lower()

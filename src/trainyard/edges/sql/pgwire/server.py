@@ -59,6 +59,9 @@ class PgServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _arrived(self, wire: Wire) -> None:
+        if len(self._tasks) >= 2 * self._most:  # those who have not said yet who they are included
+            wire.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._serve(wire))
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
