@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+from trainyard.core.errors import NotFound
 from trainyard.core.jobs import Decision, Intent, Job
 from trainyard.core.runs import RunGroup
 from trainyard.core.states import FINAL, JobState
@@ -77,8 +78,9 @@ class SearchLaws:
         failed = sum(trial.ending is Ending.FAILED for trial in self._of(job.id, Stage.SEARCH))
         if (state is JobState.FAILED) != (failed >= search.failed) and state is not JobState.CANCELLED:
             self._tell(f"search {job.id} is {state.name} with {failed} failures")
-        if state is JobState.SUCCEEDED and len(self._of(job.id, Stage.SEARCH)) != search.trials:
-            self._tell(f"search {job.id} succeeded after {len(self._of(job.id, Stage.SEARCH))} trials")
+        tried = len(self._of(job.id, Stage.SEARCH))
+        if state is JobState.SUCCEEDED and tried != search.trials and job.intent is not Intent.FINISH:
+            self._tell(f"search {job.id} succeeded after {tried} trials")
         if state is JobState.CANCELLED and job.intent is not Intent.CANCEL and search.timeout_seconds > 1000:
             self._tell(f"search {job.id} was cancelled by nobody")
         self._check_lessons(job)
@@ -86,7 +88,11 @@ class SearchLaws:
     def check_end(self, store: MemoryStore, job: Job) -> None:
         """Every ended trial's measurement is what its program really said."""
         for trial in store.trial_history(job.id):
-            run = store.run_of(job.name, trial.stage, trial.of or trial.number)
+            try:
+                run = store.run_of(job.name, trial.stage, trial.of or trial.number)
+            except NotFound as error:
+                self._tell(error.message)
+                continue
             said = [one.exit.report for one in self._world.of(f"{run.id}-{run.status.attempt}") if one.exit.report]
             if (run.status.state is JobState.FAILED) != (trial.ending is Ending.FAILED):
                 self._tell(f"search {job.id}: trial {trial.number} is {trial.ending}, its job {run.status.state.name}")

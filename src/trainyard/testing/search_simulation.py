@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from dataclasses import replace
@@ -33,6 +34,19 @@ class SearchSimulation(Simulation):
             workers=rng.choice((0, 0, 1)),
         )
         return replace(plan, spec=search, cancel_at=rng.choice((None, None, None, rng.uniform(0, 20))))
+
+    async def _life(self, plan: Plan) -> None:
+        """Some searches are asked to finish before they are through."""
+        chance = random.Random(f"{self.seed}/finish/{plan.job_id}")  # noqa: S311 - chance, not secrecy
+        finishes = isinstance(plan.spec, PlainSearch) and chance.random() < 0.25
+        ends = [self._finish(plan, plan.made_at + chance.uniform(0.0, 15.0))] if finishes else []
+        await asyncio.gather(super()._life(plan), *ends)
+
+    async def _finish(self, plan: Plan, at: float) -> None:
+        await asyncio.sleep(at)
+        job = self._store.find(plan.job_id)
+        if job is not None:
+            await self._store.ask_finish(job.name, "bob@example.com", self._clock.now_us())
 
     def _behave(self, run_id: str, replica: str, incarnation: int) -> Behaviour:
         does = super()._behave(run_id, replica, incarnation)
