@@ -22,24 +22,26 @@ ROWS: Final = "__rows"
 class Plan:
     """One way to read. `used` are the columns that the statement looks at.
 
-    `arguments` says what each value handed to Filter is: a parameter's name, or `=`, `<`, `>` and a column's.
+    `arguments` says what each value handed to Filter is: a parameter's name, or `=`, `<`, `>` and a column's. `keeps`:
+    reading it often is a join, and no IN whose values come one by one.
     """
 
     table: str
     method: str
     arguments: tuple[str, ...]
     used: tuple[str, ...]
+    keeps: bool = True
 
     def text(self) -> str:
         """For SQLite to carry to Filter, and for EXPLAIN."""
-        return json.dumps([self.table, self.method, self.arguments, self.used])
+        return json.dumps([self.table, self.method, self.arguments, self.used, self.keeps])
 
 
 @lru_cache(maxsize=512)
 def plan_from(text: str) -> Plan:
     """The plan of such a text."""
-    table, method, arguments, used = json.loads(text)
-    return Plan(table, method, tuple(arguments), tuple(used))
+    table, method, arguments, used, keeps = json.loads(text)
+    return Plan(table, method, tuple(arguments), tuple(used), keeps)
 
 
 def method_for(methods: Sequence[Method], given: frozenset[str]) -> Method | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trainyard.sql")
 
+_SUBQUERY: Final = re.compile(r"\bIN\s*(?:\(\s*(?:SELECT|WITH|VALUES)\b|[\"\w])", re.IGNORECASE)
+"""An `IN` whose values are not written down: there may be none, and apsw 3.54 fails over an empty set."""
+_EMPTY_SET: Final = "<NULL>"
 _MOST_CHARACTERS: Final = 4 * 1024 * 1024  # of the rows that are on their way at a time
 TO_DELETE: Final = "!delete"
 """Behind a table's name: the same table, to be read only with what its DELETE requires."""
@@ -206,7 +210,14 @@ class Runner:
 
         cursor.exec_trace = trace
         self._cursors.append(cursor)
-        return cursor.execute(text, tuple(parameters))
+        self.work.sets = _SUBQUERY.search(text) is None
+        try:
+            return cursor.execute(text, tuple(parameters))
+        except apsw.SQLError as error:
+            if str(error) != _EMPTY_SET or not self.work.sets:
+                raise
+        self.work.sets = False  # a view had such a subquery; planned anew, its values come one by one
+        return cursor.execute(text, tuple(parameters), can_cache=False)
 
     def translator(self, renamed: Mapping[str, str] | None = None) -> Translator:
         """For this session's provider."""

@@ -92,7 +92,7 @@ class Table:
             return False
         arguments = taken.hand_over(method)
         used = tuple(module.names[index] for index in sorted(info.colUsed) if index < len(module.names))
-        plan = Plan(module.resource.full_name, method.name, arguments, used)
+        plan = Plan(module.resource.full_name, method.name, arguments, used, taken.keeps)
         info.idxStr = plan.text()
         info.estimatedCost, info.estimatedRows = _COSTS[taken.cost_of(method)]
         return True
@@ -105,6 +105,7 @@ class _Taken:
         self._module, self._info = module, info
         self._of: dict[str, int] = {}
         self._joined = False
+        self.keeps = True
         parameters = module.parameters()
         for which in range(info.nConstraint):
             op = info.get_aConstraint_op(which)
@@ -144,7 +145,8 @@ class _Taken:
             info.set_aConstraintUsage_argvIndex(which, len(arguments))
             info.set_aConstraintUsage_omit(which, omit)
             if info.get_aConstraintUsage_in(which):
-                info.set_aConstraintUsage_in(which, True)
+                self.keeps &= module.work().sets
+                info.set_aConstraintUsage_in(which, module.work().sets)
         return tuple(arguments)
 
     def cost_of(self, method: Method) -> str:
@@ -280,7 +282,12 @@ class Cursor:
 
     def _rows_of(self, source: Source, target: Target, tests: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
         """The rows of one place, read when the first of them is taken."""
-        direct = self._counts or self._method.name == "get" or any(map(source.is_key, (*tests, *target.options)))
+        direct = (
+            not self._plan.keeps
+            or self._counts
+            or self._method.name == "get"
+            or any(map(source.is_key, (*tests, *target.options)))
+        )
         if self._reads > _DIRECT_READS and not direct:
             yield from self._from_kept(source, target, tests)
             return

@@ -75,7 +75,7 @@ class Work:
     """One statement at work. `deadline` is of time.monotonic(); None where nothing ends it but a cancel.
 
     `defaults` are values of path parameters that the statement does not name; `in_order`: whoever reads it may see
-    the order in which a table's rows come.
+    the order in which a table's rows come; `sets`: tables may take the values of an IN at once.
     """
 
     door: Door
@@ -84,6 +84,7 @@ class Work:
     defaults: Mapping[str, str] = field(default_factory=dict)
     cancelled: Event = field(default_factory=Event)
     in_order: bool = True
+    sets: bool = True
     scans: list[Scan] = field(default_factory=list)
     refusal: SqlError | None = None
     held: int = 0

@@ -471,3 +471,11 @@ def test_every_condition_counts_whichever_way_a_row_comes(ground: Ground) -> Non
         assert len(ground.rows(f"{nas} AND {more}")) == count, more
     masked = f"SELECT displayName, state FROM {T} WHERE {W} AND readMask = 'displayName'"
     assert ground.rows(f"{masked} AND displayName = 'b'") == [("b", None)]
+
+
+def test_a_set_may_be_empty(ground: Ground) -> None:
+    """`IN` over a subquery that gives nothing, written in the statement or in a view."""
+    empty = f"SELECT name FROM {T} WHERE {W} AND displayName IN (SELECT 'x' WHERE 0)"
+    assert ground.rows(empty) == []
+    assert ground.ask(f"CREATE VIEW e AS {empty}", "SELECT * FROM e").rows == []
+    assert ground.rows(f"SELECT name FROM {T} WHERE {W} AND customJobsId IN (SELECT 'x' WHERE 0)") == []
