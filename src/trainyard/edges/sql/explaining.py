@@ -35,7 +35,10 @@ def explain(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) 
     if analyze:
         return _analyzed(runner, text, parameters)
     steps = [row[-1] for row in runner.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
-    return table(_NAMES, [_row(step) for step in steps], "EXPLAIN", PLANNED)
+    rows = [_row(step) for step in steps]
+    if any(call == "" for _, call, *_ in rows):
+        runner.execute(text, parameters).fetchall()  # it is refused, and says what is missing; or it reads nothing
+    return table(_NAMES, rows, "EXPLAIN", PLANNED)
 
 
 def _row(step: str) -> tuple[str | None, ...]:

@@ -254,8 +254,6 @@ class Runner:
         work = self.work
         if isinstance(error, apsw.InterruptError):
             return work.end()
-        if "no query solution" in str(error) and work.refusal is not None:
-            return work.refusal
         return of_sqlite(error, self.database.denied, (resource.full_name for resource in resources().values()))
 
     def _over(self) -> bool:

@@ -30,7 +30,13 @@ _COMPARED: Final = ("=", "<", ">")
 """Before the name of a column in a plan's arguments; names of parameters have none of these."""
 _DIRECT_READS: Final = 2
 """So often a table is read for itself in a join; from then on its rows are kept by the joined column's value."""
-_COSTS: Final = {"get": (10.0, 1), "settled": (20_000.0, 5_000), "joined": (200.0, 10), "list": (100_000.0, 100_000)}
+_COSTS: Final = {
+    "get": (10.0, 1),
+    "joined": (200.0, 10),
+    "settled": (20_000.0, 5_000),
+    "list": (100_000.0, 100_000),
+    "refused": (1e30, 1_000_000_000),
+}
 _TRUTHS: Final = {"true": 1, "false": 0, "t": 1, "f": 0, "1": 1, "0": 0, 1: 1, 0: 0}
 
 
@@ -83,13 +89,17 @@ class Table:
         return Cursor(self._module)
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:  # noqa: N802 - apsw's name
-        """Choose the method; False where no method has what it requires (with these tables read before this one)."""
+        """Choose the method. Where none has what it requires, reading is refused, and costs more than any other way.
+
+        Only a statement that really reads is then refused: SQLite plans `WHERE … AND 0` without its conditions.
+        """
         module = self._module
         taken = _Taken(module, info)
         method = method_for(module.methods, taken.parameters)
         if method is None:
-            module.work().refusal = missing(module.resource, module.methods, taken.parameters, module.verb)
-            return False
+            info.idxStr = Plan(module.resource.full_name, "", tuple(sorted(taken.parameters)), ()).text()
+            info.estimatedCost, info.estimatedRows = _COSTS["refused"]
+            return True
         arguments = taken.hand_over(method)
         used = tuple(module.names[index] for index in sorted(info.colUsed) if index < len(module.names))
         plan = Plan(module.resource.full_name, method.name, arguments, used, taken.keeps)
@@ -237,6 +247,8 @@ class Cursor:
 
     def _begin(self, plan: Plan) -> None:
         module, work = self._module, self._module.work()
+        if not plan.method:
+            raise missing(module.resource, module.methods, frozenset(plan.arguments), module.verb)
         self._plan = plan
         own, shown = module.resource.path[-1], [column.name for column in module.resource.columns]
         compared = [name.removeprefix("=") for name in plan.arguments if name.startswith("=")]

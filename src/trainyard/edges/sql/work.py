@@ -86,7 +86,6 @@ class Work:
     in_order: bool = True
     sets: bool = True
     scans: list[Scan] = field(default_factory=list)
-    refusal: SqlError | None = None
     held: int = 0
 
     def check(self) -> None:
