@@ -10,10 +10,11 @@ import bisect
 import json
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from trainyard.core.jobs import Job
 from trainyard.core.space import Point
-from trainyard.core.trials import Metric, Stage, Trial
+from trainyard.core.trials import Ending, Metric, Stage, Trial, TrialState
 from trainyard.kinds.nas_job.memo import Memo
 from trainyard.kinds.nas_job.plan import SearchPlan
 from trainyard.searcher import Open, Searcher, lessons, replay
@@ -71,7 +72,9 @@ class LiveSearch:
         past = lessons([trial for trial in history if trial.stage is Stage.PAST], metric)
         search = [trial for trial in history if trial.stage is Stage.SEARCH]
         self._numbers_before = len(past)
-        replay(self._searcher, [*past, *lessons(search, metric, len(past))])
+        # What was cut short is as if it were still tried, not as if it had never been: others keep their numbers.
+        own = [_untold(trial) if trial.ending is Ending.CUT_SHORT else trial for trial in search]
+        replay(self._searcher, [*past, *lessons(own, metric, len(past))])
         self._points = [trial.point for trial in search]
         for trial in search:
             if trial.ending is not None:
@@ -87,6 +90,10 @@ class LiveSearch:
 
     def _mark(self, event: list[object]) -> None:
         self.mark = zlib.crc32(json.dumps(event).encode(), self.mark)
+
+
+def _untold(trial: Trial) -> Trial:
+    return replace(trial, state=TrialState.REQUESTED, ended_as=None, ending=None)
 
 
 class LiveSearches:

@@ -341,6 +341,20 @@ def test_trials_that_workers_claim_have_no_jobs() -> None:
     assert {one.ending for one in story.trials.values()} == {Ending.MEASURED, Ending.CUT_SHORT}
 
 
+def test_a_restart_in_the_middle_of_a_cancel_loses_no_trial() -> None:
+    """One was cut short before it; another one that ends well after it keeps its number and its measurement."""
+    story = Story(PlainSearch(searcher="evolution"))
+    story.step()
+    story.job = replace(story.job, intent=Intent.CANCEL)
+    story.step()
+    story.end(1, state=JobState.CANCELLED)
+    story.step()
+    story.end(2, 7)
+    story.step(forget=True)
+    assert story.job.status.state is JobState.CANCELLED
+    assert [one.ending for one in story.trials.values()] == [Ending.CUT_SHORT, Ending.MEASURED]
+
+
 def test_what_was_cut_short_in_the_past_teaches_nothing() -> None:
     """A search that goes on from another one's skips what that had not finished."""
     story = Story(PlainSearch(options=(9,), searcher="grid_search", at_once=1))
