@@ -165,6 +165,15 @@ def test_variables_are_kept_refused_or_honoured(raw: Raw, port: int) -> None:
         assert bad.greeting.errors[0]["S"] == "FATAL"
 
 
+def test_who_says_nothing_for_long_is_let_go_where_they_wished_so(port: int) -> None:
+    """idle_session_timeout, and the shorter one inside of a block."""
+    for begin, name, code in (("", "idle_session_timeout", "57P05"),
+                              ("BEGIN", "idle_in_transaction_session_timeout", "25P03")):  # fmt: skip
+        with Raw(port) as raw:
+            raw.ask(query(f"SET {name} = 200; {begin}"))
+            assert raw.said().errors[0]["C"] == code
+
+
 def test_case_83_a_cancel_request_ends_the_statement(raw: Raw, port: int) -> None:
     """On a connection of its own, with the key; another key does nothing; the session lives on."""
     answers = []

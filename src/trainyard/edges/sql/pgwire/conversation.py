@@ -24,6 +24,8 @@ from trainyard.edges.sql.pgwire.wire import Wire
 from trainyard.edges.sql.session import Column
 
 MIXED: Final = "42804"
+_IDLE: Final = ("idle_session_timeout", "57P05")
+_IDLE_IN_BLOCK: Final = ("idle_in_transaction_session_timeout", "25P03")
 _LONG_TEXT: Final = 64 * 1024
 _SILENT: Final = frozenset(b"dcf")  # the end of a COPY that was refused
 
@@ -72,19 +74,24 @@ class Conversation:
         raise Fatal(SqlError("57P01", "terminating connection due to administrator command"))
 
     async def _next(self) -> tuple[int, bytes]:
-        idle = self._runner.block.status == IDLE
-        name, sqlstate = ("idle_session_timeout", "57P05") if idle else ("idle_in_transaction_session_timeout", "25P03")
-        seconds = self._runner.variables.seconds(name)
         self.idle = True
         try:
-            async with asyncio.timeout(seconds or None):
-                return await self._wire.message()
+            return await self._awaited()
         except ProtocolFault as error:
             raise Fatal(error) from None
-        except TimeoutError:
-            raise Fatal(SqlError(sqlstate, f"terminating connection due to {name}")) from None
         finally:
             self.idle = False
+
+    async def _awaited(self) -> tuple[int, bytes]:
+        """The next message, in the time that the client has given itself."""
+        name, sqlstate = _IDLE if self._runner.block.status == IDLE else _IDLE_IN_BLOCK
+        if self._runner.variables[name] == "0":
+            return await self._wire.message()
+        try:
+            async with asyncio.timeout(self._runner.variables.seconds(name) or None):
+                return await self._wire.message()
+        except TimeoutError:
+            raise Fatal(SqlError(sqlstate, f"terminating connection due to {name}")) from None
 
     async def _failed(self, error: Exception, position: int = 0) -> None:
         if isinstance(error, ProtocolFault) and error.fatal:
