@@ -78,6 +78,7 @@ def test_a_token_is_the_password_and_its_projects_are_all_there_is(closed: Serve
     assert {(line["who"], line["result"]) for line in lines if line["what"] == "customJobs.create"} == {
         ("boss", "OK"), ("viewer", "PERMISSION_DENIED"),
     }  # fmt: skip
+    assert all(line["address"].startswith("127.0.0.1:") for line in lines if line["what"] == "customJobs.create")
 
 
 def test_no_password_or_a_wrong_one(closed: Server) -> None:
@@ -89,6 +90,18 @@ def test_no_password_or_a_wrong_one(closed: Server) -> None:
     with pytest.raises(psycopg.OperationalError) as caught:
         connected(closed, "x", sslmode="disable", sslrootcert="")
     assert "TLS only" in str(caught.value)
+
+
+def test_without_tls_the_password_stays_on_this_machine(tmp_path: Path) -> None:
+    """--auth alone listens on loopback only, as for REST; the token gets in, and nothing else."""
+    with Server(tmp_path / "data", "--auth") as server:
+        where = f"host=127.0.0.1 port={sql_port(server)} user=me dbname=google sslmode=prefer"
+        token = tokens(server, "create", "me", "--role", "viewer")
+        with psycopg.connect(where, password=token) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("me",)
+        for password in ("", "x" * 43):
+            with pytest.raises(psycopg.OperationalError):
+                psycopg.connect(where, password=password)
 
 
 def test_a_revoked_token_ends_its_connections(closed: Server) -> None:

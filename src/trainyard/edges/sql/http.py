@@ -108,7 +108,8 @@ class SqlApp:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         key = headers.get("x-goog-api-key") or query.get("key", [""])[-1]
         host, port = scope.get("client") or ("", 0)
-        caller = replace(self._access.identify(headers.get("authorization", ""), key), address=f"{host}:{port}")
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        caller = replace(self._access.identify(headers.get("authorization", ""), key), address=address)
         asked = asked_of(await _body(receive), headers.get("content-type", ""))
         if self._running >= MOST_AT_ONCE:
             raise ResourceExhausted(f"{MOST_AT_ONCE} SQL requests are being answered; repeat this one in a moment.")

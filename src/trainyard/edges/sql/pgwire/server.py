@@ -7,8 +7,10 @@ import logging
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
+from trainyard.edges.port import address_of
 from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.pgwire.conversation import Conversation, Fatal, welcome
 from trainyard.edges.sql.pgwire.greeting import Door, Guest, greet, identified
@@ -87,7 +89,7 @@ class PgServer:
         if len(self._running) >= self._most:
             raise SqlError("53300", f"sorry, too many clients already: {self._most} are connected")
         wire.trust()
-        session = self._session(guest.caller)
+        session = self._session(replace(guest.caller, address=address_of(wire.transport) if wire.transport else ""))
         key = secrets.randbelow(2**31), secrets.randbits(32)
         self._running[key] = session
         wire.on_gone = session.cancel
