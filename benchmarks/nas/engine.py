@@ -181,7 +181,7 @@ def _finished(api: ServiceApi, job: Job) -> Search:
     # A list leaves the trials out: asking how far it is costs the same at any length.
     while next(api.jobs(f'displayName="{unique}"'))["state"] not in FINAL_STATES:
         time.sleep(POLL_SECONDS)
-    return load(api, name, with_all_parameters=False)
+    return load(api, name, best_only=True)
 
 
 def _bare(count: int, at_once: int) -> float:

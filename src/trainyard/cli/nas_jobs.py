@@ -36,7 +36,7 @@ def create(flags: Namespace) -> int:
     ended = watcher.watch()
     if watcher.left:
         return INTERRUPTED
-    for line in best_lines(terminal, load(api, str(job["name"]))):
+    for line in best_lines(terminal, load(api, str(job["name"]), best_only=True)):
         terminal.line(line)
     return exit_code(ended)
 
@@ -49,7 +49,7 @@ def describe(flags: Namespace) -> int:
     if chosen.kind != "text":
         write([api.get(name)], chosen, many=False)
         return 0
-    search = load(api, name, with_all_parameters=False)
+    search = load(api, name, best_only=True)
     terminal = Terminal()
     for line in yaml_text(_shortened(search.job)).splitlines():
         terminal.line(line)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final
 
 from trainyard.cli.problems import Refused
@@ -17,6 +18,7 @@ from trainyard.core.space_text import read_space
 
 ENDED: Final = frozenset({"SUCCEEDED", "INFEASIBLE"})
 _PAGE: Final = 1000
+_BEST: Final = 100  # a search that has made up its mind tries the same architecture again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +89,19 @@ class Search:
         return _as_it_is(trial.parameters)
 
 
-def load(api: ServiceApi, name: str, *, with_all_parameters: bool = True) -> Search:
+def load(api: ServiceApi, name: str, *, best_only: bool = False) -> Search:
     """The search as it is now. Raises Refused where there is no such job.
 
-    `with_all_parameters`: also ask for the trials that the list of details leaves out, one by one.
+    `best_only`: of the best trials alone ask what they tried; else also of those that the list of details leaves out.
     """
     job = api.get(name)
-    details = {
-        _number(each): each
-        for each in api.pages(f"{name}/nasTrialDetails", "nasTrialDetails", {"pageSize": str(_PAGE)})
-    }
+    size = _BEST if best_only else _PAGE
+    listed = api.pages(f"{name}/nasTrialDetails", "nasTrialDetails", {"pageSize": str(size)})
+    details = {_number(each): each for each in islice(listed, _BEST if best_only else None)}
     trials = []
     for trial in search_trials(job):
         number = int(trial.get("id", 0))
-        if number not in details and with_all_parameters:
+        if number not in details and not best_only:
             details[number] = _detail(api, name, number)
         trials.append(found(trial, details.get(number, {}), metric_of(job)))
     return Search(job, space_of_job(api, job), sorted(trials, key=lambda each: each.number))
