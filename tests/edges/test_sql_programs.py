@@ -183,6 +183,14 @@ def test_nobody_answers(environment: dict[str, str]) -> None:
     assert (theirs.returncode, "trainyard serve" in theirs.stderr) == (1, True)
 
 
+def test_auth_is_taken_whole_or_in_pieces(stackql: Callable[..., Done]) -> None:
+    """In one word before the statement, as people write it; cut by a shell behind it, as pystackql does."""
+    whole = stackql("exec", "--auth", '{"google": {"type": "null_auth"}}', "SELECT 5", "-o", "csv", "-H")
+    assert (whole.stdout, whole.stderr) == ("5\n", "")
+    cut = stackql("exec", "SELECT 6", "--auth", "{google:", "{credentialsenvvar:", "X}}", "-o", "csv", "-H")
+    assert (cut.stdout, cut.stderr) == ("6\n", "")
+
+
 def test_another_stackql_is_named(environment: dict[str, str], tmp_path: Path) -> None:
     """Asked for a provider that is not here, ours says where StackQL's own program is."""
     other = tmp_path / "other" / "stackql"

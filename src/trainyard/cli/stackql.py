@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("--dryrun", action="store_true", help="print the statements as they would be sent")
     flag("--hideheaders", "-H", action="store_true", help="no names of columns")
     flag("--delimiter", "-d", default=",", metavar="C", help="between the cells of csv")
-    flag("--auth", nargs="*", default=[], metavar="JSON", help="credentialsenvvar in it names a variable with a token")
+    flag("--auth", default="", metavar="JSON", help="credentialsenvvar in it names a variable with a token")
     for name in _WITHOUT_EFFECT:
         flag(f"--{name}", help=argparse.SUPPRESS)
     for name in _SWITCHES:
@@ -91,10 +91,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _parsed(arguments: list[str]) -> Namespace:
-    flags = _parser().parse_intermixed_args(arguments)
+    flags = _parser().parse_intermixed_args(list(_whole_auth(arguments)))
     if flags.command in _INSTEAD:
         raise Usage(_INSTEAD[flags.command])
     return flags
+
+
+def _whole_auth(arguments: Iterable[str]) -> Iterator[str]:
+    """The arguments, with the JSON of --auth in one piece: pystackql's shell has cut it at its blanks."""
+    words = iter(arguments)
+    for word in words:
+        if word != "--auth":
+            yield word
+            continue
+        pieces = [next(words, "")]
+        while sum(piece.count("{") - piece.count("}") for piece in pieces) > 0 and (more := next(words, "")):
+            pieces.append(more)
+        yield f"--auth={' '.join(pieces)}"
 
 
 def _run(flags: Namespace) -> int:
@@ -125,7 +138,7 @@ def _text(flags: Namespace) -> str:
 
 def _target(flags: Namespace) -> Target:
     """Where the service is, and with which token: as for `trainyard`, or from the variable that --auth names."""
-    named = _TOKEN_VARIABLE.search(" ".join(flags.auth))
+    named = _TOKEN_VARIABLE.search(flags.auth)
     token = os.environ.get(named[1], "") if named else ""
     endpoint = os.environ.get("TRAINYARD_ENDPOINT") or DEFAULT_ENDPOINT
     return Target(endpoint.rstrip("/"), "", DEFAULT_REGION, token or os.environ.get("TRAINYARD_TOKEN", ""))
