@@ -26,6 +26,9 @@ from trainyard.service.wire import part_of
 Cell = str | int | float | None
 _Key = TypeVar("_Key")
 
+IDENTITY: Final = "#"
+"""A number that only this job has."""
+
 VERSION: Final = "v1"
 """The API version that tables show."""
 
@@ -141,6 +144,7 @@ def _one_source(column: str, make: Callable[[Any], Cell]) -> Field:
 
 _OF_EVERY_JOB: Final = {
     "id": _one_source("id", str),
+    IDENTITY: Field(["id"], lambda ids: ids),
     "displayName": Field(["display_name"], lambda names: names),
     "state": _one_source("state", _STATES.__getitem__),
     "createTime": _one_source("create_time_us", _time),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from trainyard.edges.sql.names import OWN_SCHEMA
 from trainyard.edges.sql.resources import Method, Resource, TableColumn, resources
 from trainyard.edges.sql.sources import ANY, Row, Target
 from trainyard.edges.sql.work import Scan, Work
-from trainyard.service.cells import cell
+from trainyard.service.cells import IDENTITY, cell
 from trainyard.service.reading import Asked
 
 if TYPE_CHECKING:
@@ -143,10 +144,14 @@ class OwnSource:
         for asked in _asked(target, work):
             work.check()
             scan.calls += 1
+            known: Counter[str] = Counter()
             for part in _READERS[self._resource.name](asked, work):
                 work.check()
                 scan.pages += 1
                 scan.rows += len(part)
+                for row in part:
+                    known[row["job"]] += 1
+                    row[IDENTITY] = hash((row["job"], known[row["job"]]))
                 yield [tuple(row.get(column) for column in columns) for row in part]
 
 

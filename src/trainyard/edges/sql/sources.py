@@ -15,10 +15,11 @@ from trainyard.core.errors import NotFound
 from trainyard.edges.sql.errors import WRONG_TYPE, SqlError
 from trainyard.edges.sql.resources import API_VERSION, Method, Resource
 from trainyard.edges.sql.work import Scan, Work
-from trainyard.service.cells import cell
+from trainyard.service.cells import IDENTITY, cell
 from trainyard.service.reading import FILTERED, RANGED, Asked
 
 Row = tuple[Any, ...]
+_OF_A_JOB: Final = 3  # ids in the path of a job, whose own is a number that no other job has
 ANY: Final = "-"
 """In place of a project or location: every one in which the caller may list (https://google.aip.dev/159)."""
 
@@ -35,7 +36,10 @@ class Target:
 
 
 class Source(Protocol):
-    """Gives rows of the columns asked for; `id` stands for the resource's own id, the last of its path."""
+    """Gives rows of the columns asked for; `id` stands for the resource's own id, the last of its path.
+
+    IDENTITY is a number that the row has in every read of the statement, and no other row.
+    """
 
     ranges: str
     """The column of which it can leave out what is above or below a text; empty for none."""
@@ -178,7 +182,16 @@ class CallSource:
         """See Source."""
         for items in self._pages(target, scan, work):
             scan.rows += len(items)
-            yield [tuple(_value(item, column) for column in columns) for item in items]
+            yield [tuple(self._value(item, column) for column in columns) for item in items]
+
+    def _value(self, item: Mapping[str, Any], column: str) -> Any:
+        if column not in ("id", IDENTITY):
+            return cell(item.get(column))
+        name = str(item.get("name", ""))
+        own = name.rpartition("/")[2]
+        if column == "id":
+            return own
+        return int(own) if len(self._resource.path) == _OF_A_JOB and own.isdecimal() else hash(name)
 
     def _pages(self, target: Target, scan: Scan, work: Work) -> Iterator[Sequence[dict[str, Any]]]:
         method, options = target.method, dict(target.options)
@@ -223,9 +236,3 @@ def request_for(
 def snake_json(name: str) -> str:
     """A parameter's name as the request has it."""
     return snake(name)
-
-
-def _value(item: Mapping[str, Any], column: str) -> Any:
-    if column == "id":
-        return str(item.get("name", "")).rpartition("/")[2]
-    return cell(item.get(column))

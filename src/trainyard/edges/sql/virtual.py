@@ -18,6 +18,7 @@ from trainyard.edges.sql.plans import DEFAULT, ROWS, Plan, declaration, hidden_c
 from trainyard.edges.sql.resources import Method, Resource
 from trainyard.edges.sql.sources import CallSource, Row, Source, Target
 from trainyard.edges.sql.work import Scan, Work
+from trainyard.service.cells import IDENTITY
 
 _EQ: Final = apsw.SQLITE_INDEX_CONSTRAINT_EQ
 _RANGES: Final = {
@@ -196,7 +197,6 @@ class Cursor:
         self._constants: Mapping[int, Any] = {}
         self._rows: Iterator[Row] = iter(())
         self._row: Row | None = None
-        self._number = 0
 
     def Filter(self, _number: int, text: str, values: tuple[Any, ...]) -> None:  # noqa: N802 - apsw's name
         """Begin anew with these values."""
@@ -211,7 +211,7 @@ class Cursor:
         self._reads += 1
         places = list(self._read(values))
         self._places = iter(places)
-        self._rows, self._number = iter(()), 0
+        self._rows = iter(())
         self.Next()
         self._fast = self._faster(values) if self._reads > _DIRECT_READS and len(places) == 1 else None
 
@@ -237,9 +237,8 @@ class Cursor:
         return self._row[slot]
 
     def Rowid(self) -> int:  # noqa: N802 - apsw's name
-        """Of no meaning: these tables know their rows by name."""
-        self._number += 1
-        return self._number
+        """What SQLite knows the row by where conditions joined by OR are read one after the other."""
+        return int(self._row[-1]) if self._row is not None else 0
 
     def Close(self) -> None:  # noqa: N802 - apsw's name
         """Let go of what was kept for the join."""
@@ -264,6 +263,8 @@ class Cursor:
         if self._counts:
             self._slots[module.names.index(ROWS)] = len(self._columns)
         self._scan = Scan(module.resource.full_name, plan.method, plan.arguments, tuple(self._columns))
+        if not self._counts:
+            self._columns.append(IDENTITY)
         self._method = next(method for method in module.methods if method.name == plan.method)
         work.scans.append(self._scan)
 

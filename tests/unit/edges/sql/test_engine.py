@@ -479,3 +479,25 @@ def test_a_set_may_be_empty(ground: Ground) -> None:
     assert ground.rows(empty) == []
     assert ground.ask(f"CREATE VIEW e AS {empty}", "SELECT * FROM e").rows == []
     assert ground.rows(f"SELECT name FROM {T} WHERE {W} AND customJobsId IN (SELECT 'x' WHERE 0)") == []
+
+
+def test_or_gives_each_row_once(ground: Ground) -> None:
+    """Whichever side of it a row comes by, and by however many."""
+    both = "locationsId='us-central1'"
+    for where, count in (
+        (f"{W} AND (displayName = 'a' OR state = 'JOB_STATE_SUCCEEDED')", 1),
+        (f"{W} AND (displayName = 'b' OR state = 'JOB_STATE_FAILED')", 2),
+        (f"(projectsId='p1' AND {both}) OR (projectsId='p2' AND {both} AND displayName = 'a')", 4),
+        (
+            f"{W} AND ((customJobsId = '1' AND state <> 'x') OR (customJobsId = '2' AND state <> 'y') "
+            "OR displayName = 'b')",
+            2,
+        ),
+        (f"{W} AND ((customJobsId = '1' AND state <> 'x') OR (customJobsId = '2' AND state <> 'y'))", 2),
+    ):
+        assert len(ground.rows(f"SELECT name FROM {T} WHERE {where}")) == count, where
+        assert ground.one(f"SELECT count(*) FROM {T} WHERE {where}") == count, where
+    nas = "google.aiplatform.nas_trial_details"
+    assert len(ground.rows(f"SELECT name FROM {nas} WHERE {W} AND (nasJobsId='9' OR nasJobsId='9')")) == 2
+    history = "SELECT why FROM trainyard.history WHERE projectsId='p1' AND (jobsId='1' OR job LIKE '%/2' OR jobsId='2')"
+    assert len(ground.rows(history)) == 2
