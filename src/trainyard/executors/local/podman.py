@@ -241,20 +241,23 @@ class Podman:
         if done.returncode != 0:
             raise EngineFailed(done.stderr.decode(errors="replace").strip())
 
-    async def _ask(self, *words: str, seconds: float = _ANSWER_SECONDS) -> str:
-        """What a podman command prints; ended when nobody waits for it. Raises EngineFailed with its complaint."""
-        process = await asyncio.create_subprocess_exec(
-            self._program,
-            *words,
+    def _begun(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Waited for in a thread: asyncio's own may wait for ever when it is cancelled while its process comes up."""
+        return subprocess.Popen(
+            (self._program, *words),
             env=self.env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
+
+    async def _ask(self, *words: str, seconds: float = _ANSWER_SECONDS) -> str:
+        """What a podman command prints; ended when nobody waits for it. Raises EngineFailed with its complaint."""
+        process = self._begun(words)
         try:
-            said, complaint = await asyncio.wait_for(process.communicate(), seconds)
-        except TimeoutError:
+            said, complaint = await asyncio.to_thread(process.communicate, timeout=seconds)
+        except subprocess.TimeoutExpired:
             raise EngineFailed(f"podman {words[0]} has not answered for {seconds:.0f} s") from None
         finally:
             with contextlib.suppress(ProcessLookupError):
