@@ -47,7 +47,7 @@ def killed_through(data_dir: Path, body: dict[str, Any], seed: int) -> tuple[dic
             now = {trial["id"]: trial for trial in search_trials(job)} if kills else {}
             for number, trial in known.items():  # what was shown once stays as it was shown
                 assert now[number] == trial
-            end = time.monotonic() + rng.uniform(0.05, 1.2)
+            end = time.monotonic() + rng.uniform(0.05, 0.4)
             while job["state"] not in FINAL and (kills >= 8 or time.monotonic() < end):
                 time.sleep(0.05)
                 job = api.get(job["name"]).json
