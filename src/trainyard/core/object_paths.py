@@ -84,8 +84,8 @@ def object_name(parts: Sequence[str]) -> str | None:
         text = component_body(part)
         if text is None:
             return None
-        body += text.removesuffix(CONTINUES)
-        if not text.endswith(CONTINUES) or not part.startswith(MARK):
+        body += text
+        if not continues(part):
             pieces.append(body)
             body = ""
     name = "/".join(pieces)
@@ -96,15 +96,18 @@ def object_name(parts: Sequence[str]) -> str | None:
 
 
 def component_body(part: str) -> str | None:
-    """What one component of a path stands for, a trailing %~ kept; None where it stands for nothing."""
+    """What one component of a path stands for; None where it stands for nothing."""
     if not part.startswith(MARK):
         return part
-    body = part[len(MARK) :]
-    core = body.removesuffix(CONTINUES)
+    core = part[len(MARK) :].removesuffix(CONTINUES)
     if "".join(_ATOM.findall(core)) != core:
         return None
-    text = core.replace("%00", "\x00").replace("%25", "%")
-    return text + CONTINUES if core != body else text
+    return core.replace("%00", "\x00").replace("%25", "%")
+
+
+def continues(part: str) -> bool:
+    """Whether a component of a path holds only the beginning of one: the next one goes on with it."""
+    return part.startswith(MARK) and part.endswith(CONTINUES)
 
 
 def object_files(buckets: Path, bucket: str, name: str) -> tuple[Path, Path]:

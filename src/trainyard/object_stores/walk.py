@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainyard.core.object_paths import CONTINUES, DRAFT, MARK, SELF, after_all, component_body, object_name
+from trainyard.core.object_paths import DRAFT, SELF, after_all, component_body, continues, object_name
 from trainyard.object_stores import tree
 
 
@@ -89,8 +89,8 @@ def _scan(bucket: Path, parts: tuple[str, ...], base: str) -> Iterator[Entry]:
             continue
         if is_file and name != SELF and (whole := object_name(path)) is not None:
             yield Entry(whole, path, is_directory=False)
-        elif is_directory and name.startswith(MARK) and body.endswith(CONTINUES):
-            yield from _scan(bucket, path, base + body.removesuffix(CONTINUES))
+        elif is_directory and continues(name):
+            yield from _scan(bucket, path, base + body)
         elif is_directory:
             if name in selves and (whole := object_name(path)) is not None:
                 yield Entry(whole, (*path, SELF), is_directory=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trainyard.core.errors import InvalidArgument
@@ -25,6 +25,8 @@ LONG = st.lists(st.text(st.sampled_from("a%.é"), max_size=260), min_size=1, max
 
 
 @given(ODD | ANY_TEXT | LONG)
+@example("%~")
+@example(".%x%~/a")
 def test_every_name_has_a_path_that_only_it_has(name: str) -> None:
     """A name is read back from its path, and no part of a path can lead anywhere but down."""
     try:
@@ -55,6 +57,8 @@ def test_no_two_paths_are_the_same_object(parts: list[str]) -> None:
     ("name", "path"),
     [
         ("a/b c:é", "a/b c:é"),
+        ("%~", "%~"),
+        (".%x%~", ".%.%25x%25~"),
         ("a/", "a/.%"),
         ("a//b", "a/.%/b"),
         ("/a", ".%/a"),
