@@ -26,6 +26,7 @@ BENCHMARKS = (
     "sdk_run",
     "objects",
     "containers",
+    "usage_sampling",
 )
 PAGE = """# Benchmarks
 
