@@ -20,6 +20,12 @@ OLD = "gcr.io/cloud-aiplatform/training/"
         (US + "pytorch-tpu.2-1.cp310:latest", "torch==2.1.*", "3.10"),
         ("asia-docker.pkg.dev/vertex-ai/training/tf-cpu.2-17.py310:latest", "tensorflow-cpu==2.17.*", "3.10"),
         (US + "tf-gpu.2-8:latest", "tensorflow-cpu==2.8.*", ""),
+        ("gcr.io/deeplearning-platform-release/tf2-cpu.2-13.py310", "tensorflow-cpu==2.13.*", "3.10"),
+        (
+            "us-docker.pkg.dev/deeplearning-platform-release/gcr.io/pytorch-cu121.2-3.py310:m1",
+            "torch==2.3.*",
+            "3.10",
+        ),
         (US + "tf-tpu.2-15-pod-cp310:latest", "tensorflow-cpu==2.15.*", "3.10"),
         (US + "sklearn-cpu.1-6:latest", "scikit-learn==1.6.*", ""),
         (US + "scikit-learn-cpu.0-23", "scikit-learn==0.23.*", ""),
