@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from benchmarks import tables
 from benchmarks.harness import Row
 from benchmarks.nas.plan import Cell
 
+LONG = 10_000
 Results: TypeAlias = Sequence[tuple[Cell, Mapping[str, Any]]]
 HEAD = """# How good the searchers are
 
@@ -123,7 +124,18 @@ def _marks(results: Results) -> str:
         else:
             verdict = "met" if (ours >= limit if is_reward else ours <= limit) else "missed"
         lines.append(f"| {title} | {ours:.2f} | {'≥' if is_reward else '≤'} {limit:.2f} | {verdict} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_pace(results)])
+
+
+def _pace(results: Results) -> Iterator[str]:
+    """How quick ask and tell are at 42 decisions, and whether they stay so."""
+    for cell, result in results:
+        if max(cell.entry.budgets) < LONG:
+            continue
+        median, early, late = (result[key][0] / 1000 for key in ("median_us", "early_us", "late_us"))
+        name = f"{cell.entry.contestant}: ask and tell at 42 decisions, {LONG:,} trials"
+        for what, ours, limit in (("median ms", median, 0.2), ("last tenth over first", late / early, 2.0)):
+            yield f"| {name}, {what} | {ours:.3f} | ≤ {limit:.2f} | {'met' if ours <= limit else 'missed'} |"
 
 
 def _limits(mean: Callable[[str, str, int], float]) -> list[tuple[str, str, tuple[str, int], float]]:
