@@ -68,7 +68,7 @@ class Controller:
         store.on_write(self._hinted)
 
     def share_ids(self, ids: Ids) -> None:
-        """Name the jobs of trials from the same source as all other jobs; without it, from one of its own."""
+        """Name the jobs of trials from the same source as all other jobs; before `run`, where there are searches."""
         self._reconciler.ids = ids
 
     def problems(self) -> tuple[str, ...]:

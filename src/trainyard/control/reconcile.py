@@ -9,7 +9,7 @@ from functools import partial
 from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
 from trainyard.core.clock import MICROSECONDS, Clock
-from trainyard.core.ids import Ids, TimeOrderedIds
+from trainyard.core.ids import Ids
 from trainyard.core.jobs import NOTHING_NOTED, Decision, Intent, Job, Parentage, Release, Spawn, Status
 from trainyard.core.names import JobName
 from trainyard.core.runs import Reading
@@ -38,7 +38,7 @@ class Reconciler:
         self._clock = clock
         self._wake = wake
         self._searching = {name: kind for name, kind in kinds.items() if isinstance(kind, Searches)}
-        self.ids: Ids = TimeOrderedIds(clock)  # for the jobs of trials; whoever makes other jobs shares it
+        self.ids: Ids | None = None  # for the jobs of trials, from the one source that names all jobs
         self._runs: dict[int, str] = {}  # job id -> the run group that it may hold
         self._releases: dict[str, int] = {}  # run id -> job id: over, and the executor does not know yet
         self._kept: dict[int, Job | None] = {}  # jobs with a run, as last written; None: read it again
@@ -112,6 +112,7 @@ class Reconciler:
         return replace(decision, births=births) if births else decision
 
     def _born(self, parent: Job, spawn: Spawn, now_us: int) -> Job:
+        assert self.ids is not None, "a controller of searches shares the ids of whoever makes other jobs (share_ids)"
         return Job(
             name=JobName(parent.name.scope, spawn.collection, self.ids.next_id()),
             create_time_us=now_us,

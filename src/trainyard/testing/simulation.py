@@ -15,6 +15,7 @@ from typing import Any
 
 from trainyard.control.loop import Controller
 from trainyard.control.pace import Pace
+from trainyard.core.ids import TimeOrderedIds
 from trainyard.core.jobs import Job
 from trainyard.core.names import OperationName
 from trainyard.core.runs import Capacity, Cause, Exit
@@ -198,6 +199,7 @@ class Simulation:
     def _boot(self) -> None:
         kinds = {kind.collection: kind for kind in (PlainKind(), PlainSearchKind(), PlainTrialKind())}
         self._controller = Controller(self._store, kinds, self.world, self._clock, PACE)
+        self._controller.share_ids(TimeOrderedIds(self._clock, self._store.largest_id))
         self._server = asyncio.get_running_loop().create_task(self._controller.run())
 
     async def _halt(self) -> None:
