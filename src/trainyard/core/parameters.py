@@ -10,7 +10,7 @@ import json
 import re
 
 from trainyard.core.points import is_open, is_point
-from trainyard.core.space import CLOSED, Point, Space
+from trainyard.core.space import CLOSED, Decision, Point, Space
 
 _VALUE = re.compile(r"(\d{1,9})/(\d{1,9})(?: \((.*)\))?", re.DOTALL)
 
@@ -86,7 +86,14 @@ def decoded(space: Space, point: Point) -> dict[str, object]:
 
 def readable(space: Space, point: Point) -> str:
     """An architecture in one line: `stem=8 block={k=3 se=0.25} pick=[10 20]`."""
+    if space.is_flat:  # at each trial's end of a search, so the short way counts
+        return " ".join(map(_picked_alone, space.decisions, point))
     return _line(decoded(space, point))
+
+
+def _picked_alone(decision: Decision, option: int) -> str:
+    literal = decision.literals[option] if decision.literals else decision.text(option)
+    return f"{decision.location}={literal}" if decision.location else literal
 
 
 def _decoded(space: Space, point: Point, below: dict[int, list[int]], parent: int) -> dict[str, object]:

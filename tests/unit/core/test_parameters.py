@@ -8,7 +8,7 @@ import pytest
 
 from trainyard.core.parameters import decoded, longest_text, parameters, parameters_text, point_of_parameters, readable
 from trainyard.core.points import every_point
-from trainyard.core.space import CLOSED, Space
+from trainyard.core.space import CLOSED, Choice, Space, Template, space_of
 from trainyard.core.space_text import read_space
 
 TYPE = '"_type":"pyglove.generators.geno.'
@@ -105,3 +105,10 @@ def test_the_longest_text_is_known_beforehand(space: Space) -> None:
     foretold = longest_text(space, 10**6)
     actual = max(len(parameters_text(space, point)) for point in every_point(space))
     assert actual <= foretold <= actual + len(space.decisions)
+
+
+def test_a_flat_architecture_reads_as_any_other() -> None:
+    """The short way for spaces without conditions gives location and literal, or the number where there is none."""
+    literal, bare = Choice("a.b", (Template(),) * 2, ("'x'", "'y'")), Choice("[1]", (Template(),) * 3)
+    assert readable(space_of(Template((literal, bare))), (1, 2)) == "a.b='y' [1]=2/3"
+    assert readable(space_of(Template((Choice("", (Template(),) * 2, ("4", "8")),))), (0,)) == "4"
