@@ -111,6 +111,17 @@ def test_cursors(raw: Raw) -> None:
     assert raw.ask(query("FETCH 1 FROM c")).errors[0]["C"] == "34000"
 
 
+def test_copy_out(raw: Raw) -> None:
+    """COPY of a query goes out as data, by both protocols; a failing row ends it as an error; no way in."""
+    said = raw.ask(query(f"COPY ({COUNTED.format(3)}) TO STDOUT"))
+    assert (said.kinds, said.tags) == ("HdddcCZ", ["COPY 3"])
+    said = raw.ask(parse("COPY (SELECT $1) TO STDOUT CSV", oids=(25,)), bind((b"x",)), execute(), SYNC)
+    assert said.kinds == "12HdcCZ"
+    assert raw.ask(query("COPY (SELECT nope) TO STDOUT")).errors[0]["C"] == "42703"
+    for sql in ("COPY x FROM STDIN", "COPY (SELECT 1) TO '/tmp/x'"):
+        assert raw.ask(query(sql)).errors[0]["C"] == "42501"
+
+
 def test_blocks_say_what_they_are(raw: Raw) -> None:
     """A failed block refuses all but its end; the caller's own tables are rolled back."""
     assert raw.ask(query("BEGIN")).status == "T"

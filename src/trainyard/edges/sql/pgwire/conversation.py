@@ -13,6 +13,7 @@ from typing import Final
 from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.pgwire import messages
 from trainyard.edges.sql.pgwire.answers import Feed
+from trainyard.edges.sql.pgwire.copying import CopyOut
 from trainyard.edges.sql.pgwire.messages import Payload, ProtocolFault
 from trainyard.edges.sql.pgwire.own_statements import IDLE
 from trainyard.edges.sql.pgwire.portals import Portal, Prepared, parameter_types
@@ -213,6 +214,9 @@ class Conversation:
 
     async def _rows(self, portal: Portal, feed: Feed, most: int) -> bool:
         """Send at most so many rows (0: all); whether that was the end. Raises SqlError."""
+        if isinstance(feed.answer, CopyOut):
+            await self._copy(feed.answer)
+            return True
         columns = portal.columns or ()
         given = feed.answer.columns or ()
         if len(columns) != len(given):
@@ -230,6 +234,18 @@ class Conversation:
             if count == most:
                 return False
         return True
+
+    async def _copy(self, copying: CopyOut) -> None:
+        columns = copying.feed.answer.columns
+        if columns is None:
+            raise SqlError("42601", "COPY takes a query that gives rows")
+        await self._wire.send(messages.copy_out(len(columns), binary=copying.form.format == "binary"))
+        try:
+            async for piece in copying.pieces([self._oid(column) for column in columns]):
+                await self._wire.send(messages.copy_data(piece))
+        except Mixed as error:
+            raise _mixed(columns[error.column], error.value) from None
+        await self._wire.send(messages.COPY_DONE)
 
     async def _done(self, feed: Feed) -> None:
         for severity, text in feed.answer.messages:

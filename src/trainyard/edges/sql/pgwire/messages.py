@@ -26,6 +26,7 @@ BIND_COMPLETE: Final = b"2\x00\x00\x00\x04"
 CLOSE_COMPLETE: Final = b"3\x00\x00\x00\x04"
 NO_DATA: Final = b"n\x00\x00\x00\x04"
 EMPTY_QUERY: Final = b"I\x00\x00\x00\x04"
+COPY_DONE: Final = b"c\x00\x00\x00\x04"
 PORTAL_SUSPENDED: Final = b"s\x00\x00\x00\x04"
 
 _INT16: Final = struct.Struct("!h")
@@ -200,6 +201,17 @@ def data_row(values: Sequence[bytes | None]) -> bytes:
             parts.append(_INT32.pack(len(value)))
             parts.append(value)
     return _message(b"D", b"".join(parts))
+
+
+def copy_out(columns: int, *, binary: bool) -> bytes:
+    """CopyOutResponse: so many columns, all in one format."""
+    form = int(binary)
+    return _message(b"H", struct.pack(f"!bH{columns}h", form, columns, *[form] * columns))
+
+
+def copy_data(data: bytes) -> bytes:
+    """CopyData."""
+    return _message(b"d", data)
 
 
 def command_complete(tag: str) -> bytes:

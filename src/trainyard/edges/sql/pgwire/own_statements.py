@@ -42,7 +42,9 @@ _SHOW_WORDS: Final[Mapping[str, str]] = {
     "session authorization": "session_authorization",
 }
 _RESET: Final = re.compile(r"RESET\s+([A-Za-z_][\w.]*)\s*\Z", re.IGNORECASE)
-_READS: Final = frozenset({"SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "WATCH", "USE", "TABLE"})
+_READS: Final = frozenset(
+    {"SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "WATCH", "USE", "TABLE", "COPY"}
+)
 _BACK_TO: Final = re.compile(r"ROLLBACK(?:\s+WORK|\s+TRANSACTION)?\s+TO\b", re.IGNORECASE)
 OF_ENGINE: Final = ("statement_timeout", "project", "location")
 """Variables that the engine honours."""

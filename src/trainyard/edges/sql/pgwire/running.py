@@ -9,6 +9,7 @@ from typing import Final
 
 from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.pgwire.answers import Answer, Feed, OfEngine, Own, Rest
+from trainyard.edges.sql.pgwire.copying import CopyOut, read_copy
 from trainyard.edges.sql.pgwire.own_statements import Block, OwnStatements, bare, verb
 from trainyard.edges.sql.pgwire.portals import Names, Portal, Prepared
 from trainyard.edges.sql.pgwire.values import Value
@@ -20,7 +21,7 @@ _HARMLESS: Final = frozenset({"SELECT", "VALUES", "WITH", "SHOW", "DESCRIBE", "D
 _OWN: Final = frozenset(
     {
         "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "SET", "RESET", "DEALLOCATE",
-        "DISCARD", "LISTEN", "UNLISTEN", "NOTIFY", "DECLARE", "CLOSE", "FETCH",
+        "DISCARD", "LISTEN", "UNLISTEN", "NOTIFY", "DECLARE", "CLOSE", "FETCH", "COPY",
     }
 )  # fmt: skip
 _DECLARE: Final = re.compile(
@@ -108,7 +109,7 @@ class Runner:
         return OfEngine(result)
 
     async def _cursor(self, text: str, values: Sequence[Value]) -> Answer | None:
-        """DECLARE, FETCH and CLOSE, which are portals by another name."""
+        """DECLARE, FETCH, CLOSE and COPY … TO STDOUT, which are portals by another name."""
         text = bare(text).rstrip()
         match verb(text):
             case "DECLARE":
@@ -117,6 +118,9 @@ class Runner:
                 return await self._taken(text)
             case "CLOSE":
                 return await self._closed(text)
+            case "COPY" if (copied := read_copy(text)) is not None:
+                portal = Portal(Prepared(copied[0], ()), values, ())
+                return CopyOut(await self.start(portal), copied[1])
         return None
 
     async def _declared(self, text: str, values: Sequence[Value]) -> Own:
