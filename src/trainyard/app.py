@@ -299,7 +299,9 @@ def _kinds(settings: Settings) -> Mapping[str, Kind]:
     machines = Machines.known(allow_any=settings.machine_types == "any")
     modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
     return {
-        "customJobs": modules["customJobs"].CustomJobKind(machines, settings.grace),
+        "customJobs": modules["customJobs"].CustomJobKind(
+            machines, settings.grace, contained=settings.runtime != "host"
+        ),
         "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines, settings.nas_searcher),
         "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace),
     }

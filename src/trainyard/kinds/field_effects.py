@@ -133,9 +133,12 @@ def remarks(used: Iterable[FieldEffect]) -> Mapping[str, tuple[str, ...]]:
     }
 
 
-def refuse(used: Iterable[FieldEffect]) -> None:
-    """Raises the error of the refusals among these lines: NotFound for what cannot exist, else FailedPrecondition."""
-    refused = [line for line in used if line.effect is Effect.REFUSED]
+def refuse(used: Iterable[FieldEffect], runtime: Runtime = Runtime.HOST) -> None:
+    """Raises the error of the refusals among these lines: NotFound for what cannot exist, else FailedPrecondition.
+
+    `runtime` is the one in which most have their effect, of those that replicas may come to run in.
+    """
+    refused = [line for line in used if line.by(runtime)[0] is Effect.REFUSED]
     mendable = [line for line in refused if line.refusal is not NotFound]
     chosen = mendable or refused
     if chosen:

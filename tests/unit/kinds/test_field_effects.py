@@ -57,7 +57,6 @@ USED: dict[str, Any] = {
     "enableDashboardAccess": job({"enableDashboardAccess": True}),
     "protectedArtifactLocationId": job({"protectedArtifactLocationId": "us"}),
     "models": job({"models": ["m"]}),
-    "scheduling.strategy": job({"scheduling": {"strategy": "SPOT"}}),
     "workerPoolSpecs.diskSpec": job(pool={"diskSpec": {"bootDiskType": "pd-standard"}}),
     "workerPoolSpecs.machineSpec.tpuTopology": job(pool={"machineSpec": {"tpuTopology": "2x2"}}),
     "workerPoolSpecs.machineSpec.gpuPartitionSize": job(pool={"machineSpec": {"gpuPartitionSize": "1g.10gb"}}),
@@ -137,3 +136,11 @@ def test_a_plain_job_is_not_refused() -> None:
     """Nothing in use, nothing refused, and nothing to tell; an empty message is no use."""
     assert effects.kept_in_part(job(labels={"k": "v"})) == ()
     assert effects.kept_in_part(CLASS()) == ()
+
+
+def test_shares_are_refused_only_where_no_container_can_see_them() -> None:
+    """nfsMounts and lustreMounts hold where replicas may run in containers, and nowhere else."""
+    asked = job(pool={"nfsMounts": [{"server": "s", "path": "/p", "mountPoint": "m"}]})
+    with pytest.raises(FailedPrecondition, match="nfsMounts"):
+        effects.kept_in_part(asked)
+    assert not any("nfsMounts" in note for note in effects.kept_in_part(asked, contained=True))

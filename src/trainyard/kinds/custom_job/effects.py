@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainyard.kinds.custom_job.rules import OUTPUT_ONLY
-from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, notes, refuse
+from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, Runtime, notes, refuse
 from trainyard.kinds.spec_effects import SPEC_EFFECTS
 
 EFFECTS = EffectTable(
@@ -29,11 +29,12 @@ EFFECTS = EffectTable(
 """Every field of a CustomJob; docs and service log are made from it, and a test compares it with the descriptors."""
 
 
-def kept_in_part(message: Any) -> tuple[str, ...]:
+def kept_in_part(message: Any, *, contained: bool = False) -> tuple[str, ...]:
     """One sentence for each field of this job that has not all of its effect here.
 
-    Raises FailedPrecondition or NotFound where silently going on would break a promise that a field makes.
+    `contained`: whether replicas may run in containers. Raises FailedPrecondition or NotFound where silently going on
+    would break a promise that a field makes.
     """
     used = EFFECTS.used(message)
-    refuse(used)
+    refuse(used, Runtime.PODMAN if contained else Runtime.HOST)
     return notes(used)
