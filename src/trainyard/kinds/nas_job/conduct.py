@@ -190,7 +190,8 @@ def _timed(scene: Scene, memo: Memo) -> Memo:
     """The stopwatch runs from the first step on, through crashes and reboots."""
     now_us, steady_us = scene.moment
     timer = Timer(now_us, steady_us) if memo.timer is None else Timer(*memo.timer).rebased(now_us, steady_us)
-    return replace(memo, timer=(timer.calendar_us, timer.steady_us, timer.carried_us))
+    carried = (timer.calendar_us, timer.steady_us, timer.carried_us)
+    return replace(memo, timer=carried, searcher=scene.plan.searcher)
 
 
 def _left_us(scene: Scene, memo: Memo) -> int:

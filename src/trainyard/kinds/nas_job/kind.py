@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -99,6 +100,7 @@ class NasJobKind:
         if job.is_final:
             return Decision(job.status)
         plan, memo = self._plan_of(job), Memo.parse(job.status.memo)
+        plan = replace(plan, searcher=memo.searcher or plan.searcher)
         search = self._searches.of(job, plan, memo, history)
         decision = conduct(Scene(job, plan, trials, search, partial(self._spawn, job, plan), moment))
         if decision.status.end_time_us is not None:

@@ -15,6 +15,7 @@ class Memo:
     `mark` names the sequence of asks and ends so far: a searcher kept in memory that has another mark is of no use.
     `windows`: how often the best were picked for training; `queue`: search trials picked and not trained yet.
     `dry`: the searcher has nothing new. `over`: how the job will end once no trial is open, with `why`.
+    `searcher`: what it began with, whatever the server's settings say since.
     `timer`: calendar, steady and carried microseconds of the stopwatch that the job's timeout is measured by.
     """
 
@@ -31,6 +32,7 @@ class Memo:
     over: str = ""
     why: str = ""
     timer: tuple[int, int | None, int] | None = None
+    searcher: str = ""
 
     @property
     def search_open(self) -> int:
