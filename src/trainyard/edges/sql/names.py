@@ -21,14 +21,8 @@ class Chain:
     def __init__(self, tokens: Sequence[Token], start: int) -> None:
         """Read the chain that begins at `start`, where a name stands."""
         self.parts = [tokens[start].value]
-        self.quoted = tokens[start].kind == "quoted"
         self.end = start + 1
-        while (
-            self.end + 1 < len(tokens)
-            and tokens[self.end].text == "."
-            and (tokens[self.end + 1].is_name or tokens[self.end + 1].text == "*")
-            and tokens[self.end + 1].text != "*"
-        ):
+        while self.end + 1 < len(tokens) and tokens[self.end].text == "." and tokens[self.end + 1].is_name:
             self.parts.append(tokens[self.end + 1].value)
             self.end += 2
 
@@ -62,16 +56,11 @@ def resource_named(parts: Sequence[str], default_provider: str = "") -> Resource
     return found
 
 
-def parts_of(resource: Resource, parts: Sequence[str]) -> int:
-    """How many parts of a chain the resource's name takes."""
-    return 2 if parts[0].lower() == SERVICE and resource else 3
-
-
 def table_name(parts: Sequence[str], default_provider: str = "") -> tuple[str, int] | None:
     """SQLite's name of the table that a chain begins with, and how many parts it takes; None for any other chain."""
     resource = resource_named(parts, default_provider)
     if resource is not None:
-        return resource.full_name, parts_of(resource, parts)
+        return resource.full_name, 2 if parts[0].lower() == SERVICE else 3
     if len(parts) > 1 and parts[0].lower() in SCHEMAS:
         return f"{parts[0].lower()}.{parts[1].lower()}", 2
     return None

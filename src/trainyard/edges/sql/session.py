@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from trainyard.edges.sql import lexer
 
 if TYPE_CHECKING:
-    import apsw
-
     from trainyard.edges.sql.answers import Answer
     from trainyard.edges.sql.runner import Runner
     from trainyard.service.access import Caller
@@ -241,12 +239,8 @@ class SqlEngine:
         *,
         project: str = "",
         location: str = "",
-        prepare: Callable[[apsw.Connection], object] | None = None,
     ) -> Session:
-        """A session with this caller's rights. `project` and `location` stand in where a statement names none.
-
-        `prepare` is called in the session's thread when its connection opens, to add tables and functions to it.
-        """
+        """A session with this caller's rights. `project` and `location` stand in where a statement names none."""
         loop = asyncio.get_running_loop()
         given = {"projectsId": project, "locationsId": location}
         defaults = {name: value for name, value in given.items() if value}
@@ -255,10 +249,7 @@ class SqlEngine:
             from trainyard.edges.sql.runner import Runner  # noqa: PLC0415 - apsw and its tables: only for who speaks SQL
             from trainyard.edges.sql.work import Door  # noqa: PLC0415 - as above
 
-            runner = Runner(Door(self._service, caller, loop), self._data_dir, self._timeout_seconds, defaults)
-            if prepare is not None:
-                prepare(runner.database.connection)
-            return runner
+            return Runner(Door(self._service, caller, loop), self._data_dir, self._timeout_seconds, defaults)
 
         session = Session(make, self._sessions.discard)
         self._sessions.add(session)

@@ -13,6 +13,7 @@ from trainyard.edges.sql.answers import Answer, table, told
 from trainyard.edges.sql.bodies import PREFIX
 from trainyard.edges.sql.clauses import Reader
 from trainyard.edges.sql.errors import UNDEFINED, SqlError
+from trainyard.edges.sql.names import resource_named
 from trainyard.edges.sql.own_tables import own_tables
 from trainyard.edges.sql.resources import (
     API_VERSION,
@@ -100,8 +101,6 @@ def registry(_runner: Runner, tokens: Sequence[Token], _: Sequence[Any]) -> Answ
 
 
 def _by_parts(runner: Runner, parts: Sequence[str]) -> dict[str, Resource]:
-    from trainyard.edges.sql.names import resource_named  # noqa: PLC0415 - names and shows know each other
-
     found = resource_named(parts, runner.provider)
     return {".".join(parts).lower(): found} if found is not None else {}
 

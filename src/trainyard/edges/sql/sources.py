@@ -221,7 +221,7 @@ def request_for(
     path = "/".join(f"{name.removesuffix('Id')}/{ids[name]}" for name in method.required)
     operation = method.operation
     cls = message_class(versioned(operation.request, API_VERSION))
-    value: dict[str, Any] = {snake_json(name): text for name, text in options.items()}
+    value: dict[str, Any] = {snake(name): text for name, text in options.items()}
     value["parent" if "parent" in cls.DESCRIPTOR.fields_by_name else "name"] = path
     if method.body == "*":
         value = {**(body or {}), **value}
@@ -231,8 +231,3 @@ def request_for(
         return codec.parse(cls, value)
     except JsonFaults as error:
         raise SqlError(WRONG_TYPE, str(error)) from None
-
-
-def snake_json(name: str) -> str:
-    """A parameter's name as the request has it."""
-    return snake(name)
