@@ -19,6 +19,13 @@ def _is_spot_number(strategy: int) -> bool:
     return strategy in _SPOT_NUMBERS
 
 
+_SHARES = (
+    Effect.FULL,
+    "Seen where this machine has it mounted, or where the setting mount_sources says; a job whose replica comes to run "
+    "outside of a container, or whose share is not here, fails with a sentence.",
+)
+
+
 def _asks_for_a_disk(disk: Any) -> bool:
     """The official SDK always sends the default; whoever leaves it so asks for nothing."""
     return disk.boot_disk_type not in ("", "pd-ssd") or disk.boot_disk_size_gb not in (0, 100)
@@ -120,12 +127,14 @@ _PLACE = (
         Effect.REFUSED,
         "this server cannot mount NFS shares, and a program must not "
         "start without its data; put it in a gs:// bucket or a local directory instead.",
+        in_containers=_SHARES,
     ),
     FieldEffect(
         f"{_POOL}.lustre_mounts",
         Effect.REFUSED,
         "this server cannot mount Lustre file systems, and a program "
         "must not start without its data; put it in a gs:// bucket or a local directory instead.",
+        in_containers=_SHARES,
     ),
     FieldEffect(
         "persistent_resource_id",

@@ -27,8 +27,18 @@ class CustomJobKind:
     fields_of_spec = frozenset({"job_spec", "encryption_spec"})
     fields_never_set = frozenset({"satisfies_pzs", "satisfies_pzi", "web_access_uris"})
 
-    def __init__(self, machines: Machines | None = None, grace_seconds: float = DEFAULT_GRACE_SECONDS) -> None:
-        """Check machine types against `machines` (this release's catalogue); stop programs with the grace."""
+    def __init__(
+        self,
+        machines: Machines | None = None,
+        grace_seconds: float = DEFAULT_GRACE_SECONDS,
+        *,
+        contained: bool = False,
+    ) -> None:
+        """Check machine types against `machines` (this release's catalogue); stop programs with the grace.
+
+        `contained`: whether replicas may run in containers, where more fields have their effect.
+        """
+        self._contained = contained
         self._machines = machines or Machines.known()
         self._grace_seconds = grace_seconds
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
@@ -41,7 +51,7 @@ class CustomJobKind:
         """Check a CustomJob message; raises InvalidArgument with all faults, or says what cannot be kept here."""
         asked = without_output(message, rules.OUTPUT_ONLY)
         rules.check(asked, self._machines, spec.priority_faults(asked.labels))
-        notes = effects.kept_in_part(asked)
+        notes = effects.kept_in_part(asked, contained=self._contained)
         return Draft(
             display_name=asked.display_name,
             labels=dict(asked.labels),
