@@ -20,6 +20,8 @@ from trainyard.edges.sql.catalogue.objects import (
 from trainyard.edges.sql.catalogue.shapes import shapes
 
 Row = tuple[object, ...]
+_WITH_UNDERSCORE: Final = frozenset({"json", "jsonb", "timestamp", "timestamptz", "numeric", "uuid"})
+_WAYS: Final = {"input": "in", "output": "out", "receive": "recv", "send": "send"}
 SCHEMAS: Final = ("pg_catalog", "information_schema", *VISIBLE)
 
 
@@ -79,7 +81,9 @@ def _attributes(around: Surroundings) -> Values:
 def _types(_: Surroundings) -> Values:
     for each in TYPES:
         own = {"oid": each.oid, "typname": each.name, "typlen": each.length, "typcategory": each.category}
-        yield {**own, "typarray": each.array, "typispreferred": int(each.name in ("text", "bool", "float8"))}
+        preferred = int(each.name in ("text", "bool", "float8"))
+        joint = "_" if each.name in _WITH_UNDERSCORE else ""
+        yield {**own, "typarray": each.array, "typispreferred": preferred, **_functions(f"{each.name}{joint}")}
         yield {
             "oid": each.array,
             "typname": f"_{each.name}",
@@ -87,7 +91,13 @@ def _types(_: Surroundings) -> Values:
             "typcategory": "A",
             "typelem": each.oid,
             "typsubscript": "array_subscript_handler",
+            **_functions("array_"),
         }
+
+
+def _functions(stem: str) -> dict[str, object]:
+    """A type's functions, by whose names some clients (ADBC) know how to read it."""
+    return {f"typ{way}": f"{stem}{name}" for way, name in _WAYS.items()}
 
 
 def _databases(around: Surroundings) -> Values:
