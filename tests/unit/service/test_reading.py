@@ -238,3 +238,25 @@ def test_what_is_remembered_is_bounded() -> None:
     for key in range(10_000):
         assert memo[key] == str(key)
     assert len(memo) <= 4096
+
+
+def test_what_is_remembered_of_specs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest known scope makes room for a new one; a scope of too many shapes is not kept at all."""
+    desk, _ = service("customJobs")
+    essences = desk._cells.essences
+    keepers = desk._keepers
+    for job in jobs("customJobs"):
+        other = JobName(Scope.of("p2", "us-central1"), "customJobs", job.id + 100)
+        asyncio.run(keepers.desk.insert(replace(job, name=other)))
+
+    def read(project: str) -> int:
+        with desk.reading(Caller()) as reading:
+            asked = Asked("customJobs", project, "us-central1")
+            return sum(len(part) for part in reading.rows(asked, ["jobSpec"]))
+
+    monkeypatch.setattr("trainyard.service.essences.MOST_JOBS", 10)
+    assert [read("p1"), read("p2"), read("p1")] == [7, 7, 7]
+    assert [scope.project for _, scope in essences._known] == [SCOPE.project]
+    essences._known = {}
+    monkeypatch.setattr("trainyard.service.essences.MOST_SHAPES", 2)
+    assert [read("p1"), len(essences._known)] == [7, 0]
