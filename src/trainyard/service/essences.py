@@ -36,6 +36,7 @@ class Essences:
     def __init__(self) -> None:
         """Nothing yet."""
         self._shapes: dict[bytes, bytes] = {}
+        self._cleared = 0
         self._known: dict[tuple[str, Scope], Mapping[int, bytes]] = {}
 
     def columns(
@@ -48,12 +49,13 @@ class Essences:
         if known is not None and among.id is None and not _OF_THE_BODY.intersection(stored):
             yield from self._remembered(view, kind, among, (stored, at, known), in_order=in_order)
             return
+        cleared = self._cleared
         fresh: dict[int, bytes] | None = {} if among.id is None and among.filter is None else None
         for part in view.columns(among, [*stored, "id", "spec"], in_order=in_order):
             essences = [self._of(kind, row[-1]) for row in part]
             if fresh is not None:
                 fresh.update(zip((row[-2] for row in part), essences, strict=True))
-                fresh = fresh if len(fresh) <= MOST_JOBS and len(self._shapes) < MOST_SHAPES else None
+                fresh = fresh if len(fresh) <= MOST_JOBS and self._cleared == cleared else None
             yield _put(part, essences, at, 2)
         if fresh is not None:
             self._remember((among.collection, among.scope), fresh)
@@ -75,6 +77,7 @@ class Essences:
         essence = essence_of(kind, spec)
         if len(self._shapes) >= MOST_SHAPES:
             self._shapes.clear()
+            self._cleared += 1
         return self._shapes.setdefault(essence, essence)
 
     def _remember(self, key: tuple[str, Scope], fresh: Mapping[int, bytes]) -> None:
