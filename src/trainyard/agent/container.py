@@ -32,6 +32,7 @@ PID: Final = "pid"
 _WORDS, _RUNTIME_LOG, _CONMON, _STARTED, _CGROUP = "words", "runtime.log", "conmon", "started", "cgroup"
 _START_SECONDS: Final = 120.0
 _REMOVE_SECONDS: Final = 30.0
+_REST_SECONDS: Final = (0.1, 0.5)
 _LOOK_AGAIN_SECONDS: Final = 0.05
 _LOWEST_FREE_DESCRIPTOR: Final = 10
 _MOST_WORDS: Final = 4096
@@ -68,13 +69,33 @@ class Engine:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             if self.is_foreground:
                 return program.start(argv, env, self.directory, stdout, stderr)
-            starting = self._spawn(argv, env, (stdout, stderr), self.directory)
+            for rest in _REST_SECONDS:
+                try:
+                    return self._attempt(argv, env, stdout, stderr)
+                except NotStarted as failure:
+                    if not self._may_try_again(str(failure)):
+                        raise
+                time.sleep(rest)
+            return self._attempt(argv, env, stdout, stderr)
         except OSError as error:
             raise NotStarted(f"{argv[0]}: {error.strerror}") from None
         except program.CannotStart as failure:
             raise NotStarted(str(failure)) from None
-        status = _wait(starting, _START_SECONDS)
-        return self._first_process(has_started=status == 0)
+
+    def _attempt(self, argv: list[str], env: Mapping[str, str], stdout: int, stderr: int) -> int:
+        starting = self._spawn(argv, env, (stdout, stderr), self.directory)
+        return self._first_process(has_started=_wait(starting, _START_SECONDS) == 0)
+
+    def _may_try_again(self, words: str) -> bool:
+        """Networks that come up at the same time may stand in each other's way; the program was not let loose yet."""
+        if "netavark" not in words or os.path.exists(f"{self.directory}/{_STARTED}"):
+            return False
+        if _wait(self._spawn(self._remove, self._env, (), "/"), _REMOVE_SECONDS) != 0:
+            return False
+        for name in (_WORDS, _RUNTIME_LOG, _CONMON, PID):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.directory}/{name}")
+        return True
 
     def find(self) -> int:
         """As `start`, after its caller was killed in the middle of it. Raises NotStarted."""

@@ -27,7 +27,7 @@ class TestPodmanExecutor(ExecutorSuite):
                 await executor.launch(failing)
                 await executor.launch(killed)
                 seen = await end(executor, failing)
-                assert (seen.cause, seen.code, seen.last_lines) == (Cause.EXITED, 42, "why")
+                assert (seen.cause, seen.code, seen.last_lines) == (Cause.EXITED, 42, "why"), seen
                 assert (await end(executor, killed)).code == 139
 
         asyncio.run(story())

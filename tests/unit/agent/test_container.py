@@ -74,6 +74,27 @@ def test_an_engine_that_fails_leaves_nothing(tmp_path: Path) -> None:
     in_a_child(story)
 
 
+def test_a_network_in_anothers_way_is_asked_for_again(tmp_path: Path) -> None:
+    """Only while the program was not let loose, and not for ever."""
+    engine = an_engine(tmp_path)
+    script = (
+        f"echo x >>{tmp_path}/tries; [ $(wc -l <{tmp_path}/tries) -gt 1 ] || {{ echo netavark: no >&2; exit 126; }};"
+    )
+
+    def story() -> None:
+        first = engine.start(
+            ["/bin/sh", "-c", f"{script} sleep 60 & echo $! >pid"], {"PATH": "/bin:/usr/bin"}, *pipes()
+        )
+        os.kill(first, signal.SIGKILL)
+        os.waitpid(first, 0)
+        assert (tmp_path / "tries").read_text() == "x\nx\n"
+        Path(engine.directory, "pid").unlink()
+        with pytest.raises(NotStarted, match="netavark: never"):
+            engine.start(["/bin/sh", "-c", "echo netavark: never >&2; : >started; exit 126"], {}, *pipes())
+
+    in_a_child(story)
+
+
 def test_a_successor_finds_what_was_started(tmp_path: Path) -> None:
     """It waits for the engine's command, and takes over what that has let loose; what it has not is ended."""
     engine = an_engine(tmp_path)
