@@ -82,7 +82,10 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("TRAINYARD_")},
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("TRAINYARD_")},
+                "TRAINYARD_RUNTIME": "host",  # whatever images and engines this machine has
+            },
         )
         assert self.process.stdout is not None
         self.ready_line = self.process.stdout.readline()
