@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -70,3 +72,26 @@ def test_every_link_leads_somewhere() -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_sql_of_the_readme_works(service: Any, environment: dict[str, str]) -> None:
+    """The statement on the command line, and psql on the service's own SQL port."""
+    (both,) = blocks("sh", "trainyard sql")
+    own, by_psql = both.splitlines()
+    assert "state" in shell(own, service, environment)
+    if not shutil.which("psql"):
+        pytest.skip("psql is not installed here")
+    with urllib.request.urlopen(f"{service.endpoint}/trainyard/v1/health") as answer:
+        port = str(json.load(answer)["sqlPort"])
+    assert "displayName" in shell(by_psql.replace("5466", port), service, environment)
+
+
+def test_the_searches_of_the_readme_are_commands(service: Any, environment: dict[str, str]) -> None:
+    """list, describe and plot are verbs of nas-jobs, with a job as their operand."""
+    (commands,) = blocks("sh", "nas-jobs")
+    told = [words.split() for words in commands.strip().split("; ")]
+    assert [words[1:3] for words in told] == [["nas-jobs", verb] for verb in ("list", "describe", "plot")]
+    assert "Listed 0 items" in shell(" ".join(told[0]) + " 2>&1", service, environment)
+    for words in told[1:]:
+        usage = shell(f"{' '.join(words[:3])} --help", service, environment)
+        assert words[3] in usage
