@@ -107,6 +107,9 @@ def test_an_engine_that_dies_in_the_middle(tmp_path: Path, tmp_path_factory: pyt
         await executor.close()
         assert seen.cause is Cause.LOST
         assert "went away while it ran" in seen.message
+        label = f"label=trainyard.runs={tmp_path.resolve()}/runs"  # nobody came up after it who could
+        held = subprocess.run(["podman", "ps", "-aq", "--filter", label], capture_output=True, text=True, check=True)
+        subprocess.run(["podman", "rm", "-f", "-t", "0", *held.stdout.split()], capture_output=True, check=True)
 
     asyncio.run(story())
 
