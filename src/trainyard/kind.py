@@ -28,14 +28,22 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a job needs to be admitted, all of it at once or nothing (gang)."""
+    """What a job needs to be admitted, all of it at once or nothing (gang).
+
+    `preemptible`: others who are not may take its place. `is_leaving`: its end is decided, it is about to give the
+    room back that it holds.
+    """
 
     replicas: tuple[Resources, ...]
+    preemptible: bool = False
+    is_leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The admission's answer for one waiting job. `never`: the machine could not hold it even when empty.
+    """The admission's answer for one job. `never`: the machine could not hold it even when empty.
+
+    `taker`: who needs the room of a job that has it; the job is to end and to wait anew.
 
     `steady_us` is the steady clock now: how long a job has waited must not depend on a calendar that may jump.
     """
@@ -44,6 +52,7 @@ class Room:
     why_not: str = ""
     never: bool = False
     steady_us: int | None = None
+    taker: str = ""
 
 
 class Kind(Protocol):
@@ -73,8 +82,9 @@ class Kind(Protocol):
     def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """What comes next for this job.
 
-        `reading` is what was seen of `status.run_id` (None where it has none); `room` is the admission's answer
-        (None unless the job is QUEUED). Same arguments, same Decision; nothing to do gives the job's own status back.
+        `reading` is what was seen of `status.run_id` (None where it has none); `room` is the admission's answer (None
+        unless the job is QUEUED, or another is to have its place). Same arguments, same Decision; nothing to do gives
+        the job's own status back.
         """
 
 

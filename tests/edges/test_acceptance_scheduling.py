@@ -59,6 +59,32 @@ def test_priorities_go_first(one: Server, tmp_path: Path) -> None:
     api.close()
 
 
+SAVES = """
+trap 'echo saved >> {log}; exit 1' TERM
+echo began >> {log}
+while [ ! -e {gate} ]; do sleep 0.05; done
+"""
+
+
+def test_spot_gives_way_with_grace_and_comes_back(tmp_path: Path) -> None:
+    """A STANDARD job takes the place of a SPOT one: SIGTERM, the queue, and again once there is room."""
+    with Server(tmp_path / "two", "--replicas", "2", "--grace", "5") as server:
+        api, gate, log = Api(server.port), tmp_path / "gate", tmp_path / "log"
+        spot = {"scheduling": {"strategy": "SPOT"}}
+        kept = held_open(api, gate) and api.made(running("sh", "-c", SAVES.format(log=log, gate=gate), job_spec=spot))
+        api.wait(kept["name"], RUNNING)
+        done = api.wait(api.made(running("sh", "-c", f"echo standard >> {log}"))["name"])
+        assert done["state"] == "JOB_STATE_SUCCEEDED"
+        api.wait(kept["name"], RUNNING)
+        gate.touch()
+        assert api.wait(kept["name"])["state"] == "JOB_STATE_SUCCEEDED"
+        assert log.read_text().split() == ["began", "saved", "standard", "began"]
+        told = narration(api, kept["name"])
+        assert f"taken by customJobs/{done['name'].rpartition('/')[2]} of project" in told
+        assert "The job waits for room again, restart 1 of 6." in told
+        api.close()
+
+
 def test_projects_take_turns(tmp_path: Path) -> None:
     """With two places, a project that came with many jobs does not keep another's one job waiting for all."""
     with Server(tmp_path / "two", "--replicas", "2", "--grace", "1") as server:

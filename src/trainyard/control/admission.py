@@ -8,71 +8,16 @@ from __future__ import annotations
 import bisect
 import heapq
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import takewhile
-from typing import NamedTuple
 
+from trainyard.control.asks import Amount, Ask, ask_of, why_here, why_not
+from trainyard.control.preemption import Preemption
 from trainyard.core.jobs import Job, QueuePlace
-from trainyard.core.outcomes import Wait
 from trainyard.core.runs import Capacity
 from trainyard.kind import Demand, Room
 
+_NOTHING = Amount()
 _MOST_OVERTAKERS_TRIED = 100  # how far behind a job without room is searched for one that fits
-_GIB = 2**30
-_MEMORY = "GiB of memory"
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """A quantity of everything that is handed out."""
-
-    replicas: int = 0
-    gpus: int = 0
-    cpus: float = 0.0
-    memory_bytes: int = 0
-
-    def __add__(self, other: Amount) -> Amount:
-        return Amount(
-            self.replicas + other.replicas,
-            self.gpus + other.gpus,
-            self.cpus + other.cpus,
-            self.memory_bytes + other.memory_bytes,
-        )
-
-    def __sub__(self, other: Amount) -> Amount:
-        return Amount(
-            self.replicas - other.replicas,
-            self.gpus - other.gpus,
-            self.cpus - other.cpus,
-            self.memory_bytes - other.memory_bytes,
-        )
-
-    def fits(self, total: Capacity, used: Amount) -> bool:
-        """Whether there is room for this beside what is used."""
-        return (
-            self.replicas + used.replicas <= total.replicas
-            and (total.gpus is None or self.gpus + used.gpus <= total.gpus)
-            and (total.cpus is None or self.cpus + used.cpus <= total.cpus + 1e-9)
-            and (total.memory_bytes is None or self.memory_bytes + used.memory_bytes <= total.memory_bytes)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One job's wish for room. `since_steady_us`: since when this controller knows that it waits."""
-
-    job_id: int
-    project: str
-    priority: int
-    amount: Amount
-    since_steady_us: int
-    since_us: int
-
-    @property
-    def lane(self) -> tuple[int, str]:
-        """Jobs of one priority and project stand in one line."""
-        return (-self.priority, self.project)
 
 
 class Admission:
@@ -90,6 +35,7 @@ class Admission:
         self._lanes: dict[tuple[int, str], list[int]] = {}  # sorted ids
         self._used = Amount()
         self._used_by: dict[str, int] = {}  # replicas by project
+        self._preemption = Preemption()
         self._settled: Capacity | None = None  # of so much nobody who waits could be given room; None: not known
 
     def knows(self, job_id: int) -> bool:
@@ -100,16 +46,37 @@ class Admission:
         """The job has room (it was admitted, now or before a restart)."""
         if job.id not in self._held:
             self._stop_waiting(job.id)
-            self._take(_ask(job, demand, 0))
+            self._take(ask_of(job, demand, 0))
+        if demand.is_leaving:
+            self.leave(job.id)
+
+    def leave(self, job_id: int) -> None:
+        """The job is about to give its room back: its end is durable, and takes as long as its programs do."""
+        if job_id in self._held:
+            self._preemption.goes(self._held[job_id])
+
+    def is_leaving(self, job_id: int) -> bool:
+        """Whether the job still holds room and is about to give it back."""
+        return self._preemption.is_going(job_id)
+
+    def taker(self, job_id: int) -> str:
+        """Who needs the room of this (preemptible) job, which therefore is to end; empty where it may stay."""
+        name = self._preemption.taker(job_id)
+        return f"{name.collection}/{name.id} of project {name.scope.project}" if name is not None else ""
+
+    def displaced(self) -> list[int]:
+        """Those who have a taker since this was asked last."""
+        told, self._preemption.told = self._preemption.told, []
+        return told
 
     def wait(self, job: Job, demand: Demand, steady_us: int) -> None:
         """The job asks for room; asking again changes nothing."""
         if self.knows(job.id):
             return
-        ask = _ask(job, demand, steady_us)
+        ask = ask_of(job, demand, steady_us)
         self._waiting[job.id] = ask
         bisect.insort(self._lanes.setdefault(ask.lane, []), job.id)
-        if self._settled is not None and ask.amount.fits(self._settled, self._used):
+        if self._settled is not None and (self._may_preempt(ask) or ask.amount.fits(self._settled, self._used)):
             self._settled = None  # it may be the one that fits; one that does not changes nothing for the others
 
     def drop(self, job_id: int) -> bool:
@@ -118,6 +85,7 @@ class Admission:
         ask = self._held.pop(job_id, None)
         if ask is None:
             return False
+        self._preemption.gone(ask)
         self._used = self._used - ask.amount
         left = self._used_by[ask.project] - ask.amount.replicas
         if left:
@@ -128,19 +96,26 @@ class Admission:
         return True
 
     def admit(self, steady_us: int) -> list[int]:
-        """Grant room to as many as the rules allow; the ids of those who got it just now."""
+        """Grant room to as many as the rules allow; the ids of those who got it just now.
+
+        Who is not preemptible and could have the place of somebody who is gets it promised, and `displaced` says whose.
+        """
         total = self._capacity()
         granted: list[int] = []
         if self._settled == total:
             return granted
-        refused = 0
+        refused, promised = 0, _NOTHING
         for ask in self._line(self._used_by):
-            if self._used.replicas >= total.replicas or refused == _MOST_OVERTAKERS_TRIED:
+            is_full = self._used.replicas >= total.replicas and not self._preemption.possible
+            if is_full or refused == _MOST_OVERTAKERS_TRIED:
                 break
-            if ask.amount.fits(total, self._used):
+            if ask.amount.fits(total, self._used) and self._leaves(promised, ask, total):
                 self._stop_waiting(ask.job_id)
                 self._take(ask)
                 granted.append(ask.job_id)
+                continue
+            if not ask.preemptible and self._will_fit(ask, total, promised):
+                promised = promised + ask.amount
                 continue
             can_ever = ask.amount.fits(total, Amount())
             if can_ever and steady_us - ask.since_steady_us >= self._backfill_us:
@@ -150,6 +125,23 @@ class Admission:
             self._settled = total  # else: those further behind have moved up
         return granted
 
+    def _may_preempt(self, ask: Ask) -> bool:
+        return not ask.preemptible and self._preemption.possible
+
+    def _leaves(self, promised: Amount, ask: Ask, total: Capacity) -> bool:
+        """Whether, with this one in, those who were promised room will find it once the others have gone."""
+        if promised is _NOTHING:
+            return True
+        return ask.amount.fits(total, self._used + promised - self._preemption.soon)
+
+    def _will_fit(self, ask: Ask, total: Capacity, promised: Amount) -> bool:
+        """Whether there will be room once those on their way out have gone; if need be more of them are sent there."""
+        soon = self._preemption.soon
+        if soon == _NOTHING and not self._preemption.possible:
+            return False
+        used = self._used + promised - soon
+        return ask.amount.fits(total, used) or self._preemption.make_room(ask, total, used, self._used_by)
+
     def room(self, job_id: int, steady_us: int) -> Room:
         """The answer for one job that has asked. Its sentence changes only when the reason does."""
         if job_id in self._held:
@@ -157,7 +149,7 @@ class Admission:
         ask = self._waiting[job_id]
         total = self._capacity()
         never = not ask.amount.fits(total, Amount())
-        return Room(False, _why_not(ask.amount, total, never), never, steady_us)
+        return Room(False, why_not(ask.amount, total, never), never, steady_us)
 
     def places(self) -> Mapping[int, QueuePlace]:
         """Where everyone stands, in the order in which they would be served if nothing else changed.
@@ -176,7 +168,7 @@ class Admission:
     def place(self, job_id: int) -> QueuePlace:
         """Where one job stands; raises KeyError where it does not wait."""
         ask = self._waiting[job_id]
-        why = _why_here(ask.amount, self._capacity(), self._used)
+        why = why_here(ask.amount, self._capacity(), self._used)
         return QueuePlace(self._ahead(ask) + 1, len(self._waiting), why, ask.since_us)
 
     def waiting(self) -> Collection[int]:
@@ -229,6 +221,7 @@ class Admission:
 
     def _take(self, ask: Ask) -> None:
         self._held[ask.job_id] = ask
+        self._preemption.holds(ask)
         self._used = self._used + ask.amount
         self._used_by[ask.project] = self._used_by.get(ask.project, 0) + ask.amount.replicas
 
@@ -236,6 +229,7 @@ class Admission:
         ask = self._waiting.pop(job_id, None)
         if ask is None:
             return
+        self._preemption.spare(job_id)
         ids = self._lanes[ask.lane]
         del ids[bisect.bisect_left(ids, job_id)]
         if not ids:
@@ -260,69 +254,3 @@ class _Places(Mapping[int, QueuePlace]):
 
     def __len__(self) -> int:
         return len(self._admission.waiting())
-
-
-def _ask(job: Job, demand: Demand, steady_us: int) -> Ask:
-    amount = Amount(
-        len(demand.replicas),
-        sum(one.gpus for one in demand.replicas),
-        sum(one.cpus for one in demand.replicas),
-        sum(one.memory_bytes for one in demand.replicas),
-    )
-    return Ask(job.id, job.name.scope.project, job.priority, amount, steady_us, job.create_time_us)
-
-
-@lru_cache(maxsize=64)
-def _why_not(asked: Amount, total: Capacity, never: bool) -> str:
-    """Why there is no room; most who wait ask for the same."""
-    limits = _limits(asked, total, Amount())
-    asks = _listed([_count(limit.asked, limit.unit) for limit in limits])
-    if not never:
-        return Wait.NO_ROOM.format(asks=asks)
-    return Wait.NEVER.format(asks=asks, total=_listed([_count(limit.total, limit.unit) for limit in limits]))
-
-
-def _why_here(asked: Amount, total: Capacity, used: Amount) -> str:
-    """The same with the numbers of the moment."""
-    limits = _limits(asked, total, used)
-    asks = _listed([_count(limit.asked, limit.unit) for limit in limits])
-    free = _listed([f"{_number(limit.free, limit.unit)} of {_count(limit.total, limit.unit)}" for limit in limits])
-    return Wait.PLACE.format(asks=asks, free=free)
-
-
-class _Limit(NamedTuple):
-    """How much of one thing is asked for, how much there is, and how much of that is free."""
-
-    unit: str
-    asked: float
-    total: float
-    free: float
-
-
-def _limits(asked: Amount, total: Capacity, used: Amount) -> list[_Limit]:
-    """Everything that is asked for and is limited here: nobody waits for anything else."""
-    memory = None if total.memory_bytes is None else total.memory_bytes / _GIB
-    rows = (
-        ("replica", asked.replicas, total.replicas, used.replicas),
-        ("GPU", asked.gpus, total.gpus, used.gpus),
-        ("CPU", asked.cpus, total.cpus, used.cpus),
-        (_MEMORY, asked.memory_bytes / _GIB, memory, used.memory_bytes / _GIB),
-    )
-    return [
-        _Limit(unit, wanted, there, max(0, there - taken))
-        for unit, wanted, there, taken in rows
-        if wanted and there is not None
-    ]
-
-
-def _listed(parts: list[str]) -> str:
-    """`2 replicas, 1 GPU and 8 CPUs`."""
-    return ", ".join(parts[:-1]) + " and " + parts[-1] if parts[1:] else parts[0]
-
-
-def _count(number: float, unit: str) -> str:
-    return f"{_number(number, unit)} {unit}" + ("" if number == 1 or unit == _MEMORY else "s")
-
-
-def _number(number: float, unit: str) -> str:
-    return f"{number:.1f}" if unit == _MEMORY else f"{number:g}" if isinstance(number, float) else str(number)

@@ -10,7 +10,7 @@ from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.ids import Ids
-from trainyard.core.jobs import NOTHING_NOTED, Decision, Intent, Job, Parentage, Release, Spawn, Status
+from trainyard.core.jobs import NOTHING_NOTED, Decision, Intent, Job, Parentage, Release, Spawn, Status, Stop
 from trainyard.core.names import JobName
 from trainyard.core.runs import Reading
 from trainyard.core.states import JobState
@@ -77,6 +77,8 @@ class Reconciler:
         if self._releases:
             await self.release_leftovers(job_id)
         job = self._kept.pop(job_id, None) or self._store.find(job_id)
+        if job is not None and self._has_left(job):
+            await self._let_go(job_id)
         if job is None:
             self.on_deleted()
         if job is None or job.is_final:
@@ -142,8 +144,8 @@ class Reconciler:
             del self._releases[run_id]
 
     def make_room(self, steady_us: int) -> None:
-        """Grant what can be granted, and let those who got it know."""
-        for job_id in self._admission.admit(steady_us):
+        """Grant what can be granted, and let those know who got it, and those who are to go."""
+        for job_id in (*self._admission.admit(steady_us), *self._admission.displaced()):
             self._wake(job_id)
 
     def _reading(self, run_id: str | None) -> Reading | None:
@@ -155,7 +157,8 @@ class Reconciler:
 
     def _room(self, job: Job, kind: Kind, steady_us: int) -> Room | None:
         if job.status.state is not JobState.QUEUED:
-            return None
+            taker = self._admission.taker(job.id)
+            return Room(granted=True, steady_us=steady_us, taker=taker) if taker else None
         if not self._admission.knows(job.id):
             self._admission.wait(job, kind.demand(job), steady_us)
         self.make_room(steady_us)
@@ -163,6 +166,9 @@ class Reconciler:
 
     async def _act(self, job: Job, decision: Decision) -> None:
         """Follow the commit: watch the run group that it names, then do what it calls for."""
+        if self._has_left(job):
+            await self._let_go(job.id)
+            return
         run_id = job.status.run_id
         before = self._runs.get(job.id)
         if before is not None and before != run_id:
@@ -175,14 +181,23 @@ class Reconciler:
                 self._watcher.asking(run_id)
         if self._releases:
             await self.release_leftovers(job.id)
+        stops = any(isinstance(action, Stop) for action in decision.actions)
+        if stops and self._kinds[job.name.collection].demand(job).is_leaving:
+            self._admission.leave(job.id)
         for action in decision.actions:
             if not isinstance(action, Release):  # already done, by the run group that the job has left
                 await self._acts.perform(job, action)
         if job.is_final:
             await self._let_go(job.id)
 
+    def _has_left(self, job: Job) -> bool:
+        """Whether the job is back in the queue, and what its last attempt had is not given back yet."""
+        had = job.id in self._runs or self._admission.is_leaving(job.id)
+        return had and job.status.state is JobState.QUEUED
+
     async def _let_go(self, job_id: int) -> None:
-        """The job is over or deleted: once its run group is released, its room is free for others."""
+        """The job is over, deleted or in the queue again: once its run group is released, its room is for others."""
+        self._admission.leave(job_id)
         run_id = self._runs.pop(job_id, None)
         if run_id is not None:
             self._releases[run_id] = job_id

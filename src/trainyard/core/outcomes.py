@@ -7,6 +7,7 @@ messages observed on the service). Choices of ours, where the original is silent
   attempt has started yet, its preparation may take as long. It ends the job as CANCELLED, as users report.
 - `disableRetries` means that no program is ever started a second time: neither the job nor one worker.
 - A replica of which no trace is left is not restarted in place: the whole attempt is ended first, then retried.
+- A SPOT job that was preempted waits in the queue again; the wait does not count against its timeout.
 - A program that one shell reports as ended with 137 or 143 failed by itself; only a signal seen by the supervisor,
   not sent by us, counts as a kill from outside.
 """
@@ -54,6 +55,7 @@ class Why(StrEnum):
     START_FAILED = "start failed"
     INTERNAL = "internal"
     NO_CAPACITY = "no capacity"
+    PREEMPTED = "preempted"
     WAITED_TOO_LONG = "waited too long"
     TIMED_OUT = "timed out"
     CANCELLED = "cancelled"
@@ -110,6 +112,13 @@ OUTCOMES: Final[Mapping[Why, Outcome]] = {
         2,
     ),
     Why.NO_CAPACITY: Outcome(Code.RESOURCE_EXHAUSTED, "Resources are insufficient in region: {location}.{message}"),
+    Why.PREEMPTED: Outcome(
+        Code.RESOURCE_EXHAUSTED,
+        "Resources are insufficient in region: {location}. The place of this SPOT job was taken by {taker}."
+        "{tried}{logs}",
+        Remedy.RETRY_JOB,
+        6,  # "Use Spot VMs with training": up to six restarts, then it fails with STOCKOUT
+    ),
     Why.WAITED_TOO_LONG: Outcome(
         Code.RESOURCE_EXHAUSTED,
         "Resources are insufficient in region: {location}. The job waited {seconds} s for room, the whole of its "
@@ -143,6 +152,8 @@ class Line(StrEnum):
     RUNNING = "Job is running."
     TASK = "{replica}: Task completed. Exit code ({status}). Exit reason ({reason})."
     RESTARTED = "{why} It is restarted in place, restart {number} of {most}."
+    PREEMPTED = "{why} Its replicas are being stopped; they have {seconds} s to save their work."
+    REQUEUED = "{why} The job waits for room again, restart {number} of {most}."
     RETRIED = "{why} The job is retried in {seconds} s, retry {number} of {most}."
     ATTEMPT = "Attempt {number} starts."
     CANCELLING = "Cancellation was requested{by}. The replicas are being stopped."

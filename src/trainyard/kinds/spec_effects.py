@@ -12,11 +12,6 @@ _POOL = "worker_pool_specs"
 _MACHINE = f"{_POOL}.machine_spec"
 _CONTAINER = f"{_POOL}.container_spec"
 _PACKAGE = f"{_POOL}.python_package_spec"
-_SPOT_NUMBERS = frozenset({2, 4})  # Scheduling.Strategy: LOW_COST (deprecated), SPOT
-
-
-def _is_spot_number(strategy: int) -> bool:
-    return strategy in _SPOT_NUMBERS
 
 
 _SHARES = (
@@ -148,11 +143,11 @@ _PLACE = (
 _SCHEDULING = (
     _full("scheduling.timeout", "The job is ended when it has run for so long; 7 days where it is not given."),
     _full("scheduling.restart_job_on_worker_restart", "A restart of one worker restarts the whole job."),
-    FieldEffect(
+    _full(
         "scheduling.strategy",
-        Effect.PART,
-        "nothing is preempted here; the job goes after those of other strategies when it waits for room.",
-        when=_is_spot_number,
+        "A SPOT job starts after those of other strategies and loses its place to one that needs it: SIGTERM, the "
+        "grace, and it waits again, up to 6 times. STANDARD and ON_DEMAND wait as long as it takes; FLEX_START has "
+        "maxWaitDuration.",
     ),
     _full("scheduling.disable_retries", "The job fails at the first failure."),
     _full("scheduling.max_wait_duration", "The job fails when it has waited for room so long."),

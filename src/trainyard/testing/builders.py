@@ -14,7 +14,7 @@ from trainyard.core.runs import Reading, ReplicaSpec, Resources, RunGroup
 from trainyard.core.states import JobState
 from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.running.decide import decide
-from trainyard.kinds.running.memo import with_incarnations
+from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import RunPolicy
 from trainyard.testing.virtual_time import EPOCH_US
 
@@ -30,6 +30,7 @@ class PlainSpec:
     restart_job_on_worker_restart: bool = False
     max_wait_seconds: float | None = None
     grace_seconds: float = 5.0
+    spot: bool = False
 
     @property
     def replicas(self) -> tuple[str, ...]:
@@ -45,6 +46,7 @@ class PlainSpec:
             self.restart_job_on_worker_restart,
             self.max_wait_seconds,
             self.grace_seconds,
+            preemptible=self.spot,
             location=location,
         )
 
@@ -81,7 +83,7 @@ class PlainKind:
     def demand(self, job: Job) -> Demand:
         """All replicas at once, the GPUs on each."""
         spec = plain_spec(job.spec)
-        return Demand((Resources(gpus=spec.gpus),) * len(spec.replicas))
+        return Demand((Resources(gpus=spec.gpus),) * len(spec.replicas), spec.spot, is_leaving(job.status.memo))
 
     def tasks(self, job: Job) -> tuple[str, ...]:
         """Chief and workers."""

@@ -18,6 +18,7 @@ from trainyard.store import Standing, StoredOperation
 from trainyard.stores.memory import MemoryStore, Snapshot
 from trainyard.testing.builders import PlainSpec, plain_spec
 from trainyard.testing.fake_executor import FakeExecutor, Process, Weather
+from trainyard.testing.preemption_laws import PreemptionLaws
 from trainyard.testing.search_laws import SearchLaws
 from trainyard.testing.searches import PlainSearchKind
 
@@ -41,6 +42,7 @@ class Laws:
         self.deleted: set[int] = set()
         self.broken: list[str] = []
         self._searches = SearchLaws(world, self.broken.append)
+        self._preemption = PreemptionLaws(world, clock, self._specs, self.broken.append)
 
     def created(self, job: Job, steady_us: int) -> None:
         """The API, or a search, is about to make this job."""
@@ -86,6 +88,8 @@ class Laws:
         if (before.status, before.intent) != (stored.status, stored.intent):
             self.broken.append(f"job {before.id}: a decision was written over a row that it was not made from")
         self._check_records(before, decision)
+        if before.id in self._specs:
+            self._preemption.on_commit(before, decision)
         after = decision.status
         if after.attempt not in (before.status.attempt, before.status.attempt + 1):
             self.broken.append(f"job {before.id}: attempt {before.status.attempt} was followed by {after.attempt}")
@@ -126,8 +130,11 @@ class Laws:
         if "maxWaitDuration" in said and waited_us < (spec.max_wait_seconds or 0) * 0.99e6:
             self.broken.append(f"job {job.id} gave up waiting after {waited_us / 1e6:g} s")
 
-    def check_world(self, jobs: Mapping[int, Job]) -> None:
-        """What must hold at every moment: capacity, and no process of a job that is over."""
+    def check_world(self, jobs: Mapping[int, Job], *, fair: bool) -> None:
+        """What must hold at every moment: capacity, and no process of a job that is over.
+
+        `fair`: since the last moment nothing has gone wrong in the world or the server.
+        """
         held = [self._world.groups[run_id] for run_id in self._world.unreleased()]
         replicas = sum(len(group.replicas) for group in held)
         gpus = sum(self._specs[group.job_id].gpus * len(group.replicas) for group in held)
@@ -138,6 +145,10 @@ class Laws:
             job = jobs.get(int(process.run_id.partition("-")[0]))
             if job is None or job.is_final:
                 self.broken.append(f"{process.run_id} {process.replica} outlives its job")
+        if fair:
+            self._preemption.check_world(jobs)
+        else:
+            self._preemption.forgive()
         self.raise_broken()
 
     def check_end(self, store: MemoryStore, job_ids: Collection[int]) -> None:

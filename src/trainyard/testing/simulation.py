@@ -180,7 +180,7 @@ class Simulation:
                 if self._loop.time() > DEADLINE:
                     raise Violation(self._stuck())
                 await asyncio.sleep(0.5)
-                self.laws.check_world(self._held_jobs())
+                self.laws.check_world(self._held_jobs(), fair=self._fair())
             await asyncio.sleep(SETTLE + 2 * PACE.removals)
             self.laws.check_end(self._store, {plan.job_id for plan in self._plans})
         finally:
@@ -198,6 +198,7 @@ class Simulation:
 
     def _boot(self) -> None:
         kinds = {kind.collection: kind for kind in (PlainKind(), PlainSearchKind(), PlainTrialKind())}
+        self._booted_at = self._loop.time()
         self._controller = Controller(self._store, kinds, self.world, self._clock, PACE)
         self._controller.share_ids(TimeOrderedIds(self._clock, self._store.largest_id))
         self._server = asyncio.get_running_loop().create_task(self._controller.run())
@@ -249,6 +250,12 @@ class Simulation:
         if isinstance(plan.spec, PlainSearch):
             return search_job(plan.job_id, plan.spec, plan.project, made_us)
         return plain_job(plan.job_id, plan.spec, plan.project, create_time_us=made_us, priority=plan.priority)
+
+    def _fair(self) -> bool:
+        """Whether the weather is, and the server is not just coming up."""
+        calm = self._storm.badness == 0.0 or self._loop.time() > CALM_AT + PACE.scan
+        up = self._server is not None and not self._server.done()
+        return calm and up and self._loop.time() > self._booted_at + 1.0
 
     def _all_done(self) -> bool:
         self.laws.raise_broken()

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from trainyard.control.admission import Admission, Amount
+from trainyard.control.admission import Admission
+from trainyard.control.asks import Amount
 from trainyard.core.jobs import Job
 from trainyard.core.runs import Capacity, Resources
 from trainyard.kind import Demand

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from trainyard.control.admission import Admission, Amount
+from trainyard.control.admission import Admission
+from trainyard.control.asks import Amount
 from trainyard.control.loop import Controller
 from trainyard.core.jobs import Intent
 from trainyard.core.runs import Capacity

@@ -12,7 +12,14 @@ from trainyard.core.outcomes import OUTCOMES, Line, Remedy, Wait, Why, why_ended
 from trainyard.core.runs import Cause, Exit
 
 REPLICA_ROWS = [why for why, row in OUTCOMES.items() if "{replica}" in row.text]
-JOB_WORDS = {"location": "us-central1", "message": " Because.", "seconds": "2", "by": " by ann"}
+JOB_WORDS = {
+    "location": "us-central1",
+    "message": " Because.",
+    "seconds": "2",
+    "taker": "customJobs/9 of project 1",
+    "tried": "",
+    "by": " by ann",
+}
 
 
 def test_every_cause_has_its_row() -> None:

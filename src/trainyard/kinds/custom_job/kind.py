@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from trainyard.kinds.machines import Machines
 from trainyard.kinds.resource_message import stamp_job
 from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import decide, spec
-from trainyard.kinds.running.memo import with_incarnations
+from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
 from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
 
@@ -69,7 +70,8 @@ class CustomJobKind:
 
     def demand(self, job: Job) -> Demand:
         """All replicas at once."""
-        return self._demand(job.spec)
+        demand = self._demand(job.spec)
+        return replace(demand, is_leaving=True) if is_leaving(job.status.memo) else demand
 
     def tasks(self, job: Job) -> tuple[str, ...]:
         """`workerpool0-0` and so on."""
@@ -87,7 +89,8 @@ class CustomJobKind:
         return self._class.FromString(text).job_spec
 
     def _read_demand(self, text: bytes) -> Demand:
-        return Demand(demand_of(self._spec(text), self._machines))
+        asked = self._spec(text)
+        return Demand(demand_of(asked, self._machines), spec.is_preemptible(asked))
 
     def _read_policy(self, text: bytes, location: str) -> RunPolicy:
         return spec.policy_of(self._spec(text), location, self._grace_seconds)

@@ -13,7 +13,7 @@ from trainyard.core.runs import Reading, RunGroup
 from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.running import decide, spec
-from trainyard.kinds.running.memo import with_incarnations
+from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
 from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
 
@@ -45,7 +45,8 @@ class NasTrialKind:
 
     def demand(self, job: Job) -> Demand:
         """All replicas at once."""
-        return Demand(demand_of(self._spec(job.spec), self._machines))
+        asked = self._spec(job.spec)
+        return Demand(demand_of(asked, self._machines), spec.is_preemptible(asked), is_leaving(job.status.memo))
 
     def tasks(self, job: Job) -> tuple[str, ...]:
         """`workerpool0-0` and so on."""

@@ -46,7 +46,8 @@ def decide(job: Job, policy: RunPolicy, reading: Reading | None, room: Room | No
     if reading is None or reading.run_id != status.run_id:
         return Decision(status, look_again_us=now_us + LOOK_AGAIN_US)
     memo = Memo.parse(status.memo)
-    return _attempt(Scene(job, policy, memo, look(policy, memo, reading), reading, now_us))
+    taker = room.taker if room is not None else ""
+    return _attempt(Scene(job, policy, memo, look(policy, memo, reading), reading, now_us, taker))
 
 
 def _queued(job: Job, policy: RunPolicy, room: Room | None, now_us: int) -> Decision:
@@ -108,6 +109,8 @@ def _launched(draft: Decision, job: Job, memo: Memo, now_us: int, steady_us: int
     run_id = f"{job.id}-{attempt}"
     if not memo.ran:
         memo = replace(memo, timer=Timer(now_us, steady_us) if steady_us is not None else None)
+    elif memo.timer is not None and job.status.state is JobState.QUEUED:  # what it has waited does not count
+        memo = replace(memo, timer=Timer(now_us, steady_us, memo.timer.carried_us))
     memo = replace(memo, retry_after_us=None, retry_delay_us=0)
     status = replace(draft.status, attempt=attempt, run_id=run_id, memo=memo.dump())
     draft = replace(draft, status=status, changes=tuple(replace(change, attempt=attempt) for change in draft.changes))
@@ -181,6 +184,8 @@ def _running_on(scene: Scene, draft: Decision) -> Decision:
         draft = draft.noted(restart_line(scene, seen), scene.now_us, Severity.WARNING)
     draft = replace(draft, status=replace(draft.status, memo=memo.dump()))
     left_us = _left_us(memo, scene.policy.timeout_seconds, scene.now_us, scene.reading.steady_us)
+    if scene.preempted_after_us is not None and scene.policy.preemptible:
+        left_us = min(left_us, max(0, scene.preempted_after_us - scene.passed_us))
     if lost or scene.sight.missing:
         draft = draft.doing(Launch(scene.reading.run_id))
         left_us = min(left_us, LOOK_AGAIN_US)
@@ -192,10 +197,18 @@ def _running_on(scene: Scene, draft: Decision) -> Decision:
 def _stopping(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
     """The end is decided, and whatever still runs is told so; looked at until the last one is gone (law 5)."""
     if scene.memo.verdict is None and draft.status.state is not JobState.CANCELLING:
-        draft = draft.noted(Line.STOPPING.value, scene.now_us)
+        draft = _told_of_stop(scene, draft, verdict)
     memo = replace(scene.memo, verdict=verdict)
     draft = replace(draft, status=replace(draft.status, memo=memo.dump()), look_again_us=scene.now_us + LOOK_AGAIN_US)
     return draft.doing(Stop(scene.reading.run_id, scene.policy.grace_seconds))
+
+
+def _told_of_stop(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
+    if verdict.why != Why.PREEMPTED or verdict.problem is None:
+        return draft.noted(Line.STOPPING.value, scene.now_us)
+    grace = plain_seconds(scene.policy.grace_seconds)
+    text = Line.PREEMPTED.format(why=verdict.problem.message, seconds=grace)
+    return draft.noted(text, scene.now_us, Severity.WARNING)
 
 
 def _over(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
@@ -203,6 +216,8 @@ def _over(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
     draft = draft.doing(Release(scene.reading.run_id))
     if verdict.end is End.RETRY:
         return _retried(scene, draft, verdict)
+    if verdict.end is End.PREEMPTED:
+        return _requeued(scene, draft, verdict)
     return _ended(
         draft.noted(Line.TORN_DOWN.value, scene.now_us), _STATE_OF_END[verdict.end], verdict.problem, scene.now_us
     )
@@ -220,6 +235,17 @@ def _retried(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
     memo = scene.memo.between_attempts(verdict.why, scene.now_us, delay_us)
     status = replace(draft.status, run_id=None, memo=memo.dump())
     return replace(draft, status=status, look_again_us=scene.now_us + delay_us)
+
+
+def _requeued(scene: Scene, draft: Decision, verdict: Verdict) -> Decision:
+    """The job stands in the queue again; its room is free once the run group is released."""
+    assert verdict.problem is not None  # a preemption always has its reason
+    done = scene.memo.retries.get(verdict.why, 0) + 1
+    most = scene.most_retries(verdict.why)
+    text = Line.REQUEUED.format(why=verdict.problem.message, number=done, most=most)
+    draft = draft.moved(Event.REQUEUED, scene.now_us, text).noted(text, scene.now_us, Severity.WARNING)
+    memo = scene.memo.requeued(verdict.why, scene.now_us, scene.reading.steady_us)
+    return replace(draft, status=replace(draft.status, run_id=None, memo=memo.dump()), look_again_us=scene.now_us)
 
 
 def _cancelled_at_once(job: Job, now_us: int) -> Decision:

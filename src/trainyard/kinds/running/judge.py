@@ -15,6 +15,7 @@ from trainyard.core.outcomes import (
     by_whom,
     job_problem,
     plain_seconds,
+    problem,
     replica_problem,
     replica_sentence,
 )
@@ -23,6 +24,7 @@ from trainyard.kinds.running.memo import End, Memo, Verdict
 from trainyard.kinds.running.policy import RunPolicy
 from trainyard.kinds.running.sight import Seen, Sight
 
+SIMULATION = "nobody: the setting simulate_preemption has it tried"
 NO_TRACE = Exit(Cause.LOST)
 
 
@@ -36,10 +38,23 @@ class Scene:
     sight: Sight
     reading: Reading
     now_us: int
+    taker: str = ""  # who is to have the job's place
 
     def most_retries(self, why: str) -> int:
         """How often the job is retried for this cause."""
         return 0 if self.policy.disable_retries else OUTCOMES[Why(why)].retries
+
+    @property
+    def passed_us(self) -> int:
+        """How long the job has run so far; before its first program, how long it has been prepared."""
+        timer = self.memo.timer
+        return timer.elapsed_us(self.now_us, self.reading.steady_us) if timer else 0
+
+    @property
+    def preempted_after_us(self) -> int | None:
+        """The next simulated preemption, on the job's stopwatch."""
+        moments, done = self.policy.preempted_after, self.memo.retries.get(Why.PREEMPTED, 0)
+        return round(moments[done] * MICROSECONDS) if self.memo.ran and done < len(moments) else None
 
     def sentence(self, seen: Seen) -> str:
         """About a replica that ended otherwise than well."""
@@ -51,7 +66,7 @@ def judge(scene: Scene) -> Verdict | None:
     """The attempt's verdict; None while it goes on.
 
     Success, then a permanent failure, go before a cancel: what has ended first cannot be cancelled any more.
-    A cancel goes before the timeout and before any retry.
+    A cancel goes before the timeout, both before a preemption, and that before any retry.
     """
     standing = scene.memo.verdict
     if standing is not None:
@@ -59,7 +74,7 @@ def judge(scene: Scene) -> Verdict | None:
     if scene.sight.primary.ended_well:
         return Verdict(End.SUCCEEDED)
     faults = scene.sight.faults()
-    return _failed(scene, faults) or _called_off(scene) or _retried(scene, faults)
+    return _failed(scene, faults) or _called_off(scene) or _preempted(scene) or _retried(scene, faults)
 
 
 def _failed(scene: Scene, faults: list[Seen]) -> Verdict | None:
@@ -72,12 +87,24 @@ def _called_off(scene: Scene) -> Verdict | None:
     """Its owner wants it ended, now or (timeout) from the beginning."""
     if scene.job.intent is Intent.CANCEL:
         return _cancelled(scene)
-    timer = scene.memo.timer
-    passed_us = timer.elapsed_us(scene.now_us, scene.reading.steady_us) if timer else 0
-    if passed_us < round(scene.policy.timeout_seconds * MICROSECONDS):
+    if scene.passed_us < round(scene.policy.timeout_seconds * MICROSECONDS):
         return None
-    problem = job_problem(Why.TIMED_OUT, scene.job.id, seconds=plain_seconds(scene.policy.timeout_seconds))
-    return Verdict(End.TIMED_OUT, Why.TIMED_OUT, problem)
+    seconds = plain_seconds(scene.policy.timeout_seconds)
+    return Verdict(End.TIMED_OUT, Why.TIMED_OUT, job_problem(Why.TIMED_OUT, scene.job.id, seconds=seconds))
+
+
+def _preempted(scene: Scene) -> Verdict | None:
+    """A job that is not preemptible needs its place, or the settings have it tried."""
+    after_us = scene.preempted_after_us
+    taker = scene.taker or (SIMULATION if after_us is not None and scene.passed_us >= after_us else "")
+    if not taker or not scene.policy.preemptible:
+        return None
+    words = {"location": scene.policy.location, "taker": taker}
+    done = scene.memo.retries.get(Why.PREEMPTED, 0)
+    if done < scene.most_retries(Why.PREEMPTED):
+        return Verdict(End.PREEMPTED, Why.PREEMPTED, problem(Why.PREEMPTED, **words, tried="", logs=""))
+    tried = _tried(Why.PREEMPTED, done)
+    return Verdict(End.FAILED, Why.PREEMPTED, job_problem(Why.PREEMPTED, scene.job.id, **words, tried=f" {tried}"))
 
 
 def _retried(scene: Scene, faults: list[Seen]) -> Verdict | None:
@@ -93,9 +120,9 @@ def workers_to_restart(scene: Scene) -> list[Seen]:
 
 def _reconsidered(scene: Scene, standing: Verdict) -> Verdict:
     """A verdict stands, but a job whose primary won the race has succeeded, and a cancelled one is not retried."""
-    if standing.end in (End.CANCELLED, End.TIMED_OUT) and scene.sight.primary.ended_well:
+    if standing.end in (End.CANCELLED, End.TIMED_OUT, End.PREEMPTED) and scene.sight.primary.ended_well:
         return Verdict(End.SUCCEEDED)
-    if standing.end is End.RETRY and scene.job.intent is Intent.CANCEL:
+    if standing.end in (End.RETRY, End.PREEMPTED) and scene.job.intent is Intent.CANCEL:
         return _cancelled(scene)
     return standing
 
@@ -127,10 +154,11 @@ def _may_restart_in_place(scene: Scene, seen: Seen) -> bool:
 def _final_problem(scene: Scene, seen: Seen) -> Problem:
     """The sentence about the failure, and what had been tried before."""
     assert seen.why is not None
-    tried = scene.memo.retries.get(seen.why, 0)
-    said = ""
-    if tried:
-        said = f"The job had been retried {tried} times before."
-    elif OUTCOMES[seen.why].remedy is not Remedy.NONE:
-        said = "It was not retried, because disableRetries is set."
+    said = _tried(seen.why, scene.memo.retries.get(seen.why, 0))
     return replica_problem(seen.why, seen.name, seen.exit or NO_TRACE, scene.job.id, said)
+
+
+def _tried(why: Why, times: int) -> str:
+    if times:
+        return f"The job had been retried {times} times before."
+    return "It was not retried, because disableRetries is set." if OUTCOMES[why].remedy is not Remedy.NONE else ""

@@ -20,6 +20,7 @@ class End(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed out"
     RETRY = "retry"
+    PREEMPTED = "preempted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,12 @@ class Memo:
         """The end of this incarnation is recorded."""
         return replace(self, recorded={**self.recorded, replica: incarnation + 1})
 
+    def requeued(self, why: str, now_us: int, steady_us: int | None) -> Memo:
+        """The attempt is gone and its room given up; the job's stopwatch stands until the next one starts."""
+        passed_us = self.timer.elapsed_us(now_us, steady_us) if self.timer and self.ran else 0
+        timer = Timer(now_us, steady_us, passed_us) if self.ran else None
+        return Memo(retries=_one_more(self.retries, why), timer=timer, ran=self.ran, told=self.told)
+
     def between_attempts(self, why: str, now_us: int, delay_us: int) -> Memo:
         """The attempt is gone; what counts over the whole job is kept."""
         return Memo(
@@ -136,6 +143,12 @@ class Memo:
             retry_delay_us=delay_us,
             told=self.told,
         )
+
+
+def is_leaving(memo: str) -> bool:
+    """Whether the end of the attempt is decided, and its room is not for the next one."""
+    verdict = Memo.parse(memo).verdict
+    return verdict is not None and verdict.end is not End.RETRY
 
 
 def with_incarnations(group: RunGroup, memo: str) -> RunGroup:

@@ -20,4 +20,5 @@ class RunPolicy:
     max_wait_seconds: float | None = None  # FLEX_START only; None: waits for ever
     grace_seconds: float = DEFAULT_GRACE_SECONDS
     preemptible: bool = False  # SPOT
+    preempted_after: tuple[float, ...] = ()  # simulated: seconds of running after which it loses its place, each time
     location: str = ""  # for the sentence about missing capacity

@@ -36,9 +36,14 @@ def policy_of(job_spec: Any, location: str = "", grace_seconds: float = DEFAULT_
         restart_job_on_worker_restart=scheduling.restart_job_on_worker_restart and not scheduling.disable_retries,
         max_wait_seconds=_max_wait(scheduling) if strategy == "FLEX_START" else None,
         grace_seconds=grace_seconds,
-        preemptible=is_spot(strategy),
+        preemptible=is_preemptible(job_spec),
         location=location,
     )
+
+
+def is_preemptible(job_spec: Any) -> bool:
+    """Whether a job of another strategy may take its place."""
+    return is_spot(strategy_name(job_spec.scheduling))
 
 
 def _max_wait(scheduling: Any) -> float | None:
@@ -52,7 +57,7 @@ def priority_of(labels: Mapping[str, str], job_spec: Any) -> int:
     """The place in the queue that the label and the strategy ask for; larger goes first. Expects checked labels."""
     text = labels.get(PRIORITY_LABEL, "normal")
     asked = PRIORITIES[text] if text in PRIORITIES else int(text)
-    return asked + SPOT_PRIORITY if is_spot(strategy_name(job_spec.scheduling)) else asked
+    return asked + SPOT_PRIORITY if is_preemptible(job_spec) else asked
 
 
 def priority_faults(labels: Mapping[str, str]) -> tuple[FieldViolation, ...]:

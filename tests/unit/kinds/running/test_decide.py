@@ -13,7 +13,7 @@ from trainyard.core.runs import Cause, Exit, Phase, Reading, ReplicaReading
 from trainyard.core.states import FINAL, JobState
 from trainyard.kind import Room
 from trainyard.kinds.running.decide import decide
-from trainyard.kinds.running.memo import End, Memo, Timer, Verdict
+from trainyard.kinds.running.memo import End, Memo, Timer, Verdict, is_leaving
 from trainyard.kinds.running.policy import RunPolicy
 from trainyard.testing.builders import plain_job
 
@@ -439,3 +439,97 @@ def test_whatever_is_seen_a_decision_is_possible_and_lawful(looks, disable, rest
         assert not (left and Phase.RUNNING in (chief.phase, worker.phase) and not counts)
         assert (decision.status.state in FINAL) == (decision.status.end_time_us is not None)
         job = replace(job, status=decision.status)
+
+
+SPOT = replace(ONE, preemptible=True)
+TAKEN = Room(granted=True, steady_us=0, taker="customJobs/9 of project 1")
+STOPPED = ended(143, Cause.STOPPED)
+
+
+def preempted(times: int = 0, **policy) -> Decision:
+    """What comes for a running SPOT job whose place is needed, after so many preemptions before."""
+    memo = Memo(timer=Timer(T, 0), ran=True, retries={"preempted": times} if times else {})
+    return decide(live(JobState.RUNNING, memo), replace(SPOT, **policy), seen(RUNNING), TAKEN, T)
+
+
+def test_a_spot_job_whose_place_is_needed_is_stopped_with_grace() -> None:
+    """It is told who takes the place and how long it has; nothing is given back before it is gone."""
+    told = preempted()
+    assert told.actions == (Stop("7-1", 5.0),)
+    assert told.status.state is JobState.RUNNING
+    assert "taken by customJobs/9 of project 1. Its replicas are being stopped; they have 5 s" in told.notes[0].text
+    assert is_leaving(told.status.memo)
+
+
+def test_a_job_that_is_not_preemptible_keeps_its_place() -> None:
+    """Whatever the admission says."""
+    assert preempted(preemptible=False).actions == ()
+
+
+def test_a_preempted_job_waits_again_with_its_stopwatch_standing() -> None:
+    """Gone, it is QUEUED, keeps its count and how long it has run, and asks for room at once."""
+    stopped = replace(live(JobState.RUNNING), status=replace(preempted().status))
+    over = decide(stopped, SPOT, seen(STOPPED, steady_us=3 * SECOND), None, T)
+    assert (over.status.state, over.status.run_id, over.look_again_us) == (JobState.QUEUED, None, T)
+    assert over.actions == (Release("7-1"),)
+    assert "restart 1 of 6" in over.changes[-1].why
+    waiting = replace(stopped, status=over.status)
+    late = T + 100 * SECOND
+    again = decide(waiting, SPOT, None, Room(granted=True, steady_us=103 * SECOND), late)
+    assert again.actions == (Launch("7-2"),)
+    memo = Memo.parse(again.status.memo)
+    assert memo.retries == {"preempted": 1}
+    assert memo.timer is not None
+    assert memo.timer.elapsed_us(late + SECOND, 104 * SECOND) == 4 * SECOND
+
+
+def test_one_preempted_before_its_first_program_has_no_stopwatch() -> None:
+    """Preparation counts anew."""
+    job = live(JobState.PENDING, Memo(timer=Timer(T, 0)))
+    stopping = decide(job, SPOT, seen(STARTING), TAKEN, T)
+    gone = seen(replace(STOPPED, exit=Exit(Cause.STOPPED, code=143)))
+    over = decide(replace(job, status=stopping.status), SPOT, gone, None, T)
+    assert over.status.state is JobState.QUEUED
+    assert Memo.parse(over.status.memo).timer is None
+
+
+@pytest.mark.parametrize(
+    ("times", "policy", "words"),
+    [(6, {}, "had been retried 6 times"), (0, {"disable_retries": True}, "disableRetries is set")],
+)
+def test_the_budget_of_preemptions_ends(times, policy, words) -> None:
+    """After six, or where no program may be started twice, it fails for lack of resources."""
+    verdict = Memo.parse(preempted(times, **policy).status.memo).verdict
+    assert verdict is not None
+    assert verdict.problem is not None
+    assert (verdict.end, verdict.problem.code) == (End.FAILED, 8)
+    assert words in verdict.problem.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "reading", "state"),
+    [
+        ({"intent": Intent.CANCEL}, seen(STOPPED), JobState.CANCELLED),
+        ({}, seen(ended(0)), JobState.SUCCEEDED),
+    ],
+)
+def test_a_preemption_gives_way(fields, reading, state) -> None:
+    """To a cancel, and to a program that was faster."""
+    job = replace(live(JobState.RUNNING), status=preempted().status, **fields)
+    assert decide(job, SPOT, reading, None, T).status.state is state
+
+
+def test_simulated_preemptions_come_at_their_moments() -> None:
+    """On the job's own stopwatch, once each; the budget is not used up by them."""
+    policy = replace(SPOT, preempted_after=(10.0, 30.0))
+
+    def at(seconds: float, times: int) -> Decision:
+        memo = Memo(timer=Timer(T, 0), ran=True, retries={"preempted": times} if times else {})
+        return decide(live(JobState.RUNNING, memo), policy, seen(RUNNING, steady_us=int(seconds * SECOND)), None, T)
+
+    assert (at(4, 0).actions, at(4, 0).look_again_us) == ((), T + 6 * SECOND)
+    assert at(10, 0).actions == (Stop("7-1", 5.0),)
+    assert "simulate_preemption" in at(10, 0).notes[0].text
+    assert at(29, 1).actions == ()
+    assert at(30, 1).actions == (Stop("7-1", 5.0),)
+    assert at(59, 2).actions == ()
