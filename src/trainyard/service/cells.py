@@ -67,6 +67,11 @@ class Field:
         self.cells = cells
 
 
+def as_it_is(values: Iterable[Cell]) -> Iterable[Cell]:
+    """The store's values are the cells."""
+    return values
+
+
 def whole(kind: Kind, job: Job, *, secrets: bool) -> dict[str, Any]:
     """The JSON object of a job as the API shows it."""
     message = kind.render(job)
@@ -144,8 +149,8 @@ def _one_source(column: str, make: Callable[[Any], Cell]) -> Field:
 
 _OF_EVERY_JOB: Final = {
     "id": _one_source("id", str),
-    IDENTITY: Field(["id"], lambda ids: ids),
-    "displayName": Field(["display_name"], lambda names: names),
+    IDENTITY: Field(["id"], as_it_is),
+    "displayName": Field(["display_name"], as_it_is),
     "state": _one_source("state", _STATES.__getitem__),
     "createTime": _one_source("create_time_us", _time),
     "updateTime": _one_source("update_time_us", _time),

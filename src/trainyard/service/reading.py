@@ -20,7 +20,7 @@ from trainyard.core.filters import STATE_VALUES, parse_filter
 from trainyard.core.names import Scope, project_number
 from trainyard.service.access import require
 from trainyard.service.access_roles import SEES_SECRETS
-from trainyard.service.cells import Cell, Cells, cell, whole
+from trainyard.service.cells import Cell, Cells, as_it_is, cell, whole
 from trainyard.service.essences import ESSENCE
 from trainyard.store import Among
 
@@ -124,7 +124,8 @@ class Reading:
         names, combine = made
         for part in self._columns(kind, among, names, in_order=in_order):
             if part:
-                yield list(combine(part))
+                made_rows = combine(part)
+                yield made_rows if isinstance(made_rows, list) else list(made_rows)
 
     def tally(self, asked: Asked, fields: Sequence[str]) -> Iterator[Sequence[Row]]:
         """As `rows`, but each row has the number of jobs that it stands for as one more value.
@@ -146,7 +147,9 @@ class Reading:
                 yield [(*row, count) for row, count in counted.items()]
             return
         for part in self._opened().tally(among, names):
-            if part:
+            if part and combine is _as_they_are:
+                yield part
+            elif part:
                 yield [(*row, old[-1]) for row, old in zip(combine(part), part, strict=True)]
 
     def changes(self, asked: Asked) -> Iterator[Sequence[tuple[int, Change]]]:
@@ -182,6 +185,8 @@ class Reading:
                 return None
             found.append(field)
         names = list(dict.fromkeys(source for field in found for source in field.sources))
+        if len(names) == len(found) and all(field.cells is as_it_is for field in found):
+            return names, _as_they_are
         return names, partial(
             _combined, [(field.cells, [names.index(each) for each in field.sources]) for field in found]
         )
@@ -226,6 +231,10 @@ def _created(op: str, text: str) -> Filter | None:
     begin_us = int(begin.replace(tzinfo=UTC).timestamp()) * MICROSECONDS
     unit_us = (86_400, 3_600, 60, 1)[len(known)] * MICROSECONDS
     return TimeIs("create_time", ">=", begin_us) if op == ">" else TimeIs("create_time", "<=", begin_us + unit_us)
+
+
+def _as_they_are(part: Sequence[tuple[Any, ...]]) -> Sequence[Row]:
+    return part
 
 
 def _combined(
