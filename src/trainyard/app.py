@@ -46,6 +46,7 @@ from trainyard.edges.storage.app import StorageApp, claims
 from trainyard.edges.storage.places import Places
 from trainyard.kind import Kind
 from trainyard.kinds.machines import Machines
+from trainyard.kinds.running.simulated import Preemptions
 from trainyard.objects import ObjectStore
 from trainyard.searcher import Open
 from trainyard.service.access import Caller
@@ -298,12 +299,13 @@ def _buckets_appear(settings: Settings) -> bool:
 def _kinds(settings: Settings) -> Mapping[str, Kind]:
     machines = Machines.known(allow_any=settings.machine_types == "any")
     modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
+    preemptions = Preemptions.parse(settings.simulate_preemption)
     return {
         "customJobs": modules["customJobs"].CustomJobKind(
-            machines, settings.grace, contained=settings.runtime != "host"
+            machines, settings.grace, contained=settings.runtime != "host", preemptions=preemptions
         ),
         "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines, settings.nas_searcher),
-        "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace),
+        "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace, preemptions=preemptions),
     }
 
 

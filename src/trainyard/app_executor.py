@@ -22,6 +22,7 @@ async def open_executor(settings: Settings, clock: Clock, port: int, objects: Ob
         replicas=settings.replicas,
         ports=range(first, last + 1),
         accelerators=settings.accelerators,
+        enforced=settings.machines == "enforced",
         prepared=environments.Options(prebuilt=settings.prebuilt, images=_overrides(settings)),
         gcs_mount=settings.gcs_mount != "never",
         objects=objects if settings.objects_url else None,

@@ -7,7 +7,6 @@ place; nothing unknown is skipped.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 import tomllib
@@ -17,6 +16,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from socket import gethostname
 from typing import Any, Final
+
+from trainyard.setting_checks import at_least, one_of, port, port_range, preemptions, sql_port
 
 FILE_NAME: Final = "settings.toml"
 NOWHERE: Final = Path()  # until somebody says where
@@ -43,16 +44,6 @@ def _setting(default: Any, doc: str, check: Callable[[Any], str] | None = None) 
     return field(default=default, metadata={"doc": doc, "check": check, "file": True})
 
 
-def _port(value: int) -> str:
-    return "" if 0 <= value <= 65535 else "a port is a number from 0 (any free one) to 65535"
-
-
-def _sql_port(value: str) -> str:
-    if value in ("auto", "off") or (value.isascii() and value.isdecimal() and not _port(int(value))):
-        return ""
-    return "it is auto, off, or a port from 0 (any free one) to 65535"
-
-
 def _address(value: str) -> str:
     try:
         is_loopback(value)
@@ -76,24 +67,9 @@ def names_in(value: str) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in value.split(","))))
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
-    return lambda value: "" if value in choices else f"choose one of {', '.join(choices)}"
-
-
-def _at_least(least: float) -> Callable[[float], str]:
-    return lambda value: "" if least <= value < math.inf else f"it is a number of at least {least:g}"
-
-
 def _sources(value: str) -> str:
     bad = [pair for pair in names_in(value) if not re.fullmatch(r"[^=]+:[^=]+=/.*", pair)]
     return f"{bad[0]!r} is not of the form SERVER:/PATH=/DIRECTORY" if bad else ""
-
-
-def _port_range(value: str) -> str:
-    first, dash, last = value.partition("-")
-    if dash and first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535:
-        return ""
-    return "a range of ports is two numbers from 1024 to 65535, such as 20000-29999"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +86,15 @@ class Settings:
         },
     )
     host: str = _setting("127.0.0.1", "Address to listen on; other than loopback only with --auth and --tls.", _address)
-    port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", _port)
-    grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", _port)
+    port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", port)
+    grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", port)
     sql_port: str = _setting(
         "auto",
         f"Port of SQL by PostgreSQL's protocol: a number (0 takes a free one), off, or auto: {SQL_PORT} where it is "
         "free (any free one where --port is 0), else none. SQL over HTTP needs no port of its own.",
-        _sql_port,
+        sql_port,
     )
-    log_level: str = _setting("info", f"What is written to stderr: {', '.join(LOG_LEVELS)}.", _one_of(*LOG_LEVELS))
+    log_level: str = _setting("info", f"What is written to stderr: {', '.join(LOG_LEVELS)}.", one_of(*LOG_LEVELS))
     auth: bool = _setting(
         False,
         f"Serve only who presents a credential of <data-dir>/{CREDENTIALS_NAME} (docs/security.md); where there is "
@@ -138,21 +114,21 @@ class Settings:
     tls_cert: str = _setting("", "Speak TLS with this certificate chain (PEM) instead; read again when it changes.")
     tls_key: str = _setting("", "Key of --tls-cert (PEM, without a password).")
     replicas: int = _setting(
-        0, "How many replicas run at the same time; 0 means four per core, at least eight.", _at_least(0)
+        0, "How many replicas run at the same time; 0 means four per core, at least eight.", at_least(0)
     )
     replica_ports: str = _setting(
-        "20000-29999", "Range of ports from which every replica gets one of its own.", _port_range
+        "20000-29999", "Range of ports from which every replica gets one of its own.", port_range
     )
     accelerators: str = _setting(
         "optional",
         "Whether a job that asks for GPUs runs without them where there are none (optional) or fails (required).",
-        _one_of("optional", "required"),
+        one_of("optional", "required"),
     )
     prebuilt: str = _setting(
         "environment",
         "What stands in for Google's prebuilt images: an environment with their framework (environment), or what is "
         "installed on this machine (host).",
-        _one_of("environment", "host"),
+        one_of("environment", "host"),
     )
     prebuilt_images: str = _setting(
         "",
@@ -162,27 +138,39 @@ class Settings:
     machine_types: str = _setting(
         "known",
         "Whether a machine type that the original does not have is refused (known) or taken as it is (any).",
-        _one_of("known", "any"),
+        one_of("known", "any"),
+    )
+    machines: str = _setting(
+        "labels",
+        "Whether machine types are names only, and as many replicas run as --replicas says (labels); or take their "
+        "vCPUs and memory from what this machine has, so that a job waits, or fails, for lack of them (enforced).",
+        one_of("labels", "enforced"),
+    )
+    simulate_preemption: str = _setting(
+        "0",
+        "How often an hour, on average, a running SPOT job is preempted although nobody needs its place, to try its "
+        "checkpoints; with a seed (12,7) always at the same moments of jobs of the same name.",
+        preemptions,
     )
     stderr_severity: str = _setting(
         "ERROR",
         "Severity of text on stderr: as the original has it (ERROR), or by what it looks like (auto).",
-        _one_of("ERROR", "auto"),
+        one_of("ERROR", "auto"),
     )
     grace: float = _setting(
-        30.0, "Seconds that programs are given between SIGTERM and SIGKILL when a job is stopped.", _at_least(0)
+        30.0, "Seconds that programs are given between SIGTERM and SIGKILL when a job is stopped.", at_least(0)
     )
     nas_searcher: str = _setting(
         "reinforce",
         "What a NasJob of REINFORCEMENT_LEARNING searches with, unless its label trainyard-searcher says otherwise: "
         "reinforce, random, evolution or model-based.",
-        _one_of("reinforce", "random", "evolution", "model-based"),
+        one_of("reinforce", "random", "evolution", "model-based"),
     )
     missing_buckets: str = _setting(
         "auto",
         "Whether a gs:// bucket that a client asks for and that does not exist is made: on loopback only (auto), "
         "always, never.",
-        _one_of("auto", "always", "never"),
+        one_of("auto", "always", "never"),
     )
     objects_url: str = _setting(
         "",
@@ -193,19 +181,19 @@ class Settings:
         "auto",
         "Whether programs see the buckets at /gcs: where the machine lets us (auto), or not (never); without it they "
         "find them in $TRAINYARD_GCS_ROOT, and a job that names buckets is told so in its service log.",
-        _one_of("auto", "never"),
+        one_of("auto", "never"),
     )
     runtime: str = _setting(
         "auto",
         "Where replicas run: in their image by podman or docker; on this machine itself (host); or by podman where it "
         "works and the image is here or can be pulled, else on this machine (auto).",
-        _one_of("auto", "host", "podman", "docker"),
+        one_of("auto", "host", "podman", "docker"),
     )
     image_pull: str = _setting(
         "missing",
         "Which images are fetched from their registry: those that are not here (missing), all before each start "
         "(always), none (never).",
-        _one_of("missing", "always", "never"),
+        one_of("missing", "always", "never"),
     )
     registry_auth: str = _setting(
         "", "File of registries' credentials, as `podman login --authfile` writes it; without it the engine's own."
@@ -214,7 +202,7 @@ class Settings:
         "auto",
         "Whether containers have a network of their job's own, with the documented host names and port 2222 (bridge), "
         "share this machine's, with a port each (host), or the first where the machine can (auto).",
-        _one_of("auto", "bridge", "host"),
+        one_of("auto", "bridge", "host"),
     )
     mount_sources: str = _setting(
         "",
@@ -229,9 +217,9 @@ class Settings:
         10.0,
         "Seconds between two samples of what a replica uses (CPU, memory, disk, GPU), longer for old or large ones; 0 "
         "takes none.",
-        _at_least(0),
+        at_least(0),
     )
-    drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", _at_least(0))
+    drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", at_least(0))
 
     @classmethod
     def load(cls, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:

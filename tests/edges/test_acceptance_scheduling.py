@@ -85,6 +85,41 @@ def test_spot_gives_way_with_grace_and_comes_back(tmp_path: Path) -> None:
         api.close()
 
 
+def test_simulated_preemptions_try_a_jobs_checkpoints(tmp_path: Path) -> None:
+    """With --simulate-preemption a SPOT job alone on the machine loses its place and goes on; others never do."""
+    with Server(tmp_path / "sim", "--grace", "2", "--simulate-preemption", "3600,7") as server:
+        api, gate, log = Api(server.port), tmp_path / "gate", tmp_path / "log"
+        firm = held_open(api, gate)
+        spot = {"scheduling": {"strategy": "SPOT"}}
+        name = api.made(running("sh", "-c", SAVES.format(log=log, gate=gate), job_spec=spot))["name"]
+        deadline = time.monotonic() + 30
+        while not log.exists() or log.read_text().split().count("began") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        gate.touch()
+        assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
+        assert log.read_text().split()[:3] == ["began", "saved", "began"]
+        assert "the setting simulate_preemption has it tried" in narration(api, name)
+        assert "Attempt 2" not in narration(api, firm)
+        api.close()
+
+
+def test_enforced_machine_types_are_counted(tmp_path: Path) -> None:
+    """With --machines=enforced a type that this machine could never hold fails with what it has; labels take it."""
+    large = pools(shell("true", machineType="n1-highmem-96"))
+    with Server(tmp_path / "labels") as server:
+        api = Api(server.port)
+        assert api.wait(api.made(large)["name"])["state"] == "JOB_STATE_SUCCEEDED"
+        api.close()
+    with Server(tmp_path / "enforced", "--machines", "enforced") as server:
+        api = Api(server.port)
+        job = api.wait(api.made(large)["name"])
+        assert (job["state"], job["error"]["code"]) == ("JOB_STATE_FAILED", 8)
+        assert "asks for 1 replica, 96 CPUs and 624.0 GiB of memory; all there is here is" in job["error"]["message"]
+        assert "have machine types taken for labels (the setting machines)" in job["error"]["message"]
+        api.close()
+
+
 def test_projects_take_turns(tmp_path: Path) -> None:
     """With two places, a project that came with many jobs does not keep another's one job waiting for all."""
     with Server(tmp_path / "two", "--replicas", "2", "--grace", "1") as server:

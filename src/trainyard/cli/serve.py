@@ -13,12 +13,6 @@ import sys
 from trainyard import __version__
 
 STOPPED, IN_THE_WAY, USAGE = 0, 1, 2
-NAMES = (
-    "host", "port", "grpc_port", "sql_port", "data_dir", "auth", "tls", "tls_names", "tls_cert", "tls_key", "log_level",
-    "replicas", "replica_ports", "accelerators", "prebuilt", "machine_types", "missing_buckets", "objects_url",
-    "prebuilt_images", "gcs_mount", "runtime", "image_pull", "registry_auth", "container_network", "mount_sources",
-    "docker_host", "stderr_severity", "grace", "drain",
-)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--machine-types", metavar="WHICH", help="known refuses machine types that Google does not have, any takes them"
     )
     flag("--nas-searcher", metavar="NAME", help="what NasJobs search with: reinforce, random, evolution or model-based")
+    flag("--machines", metavar="WHICH", help="machine types are labels, or their CPUs and memory are enforced")
+    flag("--simulate-preemption", metavar="N[,SEED]", help="preempt running SPOT jobs N times an hour, to try them")
     flag("--missing-buckets", metavar="WHICH", help="make buckets asked for: auto (on loopback), always or never")
     flag("--objects-url", metavar="URL", help="where objects are kept instead of DIR/buckets: s3://, gs://, az://")
     flag("--gcs-mount", metavar="WHICH", help="whether programs see buckets at /gcs: auto or never")
@@ -62,10 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
+    from dataclasses import fields  # noqa: PLC0415 - other commands must not pay for it
+
     from trainyard.settings import BadSetting, Settings  # noqa: PLC0415 - other commands must not pay for it
 
     try:
-        settings = Settings.load({name: getattr(args, name) for name in NAMES}, os.environ)
+        names = {each.name for each in fields(Settings)}
+        settings = Settings.load({name: value for name, value in vars(args).items() if name in names}, os.environ)
     except BadSetting as error:
         return _sorry(str(error), USAGE)
 

@@ -96,7 +96,10 @@ def why_not(asked: Amount, total: Capacity, never: bool) -> str:
     asks = _listed([_count(limit.asked, limit.unit) for limit in limits])
     if not never:
         return Wait.NO_ROOM.format(asks=asks)
-    return Wait.NEVER.format(asks=asks, total=_listed([_count(limit.total, limit.unit) for limit in limits]))
+    names_would_do = any(limit.unit in ("CPU", _MEMORY) and limit.asked > limit.total for limit in limits)
+    way_out = ", or have machine types taken for labels (the setting machines)" if names_would_do else ""
+    have = _listed([_count(limit.total, limit.unit) for limit in limits])
+    return Wait.NEVER.format(asks=asks, total=have, way_out=way_out)
 
 
 def why_here(asked: Amount, total: Capacity, used: Amount) -> str:

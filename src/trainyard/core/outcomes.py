@@ -140,7 +140,7 @@ class Wait(StrEnum):
     """
 
     NO_ROOM = "It asks for {asks}; less than that is free now, or jobs before it wait for room."
-    NEVER = "It asks for {asks}; all there is here is {total}, so it cannot ever start. Ask for less."
+    NEVER = "It asks for {asks}; all there is here is {total}, so it cannot ever start. Ask for less{way_out}."
     PLACE = "It asks for {asks}; free now: {free}."
 
 

@@ -81,12 +81,14 @@ _PLACE = (
         f"{_MACHINE}.machine_type",
         (
             Effect.PART,
-            "it is checked, but no CPU or memory is set aside; every replica may use the whole of this machine.",
+            "with the setting machines=enforced its vCPUs and memory must be free before the job starts; a program may "
+            "still use the whole of this machine. With labels, the default, it is a name that is checked.",
         ),
         (
             Effect.PART,
-            "no CPU or memory is set aside, but the container may use no more than the machine type has; where the "
-            "engine cannot limit it, the service log says so.",
+            "the container may use no more vCPUs and memory than the machine type has, as far as this machine has so "
+            "much; where the engine cannot limit it, the service log says so. They are set aside with the setting "
+            "machines=enforced only.",
         ),
     ),
     _of_replica(

@@ -88,6 +88,11 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def cpus_and_memory() -> tuple[float, int]:
+    """How many CPUs this process may use, and how many bytes of memory the machine has."""
+    return float(len(os.sched_getaffinity(0))), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def gpus_of_this_machine(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The devices that programs may be given: the server's CUDA_VISIBLE_DEVICES, else all that the driver has."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")

@@ -22,7 +22,7 @@ from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import Unavailable
 from trainyard.core.runs import Capacity, Phase, Reading, ReplicaSpec, RunGroup
 from trainyard.executors.local import environments
-from trainyard.executors.local.allotment import Room, gpus_of_this_machine
+from trainyard.executors.local.allotment import Room, cpus_and_memory, gpus_of_this_machine
 from trainyard.executors.local.announcements import Announcements
 from trainyard.executors.local.containers import ContainerOptions, Containers
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
@@ -50,8 +50,8 @@ class LocalOptions:
     without them where the machine has none, "required" fails it. `python`: for the agents. `environment`: what the
     server was started with, of which programs get an allowlisted part. `gcs_mount`: whether programs see the
     buckets at /gcs too, in a mount namespace of theirs. `objects`: where gs:// is, if that is no directory of this
-    machine. `containers`: how images are run; None: never. `usage_interval`: seconds between two samples of what a
-    replica uses; 0: none are taken.
+    machine. `containers`: how images are run; None: never. `enforced`: whether CPUs and memory are handed out, too.
+    `usage_interval`: seconds between two samples of what a replica uses; 0: none are taken.
     """
 
     replicas: int = 0
@@ -64,6 +64,7 @@ class LocalOptions:
     gcs_mount: bool = True
     objects: ObjectStore | None = None
     containers: ContainerOptions | None = None
+    enforced: bool = False
     usage_interval: float = 10.0
 
 
@@ -140,9 +141,9 @@ class LocalExecutor:
 
     def capacity(self) -> Capacity:
         """Slots for replicas, and GPUs. With none of these and accelerators optional, GPUs do not limit anything."""
-        replicas = self._replicas
         unlimited = not self._gpus and self._options.accelerators == "optional"
-        return Capacity(replicas=replicas, gpus=None if unlimited else len(self._gpus))
+        cpus, memory_bytes = cpus_and_memory() if self._options.enforced else (None, None)
+        return Capacity(self._replicas, None if unlimited else len(self._gpus), cpus, memory_bytes)
 
     @property
     def spawner_pid(self) -> int | None:

@@ -17,6 +17,7 @@ from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import decide, spec
 from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
+from trainyard.kinds.running.simulated import NEVER, Preemptions
 from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
 
 
@@ -34,12 +35,15 @@ class CustomJobKind:
         grace_seconds: float = DEFAULT_GRACE_SECONDS,
         *,
         contained: bool = False,
+        preemptions: Preemptions = NEVER,
     ) -> None:
         """Check machine types against `machines` (this release's catalogue); stop programs with the grace.
 
+        `preemptions` are simulated for SPOT jobs.
         `contained`: whether replicas may run in containers, where more fields have their effect.
         """
         self._contained = contained
+        self._preemptions = preemptions
         self._machines = machines or Machines.known()
         self._grace_seconds = grace_seconds
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
@@ -93,4 +97,5 @@ class CustomJobKind:
         return Demand(demand_of(asked, self._machines), spec.is_preemptible(asked))
 
     def _read_policy(self, text: bytes, location: str) -> RunPolicy:
-        return spec.policy_of(self._spec(text), location, self._grace_seconds)
+        policy = spec.policy_of(self._spec(text), location, self._grace_seconds)
+        return self._preemptions.over(policy, self._class.FromString(text).display_name)

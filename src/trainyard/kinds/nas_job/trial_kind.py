@@ -15,6 +15,7 @@ from trainyard.kinds.machines import Machines
 from trainyard.kinds.running import decide, spec
 from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
+from trainyard.kinds.running.simulated import NEVER, Preemptions
 from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
 
 COLLECTION = "nasTrials"
@@ -26,8 +27,15 @@ class NasTrialKind:
     collection = COLLECTION
     message_name = "CustomJobSpec"
 
-    def __init__(self, machines: Machines | None = None, grace_seconds: float = DEFAULT_GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        machines: Machines | None = None,
+        grace_seconds: float = DEFAULT_GRACE_SECONDS,
+        *,
+        preemptions: Preemptions = NEVER,
+    ) -> None:
         """As a CustomJob of the same spec."""
+        self._preemptions = preemptions
         self._machines = machines or Machines.known()
         self._grace_seconds = grace_seconds
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
@@ -59,7 +67,8 @@ class NasTrialKind:
 
     def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """As a CustomJob of the same spec; pure."""
-        return decide.decide(job, self._policy(job.spec, job.name.scope.location), reading, room, now_us)
+        policy = self._preemptions.over(self._policy(job.spec, job.name.scope.location), job.display_name)
+        return decide.decide(job, policy, reading, room, now_us)
 
     def _read_policy(self, text: bytes, location: str) -> RunPolicy:
         return spec.policy_of(self._spec(text), location, self._grace_seconds)
