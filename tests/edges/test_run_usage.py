@@ -13,7 +13,7 @@ import pytest
 from edge_server import Api, Server, pool, pools, running
 
 PROGRAM = str(Path(sys.executable).with_name("trainyard"))
-BUSY = "import time\nheld = bytes(30 << 20)\nwhile True:\n    sum(range(20000)); time.sleep(0.01)"
+BUSY = "import time\nheld = b'x' * (30 << 20)\nwhile True:\n    sum(range(20000)); time.sleep(0.01)"
 
 
 @pytest.fixture(scope="module")
