@@ -151,3 +151,11 @@ def test_the_page_tells_every_setting() -> None:
     """docs/settings.md is what the fields say; `make docs` writes it anew."""
     page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
     assert settings_table() in page
+
+
+@pytest.mark.parametrize("value", ["often", "-1", "4000", ""])
+def test_a_rate_of_preemptions_that_cannot_be_meant_is_refused(value: str) -> None:
+    """The sentence names the flag and says what would do."""
+    with pytest.raises(BadSetting, match=r"--simulate-preemption is .* such as 12,7\."):
+        Settings.load({"simulate_preemption": value}, {"HOME": "/h"})
+    assert Settings.load({"simulate_preemption": "12,7"}, {"HOME": "/h"}).simulate_preemption == "12,7"

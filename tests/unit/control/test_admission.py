@@ -241,3 +241,18 @@ def test_capacity_is_never_exceeded_and_nothing_leaks(seed) -> None:
     desk.wait(job(500), demand(5), 0)
     assert desk.admit(0) == [500]
     assert desk.places() == {}
+
+
+def test_who_can_never_start_hears_what_would_do() -> None:
+    """Machine types that are too large for this machine may be taken for labels; too many replicas may not."""
+    desk = admission(replicas=4, cpus=2.0, memory_bytes=8 * 2**30)
+    desk.wait(job(1), demand(1, cpus=96.0, memory_bytes=2**30), 0)
+    desk.wait(job(2), demand(5, cpus=0.1), 0)
+    large, many = desk.room(1, 0), desk.room(2, 0)
+    assert large.never
+    assert large.why_not == (
+        "It asks for 1 replica, 96 CPUs and 1.0 GiB of memory; all there is here is 4 replicas, 2 CPUs and 8.0 GiB of "
+        "memory, so it cannot ever start. Ask for less, or have machine types taken for labels (the setting machines)."
+    )
+    assert many.never
+    assert many.why_not.endswith("so it cannot ever start. Ask for less.")

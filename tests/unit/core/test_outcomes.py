@@ -160,3 +160,33 @@ def test_the_one_line_names_the_exception_and_not_what_was_printed_after_it() ->
     assert outcomes.replica_problem(Why.EXITED, "workerpool0-0", torn, 5).in_one_line.endswith(' "x".')
     silent = Exit(Cause.EXITED, code=1, last_lines="Traceback (most recent call last):")
     assert "Error." in outcomes.replica_problem(Why.EXITED, "workerpool0-0", silent, 5).in_one_line
+
+
+# "Understand the custom training service" and "Use Spot VMs with training": what is done about an end, how often.
+RETRY_TABLE = [
+    (Exit(Cause.EXITED, code=1), Remedy.NONE, 0),
+    (Exit(Cause.EXITED, code=6), Remedy.RETRY_JOB, 3),
+    (Exit(Cause.EXITED, code=134), Remedy.RETRY_JOB, 3),
+    (Exit(Cause.EXITED, code=11), Remedy.RETRY_JOB, 3),
+    (Exit(Cause.EXITED, code=139), Remedy.RETRY_JOB, 3),
+    (Exit(Cause.SIGNALED, code=139, signal=11), Remedy.RETRY_JOB, 3),
+    (Exit(Cause.OUT_OF_MEMORY, code=137), Remedy.NONE, 0),
+    (Exit(Cause.SIGNALED, code=137, signal=9), Remedy.RESTART_WORKER, 3),
+    (Exit(Cause.LOST), Remedy.RESTART_WORKER, 3),
+    (Exit(Cause.START_FAILED, internal=True), Remedy.RETRY_JOB, 2),
+    (Exit(Cause.START_FAILED), Remedy.NONE, 0),
+]
+
+
+@pytest.mark.parametrize(("end", "remedy", "retries"), RETRY_TABLE)
+def test_ends_are_retried_as_the_original_does(end: Exit, remedy: Remedy, retries: int) -> None:
+    """A user's fault and lack of memory are permanent; a crash has three retries, a fault of the service two."""
+    why = why_ended(end)
+    assert why is not None
+    assert (OUTCOMES[why].remedy, OUTCOMES[why].retries) == (remedy, retries)
+
+
+def test_capacity_is_retried_as_the_original_does() -> None:
+    """A preempted job starts again six times; waiting longer for what is not there mends nothing."""
+    assert (OUTCOMES[Why.PREEMPTED].remedy, OUTCOMES[Why.PREEMPTED].retries) == (Remedy.RETRY_JOB, 6)
+    assert OUTCOMES[Why.NO_CAPACITY].remedy is OUTCOMES[Why.WAITED_TOO_LONG].remedy is Remedy.NONE
