@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, app_access, app_sql, kinds, object_stores, searchers, stores
+from trainyard import __version__, app_access, app_sql, app_tracking, kinds, object_stores, searchers, stores
 from trainyard.app_executor import open_executor
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
@@ -193,9 +193,10 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         doors = await asyncio.to_thread(app_access.open_doors, settings, clock, store)
         certificate = await asyncio.to_thread(app_access.certificate, settings)
         objects = await asyncio.to_thread(_objects, settings)
+        tracker = app_tracking.open_tracker(settings)
         executor = await open_executor(settings, clock, port, objects)
         known = _kinds(settings)
-        equip = app_access.equipment(settings, port, doors.grants)
+        equip = app_tracking.equipment(app_access.equipment(settings, port, doors.grants), tracker)
         controller = Controller(store, known, executor, clock, equip=equip)
         ids = TimeOrderedIds(clock, store.largest_id)
         controller.share_ids(ids)
@@ -213,7 +214,8 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
                 access=doors.access,
             )
             service.audit = doors.audit
-            yield Inside(store, logbook, controller, control, service, doors, certificate, objects)
+            async with app_tracking.tracking(tracker, store, service, objects):
+                yield Inside(store, logbook, controller, control, service, doors, certificate, objects)
         finally:
             control.cancel()
             await asyncio.gather(control, return_exceptions=True)

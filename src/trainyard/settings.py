@@ -219,6 +219,11 @@ class Settings:
         "takes none.",
         at_least(0),
     )
+    mlflow_tracking_uri: str = _setting(
+        "",
+        "Where MLflow keeps the `experiment` and `experimentRun` of jobs, such as http://host:5000 or sqlite:///FILE "
+        "(needs the extra `mlflow`); without it they are recorded with the job only.",
+    )
     drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", at_least(0))
 
     @classmethod

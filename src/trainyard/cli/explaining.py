@@ -16,6 +16,7 @@ def lines(terminal: Terminal, explanation: Mapping[str, Any]) -> Iterator[str]:
     why += [f"- {each}" for each in explanation.get("evidence") or () if each not in why]
     yield from section(terminal, "WHY", [each for each in why if each])
     yield from section(terminal, "PROGRESS", progress_words(explanation.get("progress")))
+    yield from section(terminal, "EXPERIMENT", _tracking(explanation.get("tracking")))
     yield from section(terminal, "QUEUE", _queue(explanation.get("queue")))
     yield from section(terminal, "HISTORY", _history(explanation.get("history") or []))
     yield from section(terminal, "REPLICAS", _replicas(explanation.get("replicas") or []))
@@ -27,6 +28,14 @@ def progress_words(told: Mapping[str, Any] | None) -> list[str]:
         return []
     left = told.get("secondsLeft")
     return [f"{told['percent']}%" + (f", {duration(float(left))} left" if left is not None else "")]
+
+
+def _tracking(told: Mapping[str, Any] | None) -> list[str]:
+    if not told:
+        return []
+    run = f" as {told['runId']}" if told["runId"] else ""
+    where = f"in MLflow at {told['where']}{run}" if told["where"] else "recorded with the job"
+    return [f"{told['experiment']}, run {told['run']}: {where}"]
 
 
 def section(terminal: Terminal, title: str, content: Sequence[str]) -> Iterator[str]:

@@ -54,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--stderr-severity", metavar="WHICH", help="severity of text on stderr: ERROR or auto")
     flag("--grace", type=float, metavar="SECONDS", help="how long programs get between SIGTERM and SIGKILL")
     flag("--drain", type=float, metavar="SECONDS", help="how long requests under way get when the service stops")
+    flag("--usage-interval", type=float, metavar="SECONDS", help="between two samples of what replicas use (0: none)")
+    flag("--mlflow-tracking-uri", metavar="URI", help="where jobs' experiment and experimentRun are written to")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from trainyard.core.runs import RunGroup
 from trainyard.executor import Executor
 from trainyard.kind import Kind
 
-Equip = Callable[[RunGroup], RunGroup]
+Equip = Callable[[Job, RunGroup], Awaitable[RunGroup]]
 
 
 class Acts:
@@ -33,13 +33,13 @@ class Acts:
         pace: Pace,
         equip: Equip | None = None,
     ) -> None:
-        """`equip` adds to a group what the service gives to every one, whatever its kind."""
+        """`equip` adds to a job's group what the service gives to every one; it takes seconds at most."""
         self._executor = executor
         self._kinds = kinds
         self.watcher = watcher
         self._clock = clock
         self._pace = pace
-        self._equip = equip or (lambda group: group)
+        self._equip = equip
         self._launched: dict[str, tuple[int, ...]] = {}  # run id -> incarnations accepted
         self._stopped_us: dict[str, int] = {}  # run id -> steady time of the last stop accepted
 
@@ -65,7 +65,9 @@ class Acts:
         if self._launched.get(run_id) == incarnations:
             self.watcher.accepted(run_id, anew=False)
             return
-        await self._ask(lambda: self._executor.launch(self._equip(group)))
+        if self._equip is not None:
+            group = await self._equip(job, group)
+        await self._ask(lambda: self._executor.launch(group))
         self._launched[run_id] = incarnations
         self.watcher.accepted(run_id, anew=True)
 

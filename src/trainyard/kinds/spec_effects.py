@@ -190,8 +190,12 @@ _SURROUNDINGS = (
         "enable_dashboard_access",
         "this server forwards no dashboards; connect to the replica's port on this machine instead.",
     ),
-    _part("experiment", "AIP_EXPERIMENT_NAME is set, but there is no metadata store that runs are written to."),
-    _part("experiment_run", "AIP_EXPERIMENT_RUN_NAME is set, but there is no metadata store that runs are written to."),
+    _full(
+        "experiment",
+        "Sets AIP_EXPERIMENT_NAME. With mlflow_tracking_uri set, the job has a run in that experiment of MLflow, which "
+        "its programs find by MLFLOW_RUN_ID; without, it is recorded with the job, its metrics read from event files.",
+    ),
+    _full("experiment_run", "Sets AIP_EXPERIMENT_RUN_NAME, and names that run; job-ID where it is not given."),
     _none("models", "there is no model registry here; the program loads its checkpoints from its own paths."),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,13 @@ from trainyard.core.trials import seen_now
 from trainyard.service import trials
 from trainyard.service.access import Access, Caller, require
 from trainyard.service.run_progress import progress_of
+from trainyard.service.run_tracking import tracking_of
 from trainyard.store import job_missing
 
 if TYPE_CHECKING:
     from trainyard.kind import Kind
     from trainyard.store import Desk, LogBook, LogLine
+    from trainyard.tracker import Tracked
 
 LARGEST_LOG_PAGE = 10_000
 STREAMS = ("stdout", "stderr")
@@ -38,10 +40,14 @@ class Explanation:
     history: tuple[Change, ...]
     replicas: tuple[ReplicaRecord, ...]
     progress: dict[str, Any] | None = None  # while it runs and says how far it is: run_progress.py
+    tracking: dict[str, Any] | None = None  # where it names an experiment: run_tracking.py
 
 
 class Insight:
     """Reads a job's history, queue place, replica records and output for people."""
+
+    tracked: Callable[[int], Tracked | None] = staticmethod(lambda _: None)
+    """Where a job is written down elsewhere, by its id."""
 
     def __init__(self, desk: Desk, logbook: LogBook, access: Access, kinds: Mapping[str, Kind]) -> None:
         """Read from these; `access` says who may."""
@@ -70,7 +76,10 @@ class Insight:
         replicas = self._desk.replica_records(job.name)
         sentence, evidence = _sentence(job, queue, history), _evidence(job, history, replicas)
         evidence += () if job.is_final else self._open_trials(job)
-        return Explanation(job, sentence, evidence, queue, history, replicas, progress_of(job, self._logbook))
+        kind = self._kinds.get(job.name.collection)
+        tracking = tracking_of(job, kind.render(job), self.tracked) if kind is not None else None
+        progress = progress_of(job, self._logbook)
+        return Explanation(job, sentence, evidence, queue, history, replicas, progress, tracking)
 
     def _open_trials(self, job: Job) -> tuple[str, ...]:
         """How the open trials of a search are, and what the first of those who wait is waiting for."""
@@ -175,6 +184,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "sentence": explanation.sentence,
         "evidence": list(explanation.evidence),
         "progress": explanation.progress,
+        "tracking": explanation.tracking,
         "queue": {"position": queue.position, "length": queue.length, "why": queue.why} if queue else None,
         "history": [change_json(change) for change in explanation.history],
         "replicas": [_replica_json(record) for record in explanation.replicas],

@@ -7,6 +7,7 @@ runs, and for as long as its outputs are kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from trainyard.core.thinning import Thinned
 from trainyard.objects import Query
 
 if TYPE_CHECKING:
+    from trainyard.core.jobs import Job
     from trainyard.kind import Kind
     from trainyard.objects import ObjectStore, StoredObject
     from trainyard.service.access import Caller
@@ -30,7 +32,7 @@ DEFAULT_POINTS: Final = 1000
 MOST_POINTS: Final = 100_000
 _PIECE_BYTES: Final = 1 << 20
 _MARK: Final = "tfevents"  # in the name of every event file
-_OUTPUT_FIELD: Final = ("job_spec", "base_output_directory", "output_uri_prefix")
+_OUTPUT_FIELD: Final = ("base_output_directory", "output_uri_prefix")
 
 
 class Series:
@@ -89,6 +91,15 @@ class RunMetrics:
         listed = [series[key].as_json() for key in sorted(series)]
         return {"source": source, "series": listed, "damaged": damaged}
 
+    def points(self, job: Job) -> Iterator[tuple[str, Scalar]]:
+        """Every point that the job's programs wrote, with its run. Blocks; raises FailedPrecondition as `read`."""
+        source = _logs_of(self._kinds[job.name.collection].render(job), str(job.name))
+        bucket, _, prefix = source.removeprefix("gs://").partition("/")
+        for one in self._files(bucket, prefix):
+            run = one.name[len(prefix) :].rpartition("/")[0]
+            with contextlib.suppress(Damaged):  # what stands before the damage counts
+                yield from ((run, point) for point in self._scalars(one))
+
     def _series(self, source: str, tag: str, most: int) -> tuple[dict[tuple[str, str], Series], list[dict[str, str]]]:
         found: dict[tuple[str, str], Series] = {}
         damaged = []
@@ -144,7 +155,7 @@ def _ahead(read: Callable[[int, int], bytes], size: int) -> Callable[[int, int],
 
 def _logs_of(message: Any, name: str) -> str:
     """The gs:// directory that AIP_TENSORBOARD_LOG_DIR names."""
-    value = message
+    value = getattr(message, "job_spec", message)  # or the CustomJobSpec of a job that runs a trial
     for step in _OUTPUT_FIELD:
         value = getattr(value, step, "")
     if not value:

@@ -51,8 +51,6 @@ def test_a_plain_job_is_told_nothing() -> None:
 
 USED: dict[str, Any] = {
     "tensorboard": job({"tensorboard": "t"}),
-    "experiment": job({"experiment": "e"}),
-    "experimentRun": job({"experimentRun": "e"}),
     "enableWebAccess": job({"enableWebAccess": True}),
     "enableDashboardAccess": job({"enableDashboardAccess": True}),
     "protectedArtifactLocationId": job({"protectedArtifactLocationId": "us"}),

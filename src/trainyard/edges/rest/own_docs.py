@@ -87,6 +87,16 @@ OWN_SCHEMAS: Final[Json] = {
                 "line": text("The line that says it."),
             },
         },
+        tracking={
+            "type": ["object", "null"],
+            "description": "Where the job names an experiment.",
+            "properties": {
+                "experiment": text("Its name."),
+                "run": text("The name of the job's run in it."),
+                "where": text("The MLflow that it is written to; empty where it is recorded with the job only."),
+                "runId": text("Of the run there; empty while there is none."),
+            },
+        },
         queue={"type": ["object", "null"], "description": "Position, length and why, while it waits."},
         history=_list(_ref("trainyard.Change")),
         replicas=_list({"type": "object", "description": "How each incarnation of each replica ended."}),

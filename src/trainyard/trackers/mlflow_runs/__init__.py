@@ -1,0 +1,1 @@
+"""Jobs' experiments in MLflow, by a program of its own that alone imports the library."""
