@@ -191,9 +191,10 @@ class Reconciler:
             await self._let_go(job.id)
 
     def _has_left(self, job: Job) -> bool:
-        """Whether the job is back in the queue, and what its last attempt had is not given back yet."""
-        had = job.id in self._runs or self._admission.is_leaving(job.id)
-        return had and job.status.state is JobState.QUEUED
+        """Whether the job is in the queue, and holds what its last attempt had, or what another is to have."""
+        if job.status.state is not JobState.QUEUED:
+            return False
+        return job.id in self._runs or self._admission.is_leaving(job.id) or bool(self._admission.taker(job.id))
 
     async def _let_go(self, job_id: int) -> None:
         """The job is over, deleted or in the queue again: once its run group is released, its room is for others."""

@@ -154,6 +154,7 @@ class Line(StrEnum):
     RESTARTED = "{why} It is restarted in place, restart {number} of {most}."
     PREEMPTED = "{why} Its replicas are being stopped; they have {seconds} s to save their work."
     REQUEUED = "{why} The job waits for room again, restart {number} of {most}."
+    GAVE_WAY = "The place that it was to start again in is needed by {taker}. It waits for room again."
     RETRIED = "{why} The job is retried in {seconds} s, retry {number} of {most}."
     ATTEMPT = "Attempt {number} starts."
     CANCELLING = "Cancellation was requested{by}. The replicas are being stopped."

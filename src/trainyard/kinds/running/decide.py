@@ -42,7 +42,7 @@ def decide(job: Job, policy: RunPolicy, reading: Reading | None, room: Room | No
     if status.state is JobState.QUEUED:
         return _queued(job, policy, room, now_us)
     if status.run_id is None:
-        return _between_attempts(job, now_us)
+        return _between_attempts(job, policy, room, now_us)
     if reading is None or reading.run_id != status.run_id:
         return Decision(status, look_again_us=now_us + LOOK_AGAIN_US)
     memo = Memo.parse(status.memo)
@@ -90,11 +90,16 @@ def _waiting(job: Job, policy: RunPolicy, room: Room, now_us: int) -> Decision:
     return draft if job.status.waits_for else draft.noted(f"{Line.WAITING.value} {room.why_not}", now_us)
 
 
-def _between_attempts(job: Job, now_us: int) -> Decision:
-    """The old attempt is wholly gone; the next one starts when its back-off is over."""
+def _between_attempts(job: Job, policy: RunPolicy, room: Room | None, now_us: int) -> Decision:
+    """The old attempt is wholly gone; the next one starts when its back-off is over, unless its room is taken."""
     if job.intent is Intent.CANCEL:
         return _cancelled_at_once(job, now_us)
     memo = Memo.parse(job.status.memo)
+    if room is not None and room.taker and policy.preemptible:
+        text = Line.GAVE_WAY.format(taker=room.taker)
+        draft = Decision(job.status).moved(Event.REQUEUED, now_us, text).noted(text, now_us, Severity.WARNING)
+        kept = replace(memo.stopped(now_us, room.steady_us), retry_after_us=None, retry_delay_us=0)
+        return replace(draft, status=replace(draft.status, memo=kept.dump()), look_again_us=now_us)
     since_us = memo.retry_after_us or 0
     due_us = since_us + min(memo.retry_delay_us, round(CAP_SECONDS * MICROSECONDS))
     if since_us <= now_us < due_us:  # a calendar set back must not hold the job: then it is due at once

@@ -128,10 +128,14 @@ class Memo:
         return replace(self, recorded={**self.recorded, replica: incarnation + 1})
 
     def requeued(self, why: str, now_us: int, steady_us: int | None) -> Memo:
-        """The attempt is gone and its room given up; the job's stopwatch stands until the next one starts."""
-        passed_us = self.timer.elapsed_us(now_us, steady_us) if self.timer and self.ran else 0
-        timer = Timer(now_us, steady_us, passed_us) if self.ran else None
-        return Memo(retries=_one_more(self.retries, why), timer=timer, ran=self.ran, told=self.told)
+        """The attempt is gone and its room given up; what counts over the whole job is kept."""
+        return replace(self.between_attempts(why, now_us, 0), retry_after_us=None).stopped(now_us, steady_us)
+
+    def stopped(self, now_us: int, steady_us: int | None) -> Memo:
+        """The job's stopwatch stands until its next attempt."""
+        if self.timer is None:
+            return self
+        return replace(self, timer=Timer(now_us, steady_us, self.timer.elapsed_us(now_us, steady_us)))
 
     def between_attempts(self, why: str, now_us: int, delay_us: int) -> Memo:
         """The attempt is gone; what counts over the whole job is kept."""

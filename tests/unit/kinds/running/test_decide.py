@@ -533,3 +533,19 @@ def test_simulated_preemptions_come_at_their_moments() -> None:
     assert at(29, 1).actions == ()
     assert at(30, 1).actions == (Stop("7-1", 5.0),)
     assert at(59, 2).actions == ()
+
+
+@pytest.mark.parametrize("spot", [True, False])
+def test_a_job_in_its_back_off_gives_its_place_up_at_once(spot) -> None:
+    """Nothing of it runs, so nothing is stopped and no restart is counted; its stopwatch stands meanwhile."""
+    memo = Memo(retries={"crashed": 1}, timer=Timer(T, 0), ran=True, retry_after_us=T, retry_delay_us=8 * SECOND)
+    job = live(JobState.PENDING, memo)
+    job = replace(job, status=replace(job.status, run_id=None))
+    decision = decide(job, SPOT if spot else ONE, None, replace(TAKEN, steady_us=2 * SECOND), T + 2 * SECOND)
+    kept = Memo.parse(decision.status.memo)
+    assert decision.status.state is (JobState.QUEUED if spot else JobState.PENDING)
+    assert kept.retries == {"crashed": 1}
+    assert kept.timer is not None
+    assert kept.timer.carried_us == (2 * SECOND if spot else 0)
+    assert kept.retry_after_us == (None if spot else T)
+    assert decision.actions == ()
