@@ -39,6 +39,18 @@ def test_on_a_terminal_states_are_coloured_and_a_status_is_drawn(on_terminal: An
     assert "● CANCELLED" in shown.drawn
 
 
+def test_a_terminal_shows_how_far_a_job_is(on_terminal: Any, tmp_path: Path) -> None:
+    """The status line has what the program says of its progress, and follows it."""
+    path = tmp_path / "far.py"
+    says = 'print(\'{"progress": %s, "secondsLeft": %s}\', flush=True)\n'
+    path.write_text(f"import time\n{says % (0.25, 540)}time.sleep(3)\n{says % (0.5, 62)}time.sleep(600)")
+    shown = on_terminal("run", "--name", "far", str(path))
+    shown.wait_for("RUNNING  25%, 9m00s left")
+    shown.wait_for("RUNNING  50%, 1m02s left")
+    shown.interrupt()
+    assert shown.end() == 130
+
+
 def test_no_color_draws_without_colours(on_terminal: Any, tmp_path: Path) -> None:
     """NO_COLOR on a terminal: no colour at all."""
     (tmp_path / "quick.py").write_text("print('quick')")
