@@ -58,6 +58,7 @@ def test_each_replica_has_its_series(often: Server) -> None:
     api.call("POST", f"/v1/{name}:cancel", {})
     api.wait(name)
     assert sampled(api, name, 2)[0]["newest"]
+    assert api.call("GET", f"/trainyard/v1/{name}/logs").json["complete"]
 
 
 def test_wrong_questions_have_clear_answers(often: Server) -> None:
