@@ -52,6 +52,7 @@ from trainyard.searcher import Open
 from trainyard.service.access import Caller
 from trainyard.service.dispatch import Service
 from trainyard.service.following import Follower
+from trainyard.setting_checks import reserved
 from trainyard.settings import Settings, is_loopback
 from trainyard.store import LogBook, Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
@@ -299,7 +300,8 @@ def _buckets_appear(settings: Settings) -> bool:
 
 
 def _kinds(settings: Settings) -> Mapping[str, Kind]:
-    machines = Machines.known(allow_any=settings.machine_types == "any")
+    reservations = [name for name, _ in reserved(settings.reservations)]
+    machines = Machines.known(allow_any=settings.machine_types == "any", reservations=reservations)
     modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
     preemptions = Preemptions.parse(settings.simulate_preemption)
     return {

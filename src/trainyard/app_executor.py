@@ -10,6 +10,7 @@ from trainyard.core.clock import Clock
 from trainyard.core.errors import Unavailable
 from trainyard.executor import Executor
 from trainyard.objects import ObjectStore
+from trainyard.setting_checks import reserved
 from trainyard.settings import Settings, names_in
 
 
@@ -23,6 +24,7 @@ async def open_executor(settings: Settings, clock: Clock, port: int, objects: Ob
         ports=range(first, last + 1),
         accelerators=settings.accelerators,
         enforced=settings.machines == "enforced",
+        reserved=reserved(settings.reservations),
         prepared=environments.Options(prebuilt=settings.prebuilt, images=_overrides(settings)),
         gcs_mount=settings.gcs_mount != "never",
         objects=objects if settings.objects_url else None,

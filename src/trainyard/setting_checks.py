@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from typing import Final
 
 from trainyard.kinds.running.simulated import MOST_AN_HOUR, Preemptions
+
+_RESERVATION: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def port(value: int) -> str:
@@ -36,6 +40,28 @@ def port_range(value: str) -> str:
     if dash and first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535:
         return ""
     return "a range of ports is two numbers from 1024 to 65535, such as 20000-29999"
+
+
+def reserved(value: str) -> tuple[tuple[str, int], ...]:
+    """`a=2,b=1` as names and replicas; raises ValueError."""
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    found = {name.strip(): int(count) for name, _, count in pairs}
+    if (
+        len(found) < len(pairs)
+        or not all(_RESERVATION.fullmatch(name) for name in found)
+        or min(found.values(), default=1) < 1
+    ):
+        raise ValueError(value)
+    return tuple(sorted(found.items()))
+
+
+def reservations(value: str) -> str:
+    """Names, each with a number of replicas."""
+    try:
+        reserved(value)
+    except ValueError:
+        return "it is NAME=REPLICAS, separated by commas, such as team-a=2,team-b=1, each name once"
+    return ""
 
 
 def preemptions(value: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any, Final
 
-from trainyard.setting_checks import at_least, one_of, port, port_range, preemptions, sql_port
+from trainyard import setting_checks as checks
 
 FILE_NAME: Final = "settings.toml"
 NOWHERE: Final = Path()  # until somebody says where
@@ -86,15 +86,17 @@ class Settings:
         },
     )
     host: str = _setting("127.0.0.1", "Address to listen on; other than loopback only with --auth and --tls.", _address)
-    port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", port)
-    grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", port)
+    port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", checks.port)
+    grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", checks.port)
     sql_port: str = _setting(
         "auto",
         f"Port of SQL by PostgreSQL's protocol: a number (0 takes a free one), off, or auto: {SQL_PORT} where it is "
         "free (any free one where --port is 0), else none. SQL over HTTP needs no port of its own.",
-        sql_port,
+        checks.sql_port,
     )
-    log_level: str = _setting("info", f"What is written to stderr: {', '.join(LOG_LEVELS)}.", one_of(*LOG_LEVELS))
+    log_level: str = _setting(
+        "info", f"What is written to stderr: {', '.join(LOG_LEVELS)}.", checks.one_of(*LOG_LEVELS)
+    )
     auth: bool = _setting(
         False,
         f"Serve only who presents a credential of <data-dir>/{CREDENTIALS_NAME} (docs/security.md); where there is "
@@ -114,21 +116,21 @@ class Settings:
     tls_cert: str = _setting("", "Speak TLS with this certificate chain (PEM) instead; read again when it changes.")
     tls_key: str = _setting("", "Key of --tls-cert (PEM, without a password).")
     replicas: int = _setting(
-        0, "How many replicas run at the same time; 0 means four per core, at least eight.", at_least(0)
+        0, "How many replicas run at the same time; 0 means four per core, at least eight.", checks.at_least(0)
     )
     replica_ports: str = _setting(
-        "20000-29999", "Range of ports from which every replica gets one of its own.", port_range
+        "20000-29999", "Range of ports from which every replica gets one of its own.", checks.port_range
     )
     accelerators: str = _setting(
         "optional",
         "Whether a job that asks for GPUs runs without them where there are none (optional) or fails (required).",
-        one_of("optional", "required"),
+        checks.one_of("optional", "required"),
     )
     prebuilt: str = _setting(
         "environment",
         "What stands in for Google's prebuilt images: an environment with their framework (environment), or what is "
         "installed on this machine (host).",
-        one_of("environment", "host"),
+        checks.one_of("environment", "host"),
     )
     prebuilt_images: str = _setting(
         "",
@@ -138,39 +140,45 @@ class Settings:
     machine_types: str = _setting(
         "known",
         "Whether a machine type that the original does not have is refused (known) or taken as it is (any).",
-        one_of("known", "any"),
+        checks.one_of("known", "any"),
     )
     machines: str = _setting(
         "labels",
         "Whether machine types are names only, and as many replicas run as --replicas says (labels); or take their "
         "vCPUs and memory from what this machine has, so that a job waits, or fails, for lack of them (enforced).",
-        one_of("labels", "enforced"),
+        checks.one_of("labels", "enforced"),
+    )
+    reservations: str = _setting(
+        "",
+        "Shares of the replicas that are set aside for jobs whose reservationAffinity names them: NAME=REPLICAS, "
+        "separated by commas.",
+        checks.reservations,
     )
     simulate_preemption: str = _setting(
         "0",
         "How often an hour, on average, a running SPOT job is preempted although nobody needs its place, to try its "
         "checkpoints; with a seed (12,7) always at the same moments of jobs of the same name.",
-        preemptions,
+        checks.preemptions,
     )
     stderr_severity: str = _setting(
         "ERROR",
         "Severity of text on stderr: as the original has it (ERROR), or by what it looks like (auto).",
-        one_of("ERROR", "auto"),
+        checks.one_of("ERROR", "auto"),
     )
     grace: float = _setting(
-        30.0, "Seconds that programs are given between SIGTERM and SIGKILL when a job is stopped.", at_least(0)
+        30.0, "Seconds that programs are given between SIGTERM and SIGKILL when a job is stopped.", checks.at_least(0)
     )
     nas_searcher: str = _setting(
         "reinforce",
         "What a NasJob of REINFORCEMENT_LEARNING searches with, unless its label trainyard-searcher says otherwise: "
         "reinforce, random, evolution or model-based.",
-        one_of("reinforce", "random", "evolution", "model-based"),
+        checks.one_of("reinforce", "random", "evolution", "model-based"),
     )
     missing_buckets: str = _setting(
         "auto",
         "Whether a gs:// bucket that a client asks for and that does not exist is made: on loopback only (auto), "
         "always, never.",
-        one_of("auto", "always", "never"),
+        checks.one_of("auto", "always", "never"),
     )
     objects_url: str = _setting(
         "",
@@ -181,19 +189,19 @@ class Settings:
         "auto",
         "Whether programs see the buckets at /gcs: where the machine lets us (auto), or not (never); without it they "
         "find them in $TRAINYARD_GCS_ROOT, and a job that names buckets is told so in its service log.",
-        one_of("auto", "never"),
+        checks.one_of("auto", "never"),
     )
     runtime: str = _setting(
         "auto",
         "Where replicas run: in their image by podman or docker; on this machine itself (host); or by podman where it "
         "works and the image is here or can be pulled, else on this machine (auto).",
-        one_of("auto", "host", "podman", "docker"),
+        checks.one_of("auto", "host", "podman", "docker"),
     )
     image_pull: str = _setting(
         "missing",
         "Which images are fetched from their registry: those that are not here (missing), all before each start "
         "(always), none (never).",
-        one_of("missing", "always", "never"),
+        checks.one_of("missing", "always", "never"),
     )
     registry_auth: str = _setting(
         "", "File of registries' credentials, as `podman login --authfile` writes it; without it the engine's own."
@@ -202,7 +210,7 @@ class Settings:
         "auto",
         "Whether containers have a network of their job's own, with the documented host names and port 2222 (bridge), "
         "share this machine's, with a port each (host), or the first where the machine can (auto).",
-        one_of("auto", "bridge", "host"),
+        checks.one_of("auto", "bridge", "host"),
     )
     mount_sources: str = _setting(
         "",
@@ -217,14 +225,16 @@ class Settings:
         10.0,
         "Seconds between two samples of what a replica uses (CPU, memory, disk, GPU), longer for old or large ones; 0 "
         "takes none.",
-        at_least(0),
+        checks.at_least(0),
     )
     mlflow_tracking_uri: str = _setting(
         "",
         "Where MLflow keeps the `experiment` and `experimentRun` of jobs, such as http://host:5000 or sqlite:///FILE "
         "(needs the extra `mlflow`); without it they are recorded with the job only.",
     )
-    drain: float = _setting(10.0, "Seconds that requests under way are given when the service stops.", at_least(0))
+    drain: float = _setting(
+        10.0, "Seconds that requests under way are given when the service stops.", checks.at_least(0)
+    )
 
     @classmethod
     def load(cls, flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:

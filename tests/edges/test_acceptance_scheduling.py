@@ -120,6 +120,31 @@ def test_enforced_machine_types_are_counted(tmp_path: Path) -> None:
         api.close()
 
 
+def test_a_reservation_is_kept_for_those_who_name_it(tmp_path: Path) -> None:
+    """With one of two places reserved the second plain job waits, and one that names the reservation runs at once."""
+    with Server(tmp_path / "res", "--replicas", "2", "--reservations", "team-a=1", "--grace", "1") as server:
+        api, gate = Api(server.port), tmp_path / "gate"
+        held_open(api, gate)
+        waits = api.made(running("true"))["name"]
+
+        def naming(name: str) -> Any:
+            affinity = {
+                "reservationAffinityType": "SPECIFIC_RESERVATION",
+                "key": "compute.googleapis.com/reservation-name",
+                "values": [f"projects/p/zones/z/reservations/{name}"],
+            }
+            return pools(shell("true", reservationAffinity=affinity))
+
+        assert api.wait(api.made(naming("team-a"))["name"])["state"] == "JOB_STATE_SUCCEEDED"
+        assert api.get(waits).json["state"] == "JOB_STATE_QUEUED"
+        refused = api.create(naming("team-b"))
+        assert refused.status == 400
+        assert "The reservation does not exist; this server has team-a." in refused.json["error"]["message"]
+        gate.touch()
+        assert api.wait(waits)["state"] == "JOB_STATE_SUCCEEDED"
+        api.close()
+
+
 def test_projects_take_turns(tmp_path: Path) -> None:
     """With two places, a project that came with many jobs does not keep another's one job waiting for all."""
     with Server(tmp_path / "two", "--replicas", "2", "--grace", "1") as server:

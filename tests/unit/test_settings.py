@@ -159,3 +159,18 @@ def test_a_rate_of_preemptions_that_cannot_be_meant_is_refused(value: str) -> No
     with pytest.raises(BadSetting, match=r"--simulate-preemption is .* such as 12,7\."):
         Settings.load({"simulate_preemption": value}, {"HOME": "/h"})
     assert Settings.load({"simulate_preemption": "12,7"}, {"HOME": "/h"}).simulate_preemption == "12,7"
+
+
+@pytest.mark.parametrize("name", ["port", "grpc_port"])
+def test_a_port_is_checked_under_each_name(name: str) -> None:
+    """A number that is no port is refused by its own flag."""
+    with pytest.raises(BadSetting, match=rf"--{name.replace('_', '-')} is 65536: a port is"):
+        Settings.load({name: 65536}, {"HOME": "/h"})
+
+
+@pytest.mark.parametrize("value", ["a", "a=", "a=0", "a=1,a=2", "A=1", "a=1;b=2", "a=-1"])
+def test_reservations_that_cannot_be_meant_are_refused(value: str) -> None:
+    """Each name once, each with a number of replicas."""
+    with pytest.raises(BadSetting, match="such as team-a=2,team-b=1, each name once"):
+        Settings.load({"reservations": value}, {"HOME": "/h"})
+    assert Settings.load({"reservations": "team-a=2, b=1"}, {"HOME": "/h"}).reservations == "team-a=2, b=1"

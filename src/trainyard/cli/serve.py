@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     flag("--nas-searcher", metavar="NAME", help="what NasJobs search with: reinforce, random, evolution or model-based")
     flag("--machines", metavar="WHICH", help="machine types are labels, or their CPUs and memory are enforced")
+    flag("--reservations", metavar="NAME=N,…", help="replicas set aside for jobs whose reservationAffinity names them")
     flag("--simulate-preemption", metavar="N[,SEED]", help="preempt running SPOT jobs N times an hour, to try them")
     flag("--missing-buckets", metavar="WHICH", help="make buckets asked for: auto (on loopback), always or never")
     flag("--objects-url", metavar="URL", help="where objects are kept instead of DIR/buckets: s3://, gs://, az://")

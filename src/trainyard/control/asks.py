@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,12 +19,18 @@ _MEMORY = "GiB of memory"
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A quantity of everything that is handed out."""
+    """A quantity of everything that is handed out; `reserved` are those of the replicas that are of a reservation."""
 
     replicas: int = 0
     gpus: int = 0
     cpus: float = 0.0
     memory_bytes: int = 0
+    reserved: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def unreserved(self) -> int:
+        """The replicas of no reservation."""
+        return self.replicas - sum(count for _, count in self.reserved)
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(
@@ -31,6 +38,7 @@ class Amount:
             self.gpus + other.gpus,
             self.cpus + other.cpus,
             self.memory_bytes + other.memory_bytes,
+            _merged(self.reserved, other.reserved, 1),
         )
 
     def __sub__(self, other: Amount) -> Amount:
@@ -39,6 +47,7 @@ class Amount:
             self.gpus - other.gpus,
             self.cpus - other.cpus,
             self.memory_bytes - other.memory_bytes,
+            _merged(self.reserved, other.reserved, -1),
         )
 
     def fits(self, total: Capacity, used: Amount) -> bool:
@@ -48,7 +57,25 @@ class Amount:
             and (total.gpus is None or self.gpus + used.gpus <= total.gpus)
             and (total.cpus is None or self.cpus + used.cpus <= total.cpus + 1e-9)
             and (total.memory_bytes is None or self.memory_bytes + used.memory_bytes <= total.memory_bytes)
+            and (not (total.reserved or self.reserved) or self._fits_reserved(total, used))
         )
+
+    def _fits_reserved(self, total: Capacity, used: Amount) -> bool:
+        held, there = dict(used.reserved), dict(total.reserved)
+        return all(count + held.get(name, 0) <= there.get(name, 0) for name, count in self.reserved) and (
+            not self.unreserved or self.unreserved + used.unreserved <= total.replicas - sum(there.values())
+        )
+
+
+def _merged(
+    ours: tuple[tuple[str, int], ...], theirs: tuple[tuple[str, int], ...], sign: int
+) -> tuple[tuple[str, int], ...]:
+    if not theirs:
+        return ours
+    sums = dict(ours)
+    for name, count in theirs:
+        sums[name] = sums.get(name, 0) + sign * count
+    return tuple(sorted((name, count) for name, count in sums.items() if count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +112,7 @@ def ask_of(job: Job, demand: Demand, steady_us: int) -> Ask:
         sum(one.gpus for one in demand.replicas),
         sum(one.cpus for one in demand.replicas),
         sum(one.memory_bytes for one in demand.replicas),
+        tuple(sorted(Counter(one.reservation for one in demand.replicas if one.reservation).items())),
     )
     return Ask(job.name, job.priority, amount, steady_us, job.create_time_us, demand.preemptible)
 
@@ -122,8 +150,14 @@ class _Limit(NamedTuple):
 def _limits(asked: Amount, total: Capacity, used: Amount) -> list[_Limit]:
     """Everything that is asked for and is limited here: nobody waits for anything else."""
     memory = None if total.memory_bytes is None else total.memory_bytes / _GIB
+    held, there = dict(used.reserved), dict(total.reserved)
+    plain = "replica outside of reservations" if there else "replica"
     rows = (
-        ("replica", asked.replicas, total.replicas, used.replicas),
+        (plain, asked.unreserved, total.replicas - sum(there.values()), used.unreserved),
+        *(
+            (f"replica in the reservation {name}", count, there.get(name, 0), held.get(name, 0))
+            for name, count in asked.reserved
+        ),
         ("GPU", asked.gpus, total.gpus, used.gpus),
         ("CPU", asked.cpus, total.cpus, used.cpus),
         (_MEMORY, asked.memory_bytes / _GIB, memory, used.memory_bytes / _GIB),
@@ -141,7 +175,8 @@ def _listed(parts: list[str]) -> str:
 
 
 def _count(number: float, unit: str) -> str:
-    return f"{_number(number, unit)} {unit}" + ("" if number == 1 or unit == _MEMORY else "s")
+    several = unit.replace("replica", "replicas", 1) if unit.startswith("replica") else f"{unit}s"
+    return f"{_number(number, unit)} {unit if number == 1 or unit == _MEMORY else several}"
 
 
 def _number(number: float, unit: str) -> str:

@@ -106,17 +106,32 @@ def chosen_for(
 
 
 def _rank(ask: Ask, missing: list[tuple[str, float]], used_by: Mapping[str, int]) -> tuple[float, int, int, int, int]:
-    covered = sum(min(1.0, getattr(ask.amount, part) / lacks) for part, lacks in missing)
+    gives = _parts(ask.amount)
+    covered = sum(min(1.0, gives.get(part, 0) / lacks) for part, lacks in missing)
     return -covered, ask.amount.replicas, ask.priority, -used_by.get(ask.project, 0), -ask.job_id
 
 
 def _missing(wanted: Amount, total: Capacity, used: Amount) -> list[tuple[str, float]]:
     """The parts of an Amount of which there is too little, and how much of each."""
-    over = wanted + used
-    pairs = (
-        ("replicas", over.replicas, total.replicas),
-        ("gpus", over.gpus, total.gpus),
-        ("cpus", over.cpus, total.cpus),
-        ("memory_bytes", over.memory_bytes, total.memory_bytes),
-    )
-    return [(part, asked - there) for part, asked, there in pairs if there is not None and asked > there]
+    there = {
+        "replicas": total.replicas,
+        "unreserved": total.replicas - sum(count for _, count in total.reserved),
+        "gpus": total.gpus,
+        "cpus": total.cpus,
+        "memory": total.memory_bytes,
+        **{f"reserved {name}": count for name, count in total.reserved},
+    }
+    asked, over = _parts(wanted), _parts(wanted + used)
+    limited = [(part, over[part] - most) for part, most in there.items() if most is not None and asked.get(part)]
+    return [(part, lacks) for part, lacks in limited if lacks > 0]
+
+
+def _parts(amount: Amount) -> dict[str, float]:
+    return {
+        "replicas": amount.replicas,
+        "unreserved": amount.unreserved,
+        "gpus": amount.gpus,
+        "cpus": amount.cpus,
+        "memory": amount.memory_bytes,
+        **{f"reserved {name}": count for name, count in amount.reserved},
+    }

@@ -19,16 +19,21 @@ class Resources:
     cpus: float = 0.0
     memory_bytes: int = 0
     gpus: int = 0
+    reservation: str = ""  # whose share of the replicas it is to be of; empty: of what is not reserved
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What an executor has in all, or what is still free. None means: not limited here."""
+    """What an executor has in all, or what is still free. None means: not limited here.
+
+    `reserved`: how many of the replicas are set aside for whom asks for them by name.
+    """
 
     replicas: int
     gpus: int | None = 0
     cpus: float | None = None
     memory_bytes: int | None = None
+    reserved: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Accelerator rules: Vertex AI, "Configure compute resources for training".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -36,15 +36,21 @@ class Machine:
 class Machines:
     """The catalogue of machine types. With `allow_any`, a name that it does not hold passes for one without limits."""
 
-    def __init__(self, table: Mapping[str, Machine], *, allow_any: bool = False) -> None:
-        """Keep the table; `allow_any` is for hosts whose users invent machine types of their own."""
+    def __init__(
+        self, table: Mapping[str, Machine], *, allow_any: bool = False, reservations: Collection[str] = ()
+    ) -> None:
+        """Keep the table; `allow_any` is for hosts whose users invent machine types of their own.
+
+        `reservations` are the names under which parts of what there is are set aside.
+        """
         self._table = table
         self.allow_any = allow_any
+        self.reservations = tuple(reservations)
 
     @classmethod
-    def known(cls, *, allow_any: bool = False) -> Machines:
+    def known(cls, *, allow_any: bool = False, reservations: Collection[str] = ()) -> Machines:
         """The catalogue that comes with this release."""
-        return cls(_table(), allow_any=allow_any)
+        return cls(_table(), allow_any=allow_any, reservations=reservations)
 
     def find(self, name: str) -> Machine | None:
         """The machine type of that name; None where the catalogue has none."""

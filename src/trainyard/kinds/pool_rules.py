@@ -54,7 +54,7 @@ def _check_machine(machine_spec: Any, faults: Faults, machines: Machines) -> Non
     if machine_spec.multihost_gpu_node_count < 0:
         faults.add("multihost_gpu_node_count", "The number of nodes must not be negative.")
     if machine_spec.HasField("reservation_affinity"):
-        _check_reservation(machine_spec.reservation_affinity, faults.under("reservation_affinity"))
+        _check_reservation(machine_spec.reservation_affinity, faults.under("reservation_affinity"), machines)
 
 
 def check_enum(message: Any, name: str, faults: Faults) -> None:
@@ -97,7 +97,16 @@ def _check_accelerator(machine_spec: Any, machine: Machine | None, faults: Fault
         )
 
 
-def _check_reservation(affinity: Any, faults: Faults) -> None:
+def reservation_name(machine_spec: Any, machines: Machines) -> str:
+    """The reservation that replicas on such a machine are to be of: the first of those named that is here.
+
+    Empty where none is named, or the server has none at all.
+    """
+    named = (value.rpartition("/")[2] for value in machine_spec.reservation_affinity.values)
+    return next((name for name in named if name in machines.reservations), "")
+
+
+def _check_reservation(affinity: Any, faults: Faults, machines: Machines) -> None:
     check_enum(affinity, "reservation_affinity_type", faults)
     kind, key, values = affinity.reservation_affinity_type, affinity.key, affinity.values
     specific = affinity.DESCRIPTOR.fields_by_name["reservation_affinity_type"].enum_type.values_by_name[
@@ -115,6 +124,9 @@ def _check_reservation(affinity: Any, faults: Faults) -> None:
     for index, value in enumerate(values):
         if faults.required(f"values[{index}]", value):
             faults.matches(f"values[{index}]", value, *forms.RESERVATION)
+    here = machines.reservations
+    if values and here and not any(value.rpartition("/")[2] in here for value in values):
+        faults.add("values", f"The reservation does not exist; this server has {', '.join(here)}.")
 
 
 def _check_container(container: Any, faults: Faults) -> None:

@@ -109,9 +109,10 @@ _PLACE = (
     _none(f"{_MACHINE}.tpu_topology", "there are no TPUs on this machine; the program runs without them."),
     _none(f"{_MACHINE}.multihost_gpu_node_count", "replicas are not spread over GPU hosts."),
     _none(f"{_MACHINE}.min_gpu_driver_version", "the driver is the one that this machine has."),
-    _none(
+    _part(
         f"{_MACHINE}.reservation_affinity",
-        "this machine is not reserved in parts; the job waits for room like any other.",
+        "SPECIFIC_RESERVATION takes places of the share of that name (the setting reservations) and no others; "
+        "ANY_RESERVATION and NO_RESERVATION take what is not reserved, as does every job where nothing is.",
     ),
     FieldEffect(
         f"{_POOL}.disk_spec",

@@ -9,7 +9,7 @@ from trainyard.contract import codec
 from trainyard.core.jobs import Job
 from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup, Share
 from trainyard.kinds.machines import Machines
-from trainyard.kinds.pool_rules import accelerator_name, is_skipped
+from trainyard.kinds.pool_rules import accelerator_name, is_skipped, reservation_name
 from trainyard.kinds.spec_effects import remarks_on
 
 
@@ -48,6 +48,7 @@ def resources_of(machine_spec: Any, machines: Machines) -> Resources:
         cpus=float(machine.cpus) if machine else 0.0,
         memory_bytes=machine.memory_bytes if machine else 0,
         gpus=gpus if accelerator.startswith("NVIDIA_") else 0,
+        reservation=reservation_name(machine_spec, machines),
     )
 
 

@@ -256,3 +256,36 @@ def test_who_can_never_start_hears_what_would_do() -> None:
     )
     assert many.never
     assert many.why_not.endswith("so it cannot ever start. Ask for less.")
+
+
+def test_a_reservation_is_for_those_who_name_it() -> None:
+    """Others do not get what is set aside, those who name it get nothing else, and one job may have of both."""
+    desk = admission(replicas=4, reserved=(("a", 2),))
+    desk.wait(job(1), demand(3), 0)
+    desk.wait(job(2), demand(2), 0)
+    desk.wait(job(3), demand(3, reservation="a"), 0)
+    desk.wait(job(4), demand(1, reservation="a"), 0)
+    assert desk.admit(0) == [2, 4]
+    assert desk.room(1, 0).why_not == (
+        "It asks for 3 replicas outside of reservations; all there is here is 2 replicas outside of reservations, so "
+        "it cannot ever start. Ask for less."
+    )
+    assert desk.room(3, 0).never
+    both = Demand((Resources(), Resources(reservation="a")))
+    desk.wait(job(5), both, 0)
+    desk.drop(4)
+    assert desk.admit(0) == []
+    assert desk.place(5).why == (
+        "It asks for 1 replica outside of reservations and 1 replica in the reservation a; free now: 0 of 2 replicas "
+        "outside of reservations and 2 of 2 replicas in the reservation a."
+    )
+    desk.drop(2)
+    assert desk.admit(0) == [5]
+
+
+def test_a_reservation_that_is_gone_holds_nobody() -> None:
+    """A job that was accepted while there was one hears that there is none now."""
+    desk = admission(replicas=4)
+    desk.wait(job(1), demand(1, reservation="a"), 0)
+    assert desk.admit(0) == []
+    assert "all there is here is 0 replicas in the reservation a, so it cannot ever start" in desk.room(1, 0).why_not

@@ -197,3 +197,16 @@ def test_no_choice_has_one_too_many(seed: int) -> None:
         left = left - ask.amount
     assert wanted.fits(total, left)
     assert not any(wanted.fits(total, left + ask.amount) for ask in chosen)
+
+
+def test_who_gives_way_is_of_the_share_that_is_needed() -> None:
+    """A SPOT job outside of a reservation is no help to who needs a place in it, nor the other way round."""
+    total = Capacity(3, reserved=(("a", 1), ("b", 1)))
+    rows = [
+        ask_of(plain_job(number), Demand((Resources(reservation=name),), preemptible=True), 0)
+        for number, name in enumerate(("a", "b", ""), 1)
+    ]
+    used = sum((ask.amount for ask in rows), Amount())
+    for number, name in enumerate(("a", "b", ""), 1):
+        wanted = ask_of(plain_job(9), Demand((Resources(reservation=name),)), 0).amount
+        assert [ask.job_id for ask in chosen_for(wanted, rows, total, used, {})] == [number]

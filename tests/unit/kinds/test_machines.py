@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
 from trainyard.kinds.machines import Machines
+from trainyard.kinds.worker_pools import resources_of
 
 MACHINES = Machines.known()
 GIB = 2**30
@@ -80,3 +83,26 @@ def test_what_is_not_in_the_catalogue_is_not_found() -> None:
     """An unknown name has no machine, also where any name passes."""
     assert MACHINES.find("q9-huge-3") is None
     assert Machines.known(allow_any=True).find("q9-huge-3") is None
+
+
+def affinity(*values: str) -> Any:
+    kind: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.MachineSpec")
+    spec = kind(machine_type="n1-standard-4")
+    spec.reservation_affinity.values.extend(values)
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ((), ""),
+        (("projects/p/zones/z/reservations/a",), "a"),
+        (("projects/p/zones/z/reservations/x", "projects/p/zones/z/reservations/b"), "b"),
+        (("projects/p/zones/z/reservations/x",), ""),
+    ],
+)
+def test_replicas_are_of_the_first_reservation_that_is_here(values: tuple[str, ...], name: str) -> None:
+    """Of several that a machine names; a server without reservations knows none."""
+    machines = Machines.known(reservations=("a", "b"))
+    assert resources_of(affinity(*values), machines).reservation == name
+    assert resources_of(affinity(*values), Machines.known()).reservation == ""

@@ -93,6 +93,12 @@ def cpus_and_memory() -> tuple[float, int]:
     return float(len(os.sched_getaffinity(0))), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def check_reservations(replicas: int, reserved: Sequence[tuple[str, int]]) -> None:
+    """Raises Unavailable where more is set aside than there is."""
+    if (asked := sum(count for _, count in reserved)) > replicas:
+        raise Unavailable(f"The setting reservations sets {asked} replicas aside; {replicas} run here (--replicas).")
+
+
 def gpus_of_this_machine(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The devices that programs may be given: the server's CUDA_VISIBLE_DEVICES, else all that the driver has."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")

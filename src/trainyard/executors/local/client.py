@@ -22,7 +22,7 @@ from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import Unavailable
 from trainyard.core.runs import Capacity, Phase, Reading, ReplicaSpec, RunGroup
 from trainyard.executors.local import environments
-from trainyard.executors.local.allotment import Room, cpus_and_memory, gpus_of_this_machine
+from trainyard.executors.local.allotment import Room, check_reservations, cpus_and_memory, gpus_of_this_machine
 from trainyard.executors.local.announcements import Announcements
 from trainyard.executors.local.containers import ContainerOptions, Containers
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
@@ -65,6 +65,7 @@ class LocalOptions:
     objects: ObjectStore | None = None
     containers: ContainerOptions | None = None
     enforced: bool = False
+    reserved: tuple[tuple[str, int], ...] = ()
     usage_interval: float = 10.0
 
 
@@ -100,6 +101,7 @@ class LocalExecutor:
         if sys.platform != "linux":
             raise Unavailable("The local executor needs Linux: only there can it keep hold of every process of a job.")
         options = self._options
+        check_reservations(self._replicas, options.reserved)
         self._gpus = (
             options.gpus
             if options.gpus is not None
@@ -143,7 +145,8 @@ class LocalExecutor:
         """Slots for replicas, and GPUs. With none of these and accelerators optional, GPUs do not limit anything."""
         unlimited = not self._gpus and self._options.accelerators == "optional"
         cpus, memory_bytes = cpus_and_memory() if self._options.enforced else (None, None)
-        return Capacity(self._replicas, None if unlimited else len(self._gpus), cpus, memory_bytes)
+        gpus = None if unlimited else len(self._gpus)
+        return Capacity(self._replicas, gpus, cpus, memory_bytes, self._options.reserved)
 
     @property
     def spawner_pid(self) -> int | None:

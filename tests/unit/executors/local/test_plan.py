@@ -9,7 +9,7 @@ import pytest
 
 from trainyard.core.errors import Unavailable
 from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup
-from trainyard.executors.local.allotment import Room, gpus_of_this_machine
+from trainyard.executors.local.allotment import Room, check_reservations, gpus_of_this_machine
 from trainyard.executors.local.plan import NO_COMMAND, Allotment, Places, attempt_of, handed_on, notes_on, plan
 
 PLACES = Places(Path("/d/runs"), Path("/d/logs"), Path("/d/buckets"))
@@ -139,3 +139,10 @@ def test_ports_run_out_with_a_sentence() -> None:
 def test_the_servers_own_devices_are_the_limit(visible: str, devices: tuple[str, ...]) -> None:
     """Where CUDA_VISIBLE_DEVICES is set for the server, programs get of those and no others."""
     assert gpus_of_this_machine({"CUDA_VISIBLE_DEVICES": visible}) == devices
+
+
+def test_no_more_is_reserved_than_there_is() -> None:
+    """A service that could not keep its reservations does not start, and says by how much."""
+    check_reservations(3, (("a", 1), ("b", 2)))
+    with pytest.raises(Unavailable, match="sets 4 replicas aside; 3 run here"):
+        check_reservations(3, (("a", 2), ("b", 2)))
