@@ -89,4 +89,4 @@ def test_a_local_script_with_any_image(
     name = ended.out.split("made ")[1].split()[0]
     job = service.wait(name, timeout=180)
     assert job["state"] == "JOB_STATE_SUCCEEDED", service.why(name)
-    assert service.logs(name).count("ran ['--epochs', '2'] blue") == 2
+    assert "ran ['--epochs', '2'] blue" in service.logs(name)  # a worker that is slower than the primary is ended
