@@ -335,8 +335,11 @@ class Ledger(Protocol):
         The mapping is kept, not copied, and may change: the Desk looks up one job at a time, when somebody asks.
         """
 
-    def on_write(self, listener: Callable[[int], None]) -> None:
-        """Call `listener(job_id)` on the event loop after each write of the Desk: a hint (law 3)."""
+    def on_write(self, listener: Callable[[int, Job | None], None]) -> None:
+        """Call `listener(job_id, fresh)` on the event loop after each write of the Desk: a hint (law 3).
+
+        `fresh` is the job as it was made where that was the write, else None.
+        """
 
 
 class Store(Desk, Ledger, Protocol):

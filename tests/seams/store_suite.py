@@ -214,7 +214,7 @@ class StoreSuite:
             await store.commit(final, ended(final))
             asked = await store.ask_cancel(first.name, "ann", 1)
             hints: list[int] = []
-            store.on_write(hints.append)
+            store.on_write(lambda job_id, _: hints.append(job_id))
             assert await store.ask_cancel(first.name, "bob", 2) == asked
             assert (await store.ask_cancel(final.name, "bob", 2)).intent is Intent.RUN
             await asyncio.sleep(0)
@@ -282,27 +282,27 @@ class StoreSuite:
         self.tell(tmp_path, story)
 
     def test_every_write_of_the_desk_leaves_a_hint(self, tmp_path: Path) -> None:
-        """Insert, cancel and delete hint once each, to every listener, even where the caller was cancelled."""
+        """Insert (with the job), cancel and delete hint once each, to every listener, even where the caller is gone."""
 
         async def story(store: Store) -> None:
-            hints: list[int] = []
-            other: list[int] = []
-            store.on_write(hints.append)
-            store.on_write(other.append)
-            job = a_job()
+            hints: list[tuple[int, Job | None]] = []
+            other: list[tuple[int, Job | None]] = []
+            store.on_write(lambda *hint: hints.append(hint))
+            store.on_write(lambda *hint: other.append(hint))
+            job = made = a_job()
             await store.insert(job)
             await store.ask_cancel(job.name, "ann", 1)
             job = store.get(job.name)
             await store.commit(job, ended(job))
             await store.delete(job.name, a_deletion(job))
-            assert hints == other == [job.id] * 3
+            assert hints == other == [(job.id, made), (job.id, None), (job.id, None)]
             gone_away = a_job()
             task = asyncio.create_task(store.insert(gone_away))
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await store.insert(a_job())
-            assert gone_away.id in hints
+            assert (gone_away.id, gone_away) in hints
             assert store.get(gone_away.name) == gone_away
 
         self.tell(tmp_path, story)

@@ -65,7 +65,7 @@ class Controller:
         self._reconciler = Reconciler(store, kinds, self._acts, self._admission, clock, self._wakeups.now)
         self._removals = Removals(store, executor, pace, self._problems)
         self._reconciler.on_deleted = self._removals.hint
-        store.on_write(self._hinted)
+        store.on_write(lambda job_id, _: self._hinted(job_id))
 
     def share_ids(self, ids: Ids) -> None:
         """Name the jobs of trials from the same source as all other jobs; before `run`, where there are searches."""

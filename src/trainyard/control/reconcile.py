@@ -41,7 +41,7 @@ class Reconciler:
         self.ids: Ids | None = None  # for the jobs of trials, from the one source that names all jobs
         self._runs: dict[int, str] = {}  # job id -> the run group that it may hold
         self._releases: dict[str, int] = {}  # run id -> job id: over, and the executor does not know yet
-        self._kept: dict[int, Job | None] = {}  # jobs with a run, as last written; None: read it again
+        self._kept: dict[int, Job | None] = {}  # to be looked at soon, as last written; None: read it again
         self.on_deleted: Callable[[], None] = lambda: None
         self.revisions: dict[int, int] = {}  # job id -> the revision that the last step ended at
         store.on_write(self.read_again)
@@ -68,9 +68,14 @@ class Reconciler:
             self._watcher.watch(status.run_id, job.id)
         return True
 
-    def read_again(self, job_id: int) -> None:
-        """Somebody else may have written the job: its next step trusts nothing that was kept of it."""
-        self._kept[job_id] = None
+    def read_again(self, job_id: int, fresh: Job | None = None) -> None:
+        """Somebody else has written the job, or may have: its next step trusts nothing that was kept of it.
+
+        `fresh`: a new job as it was made, which saves its first step the reading. A hint may come late; where the job
+        is known already, more may have happened since.
+        """
+        is_known = fresh is None or job_id in self.revisions or self._admission.knows(job_id)
+        self._kept[job_id] = None if is_known else fresh
 
     async def step(self, job_id: int) -> float | None:
         """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""
@@ -96,7 +101,7 @@ class Reconciler:
             job = committed
         self.revisions[job_id] = job.revision
         await self._act(job, decision)
-        if job.status.run_id is not None:
+        if job.status.run_id is not None or (decision.look_again_us is not None and not job.is_final):
             self._kept.setdefault(job_id, job)  # unless somebody wrote meanwhile
         if decision.look_again_us is None:
             return None
@@ -129,12 +134,16 @@ class Reconciler:
     def _tell_kin(self, before: Job, after: Job, decision: Decision) -> None:
         """Trials hear what their search has decided, and a search when one of its trials is up or has ended."""
         for birth in decision.births:
+            self.read_again(birth.id, birth)
             self._wake(birth.id)
         for run in decision.ends:
             self.read_again(run)
             self._wake(run)
-        was_up = before.status.start_time_us is not None
-        if after.parent is not None and (after.is_final or (after.status.start_time_us is not None and not was_up)):
+        if after.parent is None:
+            return
+        is_up = after.status.start_time_us is not None and before.status.start_time_us is None
+        parent = self._kept.get(after.parent.job_id)
+        if after.is_final or (is_up and not (parent and parent.status.start_time_us)):  # only the first one matters
             self._wake(after.parent.job_id)
 
     async def release_leftovers(self, job_id: int) -> None:
@@ -143,10 +152,11 @@ class Reconciler:
             await self._acts.release(run_id)
             del self._releases[run_id]
 
-    def make_room(self, steady_us: int) -> None:
-        """Grant what can be granted, and let those know who got it, and those who are to go."""
+    def make_room(self, steady_us: int, asker: int | None = None) -> None:
+        """Grant what can be granted, and let those know who got it, and those who are to go; the asker looks itself."""
         for job_id in (*self._admission.admit(steady_us), *self._admission.displaced()):
-            self._wake(job_id)
+            if job_id != asker:
+                self._wake(job_id)
 
     def _reading(self, run_id: str | None) -> Reading | None:
         """What is known of a run group. Where that is nothing yet, the first look is asked for."""
@@ -161,7 +171,7 @@ class Reconciler:
             return Room(granted=True, steady_us=steady_us, taker=taker) if taker else None
         if not self._admission.knows(job.id):
             self._admission.wait(job, kind.demand(job), steady_us)
-        self.make_room(steady_us)
+        self.make_room(steady_us, job.id)
         return self._admission.room(job.id, steady_us)
 
     async def _act(self, job: Job, decision: Decision) -> None:

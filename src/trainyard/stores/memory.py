@@ -60,7 +60,7 @@ class MemoryStore:
         self._operations = dict(start.operations)
         self._removals = dict.fromkeys(start.removals)
         self._places: Mapping[int, QueuePlace] = {}
-        self._listeners: list[Callable[[int], None]] = []
+        self._listeners: list[Callable[[int, Job | None], None]] = []
         self.largest_id = start.largest_id
 
     def snapshot(self) -> Snapshot:
@@ -87,7 +87,7 @@ class MemoryStore:
         self._files[job.id] = File(kept, (first_change(job),), tuple(notes))
         bisect.insort(self._ids, job.id)
         self.largest_id = max(self.largest_id, job.id)
-        self._hint(job.id)
+        self._hint(job.id, kept)
 
     async def insert_heir(self, job: Job, notes: Sequence[Note], before: JobName) -> None:
         """See Desk."""
@@ -325,7 +325,7 @@ class MemoryStore:
         """See Ledger."""
         self._places = places
 
-    def on_write(self, listener: Callable[[int], None]) -> None:
+    def on_write(self, listener: Callable[[int, Job | None], None]) -> None:
         """See Ledger."""
         self._listeners.append(listener)
 
@@ -335,6 +335,6 @@ class MemoryStore:
             raise job_missing(name)
         return file
 
-    def _hint(self, job_id: int) -> None:
+    def _hint(self, job_id: int, fresh: Job | None = None) -> None:
         for listener in self._listeners:
-            listener(job_id)
+            listener(job_id, fresh)

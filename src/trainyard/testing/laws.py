@@ -226,6 +226,6 @@ class WatchedStore(MemoryStore):
         if self._weather.hints() == 0:
             raise Unavailable("The fake store cannot be read just now.")
 
-    def _hint(self, job_id: int) -> None:
+    def _hint(self, job_id: int, fresh: Job | None = None) -> None:
         for _ in range(self._weather.hints()):
-            super()._hint(job_id)
+            super()._hint(job_id, fresh)

@@ -82,7 +82,7 @@ class SqliteStore:
         """Takes over the writing connection and the lock."""
         self._path = path
         self._lock = lock
-        self._listeners: list[Callable[[int], None]] = []
+        self._listeners: list[Callable[[int, Job | None], None]] = []
         self._queue: Mapping[int, QueuePlace] = {}
         self._places: dict[int, tuple[Scope, str]] = {}
         self._reader = connect(path, POINT_CACHE_KIB)
@@ -275,7 +275,7 @@ class SqliteStore:
         """See Ledger."""
         self._queue = places
 
-    def on_write(self, listener: Callable[[int], None]) -> None:
+    def on_write(self, listener: Callable[[int, Job | None], None]) -> None:
         """See Ledger."""
         self._listeners.append(listener)
 
@@ -286,9 +286,10 @@ class SqliteStore:
 
     # Reading
 
-    def _hint(self, job_id: int) -> None:
+    def _hint(self, at: Job | int) -> None:
+        job_id, fresh = (at, None) if isinstance(at, int) else (at.id, at)
         for listener in self._listeners:
-            listener(job_id)
+            listener(job_id, fresh)
 
     def _rows(self, query: str, *parameters: object) -> list[rows.Row]:
         with told(self._path):

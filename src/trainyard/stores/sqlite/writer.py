@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trainyard.core.errors import ApiError, Unavailable
+from trainyard.core.jobs import Job
 from trainyard.stores.sqlite.faults import is_damage, translated
 from trainyard.stores.sqlite.files import set_aside, short_of_room
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], tuple[T, int | None]]
-"""Runs inside the batch's transaction. Gives its answer and the id of the job to hint at, or None.
+Work = Callable[[sqlite3.Connection], tuple[T, Job | int | None]]
+"""Runs inside the batch's transaction. Gives its answer and the job to hint at (its id, or a new one whole), or None.
 
 An ApiError must be raised before the first write; any other exception may come at any point.
 """
-Joint = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[tuple[Any, int | None]]]
+Joint = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[tuple[Any, Job | int | None]]]
 """Runs several pieces of work, all of its own kind, as one; any exception has each of them done again on its own."""
 
 _ENOUGH = 256  # for one transaction, whatever else waits
@@ -43,15 +44,15 @@ class _Item:
     joint: Joint | None
     future: asyncio.Future[Any]
     answer: Any = None
-    hint: int | None = None
+    hint: Job | int | None = None
     error: Exception | None = None
 
 
 class GroupWriter:
     """The thread, its connection and its queue. Belongs to the event loop that made it."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, hint: Callable[[int], None]) -> None:
-        """`hint(job_id)` is called on the loop for each durable write of the Desk."""
+    def __init__(self, connection: sqlite3.Connection, path: Path, hint: Callable[[Job | int], None]) -> None:
+        """`hint(job or its id)` is called on the loop for each durable write of the Desk."""
         self._connection = connection
         self._path = path
         self._hint = hint

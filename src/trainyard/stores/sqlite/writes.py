@@ -38,7 +38,7 @@ class Insertion:
         """The notes from 1 on."""
         return enumerate(self.notes, 1)
 
-    def __call__(self, connection: sqlite3.Connection) -> tuple[None, int]:
+    def __call__(self, connection: sqlite3.Connection) -> tuple[None, Job]:
         """The work of it alone. Raises AlreadyExists."""
         if connection.execute(SQL["place_of_job"], (self.job.id,)).fetchone():
             raise id_taken(self.job.name)
@@ -64,7 +64,7 @@ class Writes:
         self._places.clear()
         self._untold = True
 
-    def insert(self, connection: sqlite3.Connection, new: Sequence[Insertion]) -> list[tuple[None, int]]:
+    def insert(self, connection: sqlite3.Connection, new: Sequence[Insertion]) -> list[tuple[None, Job]]:
         """Many jobs at once. Raises Unavailable; any exception of SQLite may mean a taken id."""
         self.room()
         placed = [(one.job, self._place(connection, one.job)) for one in new]
@@ -81,12 +81,12 @@ class Writes:
         add_rows(connection, "add_first_change", [rows.change_row(job.id, first_change(job)) for job, _ in placed])
         notes = [(one.job.id, seq, *rows.note_row(one.job.id, note)[1:]) for one in new for seq, note in one.numbered]
         add_rows(connection, "add_numbered_note", notes)
-        return [(None, job.id) for job, _ in placed]
+        return [(None, job) for job, _ in placed]
 
     def insert_heir(self, heir: Insertion, before: JobName, read: ReadJob) -> Work[None]:
         """Raises AlreadyExists, or NotFound where the job before is gone."""
 
-        def work(connection: sqlite3.Connection) -> tuple[None, int]:
+        def work(connection: sqlite3.Connection) -> tuple[None, Job]:
             present(connection, before, read)
             answer = heir(connection)
             connection.execute(SQL["copy_past"], (heir.job.id, before.id))
