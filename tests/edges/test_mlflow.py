@@ -62,7 +62,7 @@ def points(client: Any, run_id: str, name: str) -> list[list[float]]:
 def ended(server: Server, uri: str, name: str) -> dict[str, Any]:
     """The one run that there is, once the service has ended it for the job."""
     deadline = time.monotonic() + 120
-    while not (server.data_dir / "tracking" / f"{name.rpartition('/')[2]}.ended").exists():
+    while not (server.data_dir / "tracking" / "ended" / f"{name.rpartition('/')[2]}.json").exists():
         assert time.monotonic() < deadline, runs(uri)
         time.sleep(0.1)
     (found,) = runs(uri)
@@ -151,8 +151,9 @@ def test_a_job_has_its_run_in_a_database(tmp_path: Path) -> None:
         run = ended(server, uri, second)
         assert (run["run"], run["status"]) == ("first", "FAILED")
         assert run["tags"]["trainyard.job"] == second
-        kept = {each.name for each in (tmp_path / "data" / "tracking").iterdir()}
-        assert kept == {f"{each.name}.ended" for each in (tmp_path / "data" / "logs").iterdir()}
+        kept = {each.stem for each in (tmp_path / "data" / "tracking" / "ended").iterdir()}
+        assert kept == {each.name for each in (tmp_path / "data" / "logs").iterdir()}
+        assert not list((tmp_path / "data" / "tracking" / "open").iterdir())
 
 
 def test_an_unreachable_server_stops_no_job(tmp_path: Path) -> None:

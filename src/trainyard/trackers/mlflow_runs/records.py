@@ -1,6 +1,6 @@
 """Which run of MLflow's belongs to a job, on disk from before its programs start until the job is deleted.
 
-`<data>/tracking/<job id>.open` is a run that is still to be ended, `<job id>.ended` one that has been.
+`open/<job id>.json` is a run that is still to be ended, `ended/<job id>.json` one that has been.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-OPEN: Final = ".open"
-ENDED: Final = ".ended"
+OPEN: Final = "open"
+ENDED: Final = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Records:
 
     def keep(self, record: Record) -> None:
         """Make it durable."""
-        self._directory.mkdir(exist_ok=True)
         path = self._path(record.job_id, OPEN)
+        path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")
         with draft.open("w", encoding="utf-8") as file:
             json.dump(asdict(record), file)
@@ -49,7 +49,9 @@ class Records:
 
     def end(self, job_id: int) -> None:
         """Its run is ended."""
-        self._path(job_id, OPEN).rename(self._path(job_id, ENDED))
+        path = self._path(job_id, ENDED)
+        path.parent.mkdir(exist_ok=True)
+        self._path(job_id, OPEN).rename(path)
 
     def forget(self, job_id: int) -> None:
         """The job is deleted."""
@@ -67,9 +69,9 @@ class Records:
 
     def ids(self, state: str) -> Iterator[int]:
         """The jobs whose record is in that state."""
-        for path in self._directory.glob(f"*{state}"):
+        for path in self._directory.joinpath(state).glob("*.json"):
             if path.stem.isdecimal():
                 yield int(path.stem)
 
     def _path(self, job_id: int, state: str) -> Path:
-        return self._directory / f"{job_id}{state}"
+        return self._directory / state / f"{job_id}.json"
