@@ -37,7 +37,7 @@ def test_every_law_of_preemption_holds_in_every_history(start: int) -> None:
 
 def anybody_gives_way(patch: pytest.MonkeyPatch) -> None:
     """Take the place of jobs that are not SPOT."""
-    patch.setattr(preemption.Preemption, "holds", lambda self, ask: self._may.update({ask.job_id: ask}))
+    patch.setattr(preemption.Preemption, "holds", preemption.Preemption._admit)
     original = builders.PlainSpec.policy
     patch.setattr(builders.PlainSpec, "policy", lambda self: replace(original(self), preemptible=True))
 

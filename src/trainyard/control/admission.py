@@ -76,7 +76,9 @@ class Admission:
         ask = ask_of(job, demand, steady_us)
         self._waiting[job.id] = ask
         bisect.insort(self._lanes.setdefault(ask.lane, []), job.id)
-        if self._settled is not None and (self._may_preempt(ask) or ask.amount.fits(self._settled, self._used)):
+        if self._settled is not None and (
+            self._may_preempt(ask, self._settled) or ask.amount.fits(self._settled, self._used)
+        ):
             self._settled = None  # it may be the one that fits; one that does not changes nothing for the others
 
     def drop(self, job_id: int) -> bool:
@@ -125,8 +127,9 @@ class Admission:
             self._settled = total  # else: those further behind have moved up
         return granted
 
-    def _may_preempt(self, ask: Ask) -> bool:
-        return not ask.preemptible and self._preemption.possible
+    def _may_preempt(self, ask: Ask, total: Capacity) -> bool:
+        used = self._used - self._preemption.soon
+        return not ask.preemptible and self._preemption.could_help(ask.amount, total, used)
 
     def _leaves(self, promised: Amount, ask: Ask, total: Capacity) -> bool:
         """Whether, with this one in, those who were promised room will find it once the others have gone."""

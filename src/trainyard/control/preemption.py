@@ -20,6 +20,7 @@ class Preemption:
         self._may: dict[int, Ask] = {}
         self._asked: dict[int, tuple[Ask, JobName]] = {}
         self._going: dict[int, Amount] = {}
+        self._most = Amount()  # held by those who may be ended
         self.soon = Amount()  # given back once those who are asked or going have gone
         self.told: list[int] = []  # asked since somebody last took note
 
@@ -31,20 +32,20 @@ class Preemption:
     def holds(self, ask: Ask) -> None:
         """The job has room from now on."""
         if ask.preemptible:
-            self._may[ask.job_id] = ask
+            self._admit(ask)
 
     def goes(self, ask: Ask) -> None:
         """The job's end is decided, and durable; saying so again changes nothing."""
         if ask.job_id in self._going:
             return
-        self._may.pop(ask.job_id, None)
+        self._exempt(ask)
         if self._asked.pop(ask.job_id, None) is None:
             self.soon = self.soon + ask.amount
         self._going[ask.job_id] = ask.amount
 
     def gone(self, ask: Ask) -> None:
         """The job holds nothing any more."""
-        if self._may.pop(ask.job_id, None) is not None:
+        if self._exempt(ask):
             return
         asked, going = self._asked.pop(ask.job_id, None), self._going.pop(ask.job_id, None)
         if asked is not None or going is not None:
@@ -55,7 +56,7 @@ class Preemption:
         for victim_id, (ask, needy) in list(self._asked.items()):
             if needy.id == needy_id:
                 del self._asked[victim_id]
-                self._may[victim_id] = ask
+                self._admit(ask)
                 self.soon = self.soon - ask.amount
 
     def is_going(self, job_id: int) -> bool:
@@ -69,12 +70,30 @@ class Preemption:
 
     def make_room(self, needy: Ask, total: Capacity, used: Amount, used_by: Mapping[str, int]) -> bool:
         """Ask as many to go as this job needs beside what will be `used` soon; False where that cannot help."""
+        if not self.could_help(needy.amount, total, used):
+            return False
         chosen = chosen_for(needy.amount, self._may.values(), total, used, used_by)
         for ask in chosen:
-            self._asked[ask.job_id] = (self._may.pop(ask.job_id), needy.name)
+            self._exempt(ask)
+            self._asked[ask.job_id] = (ask, needy.name)
             self.soon = self.soon + ask.amount
             self.told.append(ask.job_id)
         return bool(chosen)
+
+    def could_help(self, wanted: Amount, total: Capacity, used: Amount) -> bool:
+        """Whether so much would fit if all who may be ended were gone from what is `used`."""
+        return self.possible and wanted.fits(total, used - self._most)
+
+    def _admit(self, ask: Ask) -> None:
+        self._may[ask.job_id] = ask
+        self._most = self._most + ask.amount
+
+    def _exempt(self, ask: Ask) -> bool:
+        """Whether it could have been ended until now."""
+        if self._may.pop(ask.job_id, None) is None:
+            return False
+        self._most = self._most - ask.amount
+        return True
 
 
 def chosen_for(
