@@ -429,3 +429,47 @@ def test_pace_has_sane_defaults() -> None:
     """Two seconds after a restart all must be consistent, so looks come at least once a second."""
     assert Pace().poll <= 1.0
     assert Pace().retry_first < 1.0
+
+
+def test_a_new_job_comes_with_its_hint() -> None:
+    """Neither its first step nor the one that tells why it waits reads what was handed over."""
+
+    async def body(world: World) -> None:
+        finds = []
+        original = world.store.find
+        world.store.find = lambda job_id: finds.append(job_id) or original(job_id)
+        world.executor.total = Capacity(replicas=1)
+        world.executor.behave = lambda *_: Behaviour(run=1000.0)
+        world.start()
+        await asyncio.sleep(1)
+        await world.create(1)
+        await world.create(2)
+        await asyncio.sleep(3)
+        assert original(1).status.state is JobState.RUNNING
+        assert original(2).status.waits_for
+        assert finds == []
+
+    in_a_world(body)
+
+
+def test_a_late_hint_does_not_bring_an_old_job_back() -> None:
+    """A hint that comes when the job runs already hands over nothing that would count."""
+
+    async def body(world: World) -> None:
+        world.executor.behave = lambda *_: Behaviour(run=5.0)
+        world.start()
+        made = await world.create(1)
+        await asyncio.sleep(1)
+        assert world.state(1) is JobState.RUNNING
+        world.store._hint(made.id, made)
+        await asyncio.sleep(1)
+        assert world.state(1) is JobState.RUNNING
+        assert world.executor.unreleased() != set()
+        await asyncio.sleep(5)
+        assert world.state(1) is JobState.SUCCEEDED
+        world.store._hint(made.id, made)
+        await asyncio.sleep(3)
+        assert world.state(1) is JobState.SUCCEEDED
+        assert len(world.executor.processes) == 1
+
+    in_a_world(body)
