@@ -85,6 +85,44 @@ def test_spot_gives_way_with_grace_and_comes_back(tmp_path: Path) -> None:
         api.close()
 
 
+SAVES_SLOWLY = """
+trap 'echo asked >> {log}; sleep 2; echo saved >> {log}; exit 1' TERM
+echo began >> {log}
+while [ ! -e {gate} ]; do sleep 0.05; done
+"""
+
+
+def test_a_server_killed_amid_a_preemption_ends_nobody_else(tmp_path: Path) -> None:
+    """kill -9 while one of two SPOT jobs saves its work: the next server waits for it and spares the other."""
+    flags, gate = ("--replicas", "2", "--grace", "20"), tmp_path / "gate"
+    logs = [tmp_path / f"log{number}" for number in range(2)]
+    spot = {"scheduling": {"strategy": "SPOT"}}
+    with Server(tmp_path / "data", *flags) as first:
+        api = Api(first.port)
+        saving = [running("sh", "-c", SAVES_SLOWLY.format(log=log, gate=gate), job_spec=spot) for log in logs]
+        names = [api.made(body)["name"] for body in saving]
+        for name in names:
+            api.wait(name, RUNNING)
+        needy = api.made(running("true"))["name"]
+        deadline = time.monotonic() + 10
+        while "asked" not in logs[1].read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        first.process.kill()
+        first.process.wait()
+        api.close()
+    with Server(tmp_path / "data", *flags) as second:
+        api = Api(second.port)
+        assert api.wait(needy)["state"] == "JOB_STATE_SUCCEEDED"
+        api.wait(names[1], RUNNING)
+        gate.touch()
+        assert [api.wait(name)["state"] for name in names] == ["JOB_STATE_SUCCEEDED"] * 2
+        assert logs[1].read_text().split() == ["began", "asked", "saved", "began"]
+        assert logs[0].read_text().split() == ["began"]
+        assert "restart 1 of 6" in narration(api, names[1])
+        api.close()
+
+
 def test_simulated_preemptions_try_a_jobs_checkpoints(tmp_path: Path) -> None:
     """With --simulate-preemption a SPOT job alone on the machine loses its place and goes on; others never do."""
     with Server(tmp_path / "sim", "--grace", "2", "--simulate-preemption", "3600,7") as server:
