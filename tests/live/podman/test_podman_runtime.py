@@ -70,6 +70,23 @@ def test_entry_point_and_arguments(
     assert (seen.code, text) == (0, said)
 
 
+def test_what_is_true_of_containers_alone_is_told(tmp_path: Path, echoing: str) -> None:
+    """Of what a job's fields mean in each runtime, its notes have what holds where it really ran."""
+
+    async def story() -> tuple[str, ...]:
+        async with opened(tmp_path) as executor:
+            group = replace(a_group(spec(echoing)), remarks={"host": ("host only.",), "podman": ("podman only.",)})
+            await executor.launch(group)
+            await end(executor, group)
+            notes = (await reading(executor, group)).notes
+            await executor.release(group.run_id)
+            return notes
+
+    told = asyncio.run(story())
+    assert "podman only." in told
+    assert "host only." not in told
+
+
 def test_variables_are_expanded_and_the_images_own_stay(tmp_path: Path, echoing: str) -> None:
     """$(NAME) sees the job's variables, never the image's; a secret with newlines and quotes comes through whole."""
     secret = "a 'b'\n\"c\" $d"
