@@ -197,6 +197,7 @@ def wake(run_directory: str) -> None:
 def read_stop(run_directory: str) -> float | None:
     """When the grace is over, on the monotonic clock; None when no stop was asked."""
     path = f"{run_directory}/{STOP}"
+    text: str | bytes | None
     try:
         text = os.readlink(path)
     except OSError:  # it is a file, or nothing

@@ -117,7 +117,7 @@ def _of_spec(kind: Kind, name: str, *, secrets: bool) -> Field:
     def shown(part: bytes) -> Cell:
         return cell(whole(kind, _bare(kind, part), secrets=secrets).get(name)) if part else None
 
-    memo = Memo(lambda essence: shown(part_of(essence, number)))
+    memo: Memo[bytes] = Memo(lambda essence: shown(part_of(essence, number)))
     return Field([ESSENCE], lambda essences: [memo[essence] for essence in essences])
 
 

@@ -90,14 +90,14 @@ class Essences:
 
 def essence_of(kind: Kind, spec: bytes) -> bytes:
     """The parts of a spec that its kind shows as they are; the kind is one that does."""
-    return b"".join(part_of(spec, number) for number in _numbers(kind))
+    assert isinstance(kind, ShowsSpec)
+    return b"".join(part_of(spec, number) for number in _numbers(kind.message_name, kind.fields_of_spec))
 
 
 @cache
-def _numbers(kind: Kind) -> tuple[int, ...]:
-    assert isinstance(kind, ShowsSpec)
-    fields = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{kind.message_name}").DESCRIPTOR.fields_by_name
-    return tuple(sorted(fields[name].number for name in kind.fields_of_spec))
+def _numbers(message_name: str, names: frozenset[str]) -> tuple[int, ...]:
+    fields = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{message_name}").DESCRIPTOR.fields_by_name
+    return tuple(sorted(fields[name].number for name in names))
 
 
 def _put(part: Sequence[_Row], essences: Sequence[Any], at: int, behind: int) -> Sequence[_Row]:
