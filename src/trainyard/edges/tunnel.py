@@ -64,7 +64,7 @@ async def tunnel(
     inner.set_protocol(protocol)
     protocol.connection_made(inner)
     if holding.seen:
-        protocol.data_received(holding.seen)  # type: ignore[attr-defined]  # every stream protocol has it
+        protocol.data_received(holding.seen)
 
 
 class _Holding(asyncio.Protocol):
