@@ -7,7 +7,7 @@ nobody can tell: the text is that of json_write, resource by resource.
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import orjson
@@ -15,10 +15,11 @@ from google.protobuf.message import Message
 
 from trainyard.contract.json_write import writer
 from trainyard.contract.pool import API_PACKAGE, message_class
+from trainyard.contract.remembered import Remembered
 
 _PAGE = re.compile(rf"{re.escape(API_PACKAGE)}\.\w+\.List\w+Response")
-_MOST_REMEMBERED = 2048
-_LONGEST_REMEMBERED = 4 * 1024  # bytes on the wire; the text is three times as long
+_MOST_REMEMBERED = 48 << 20  # bytes of text and wire
+_LONGEST_REMEMBERED = 16 * 1024  # bytes of text
 _PRETTY = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 _INDENT = b"\n    "  # of a resource in its list
 
@@ -47,15 +48,15 @@ def _items(full_name: str) -> str | None:
 
 
 def _text(name: str, enums_as_ints: bool, pretty: bool, message: Message) -> bytes:
-    wire = message.SerializeToString(deterministic=True)
-    if len(wire) > _LONGEST_REMEMBERED:
-        return _written(name, enums_as_ints, pretty, message)
-    return _by_heart(name, enums_as_ints, pretty, wire)
+    key = (name, enums_as_ints, pretty, message.SerializeToString(deterministic=True))
+    known = _memory().get(key)
+    return _memory().put(key, _written(name, enums_as_ints, pretty, message)) if known is None else known
 
 
-@lru_cache(maxsize=_MOST_REMEMBERED)
-def _by_heart(name: str, enums_as_ints: bool, pretty: bool, wire: bytes) -> bytes:
-    return _written(name, enums_as_ints, pretty, message_class(name).FromString(wire))
+@cache
+def _memory() -> Remembered[tuple[str, bool, bool, bytes]]:
+    """One for all pages of this process: answers are written on the event loop."""
+    return Remembered(_MOST_REMEMBERED, _LONGEST_REMEMBERED)
 
 
 def _written(name: str, enums_as_ints: bool, pretty: bool, message: Message) -> bytes:

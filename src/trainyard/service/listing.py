@@ -7,6 +7,7 @@ from typing import Any
 
 from trainyard.contract.masks import BadMask, Mask, mask_for
 from trainyard.contract.pool import message_class
+from trainyard.contract.remembered import Remembered
 from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.filters import parse_filter
 from trainyard.core.jobs import Job
@@ -16,29 +17,23 @@ from trainyard.kind import Kind
 from trainyard.service.rendering import snake, stored_message
 from trainyard.store import Desk
 
-MOST_SEEN = 2048
-LONGEST_SEEN = 4 * 1024  # bytes
+MOST_SEEN = 16 << 20  # bytes
+LONGEST_SEEN = 4 * 1024  # bytes of one job
 _OF_THE_ANSWER = frozenset({"next_page_token", "nextPageToken"})  # always given, asked for or not
 
 
 class Seen:
     """The jobs of the last pages in wire bytes: those that have not changed since are not rendered again."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MOST_SEEN) -> None:
         """Nothing yet."""
-        self._wires: dict[tuple[str, int, int], bytes] = {}
+        self._wires: Remembered[tuple[str, int, int]] = Remembered(most_bytes, LONGEST_SEEN)
 
     def wire(self, kind: Kind, job: Job) -> bytes:
         """What `kind` makes of the job; a job that is written has another revision, and is made anew."""
         key = (kind.collection, job.id, job.revision)
-        wire = self._wires.get(key)
-        if wire is None:
-            wire = kind.render(job).SerializeToString()
-            if len(wire) <= LONGEST_SEEN:
-                self._wires[key] = wire
-                if len(self._wires) > MOST_SEEN:
-                    del self._wires[next(iter(self._wires))]
-        return wire
+        known = self._wires.get(key)
+        return self._wires.put(key, kind.render(job).SerializeToString()) if known is None else known
 
 
 async def page(desk: Desk, kind: Kind, request: Any, seen: Seen) -> Any:

@@ -11,7 +11,7 @@ from trainyard.core.errors import InvalidArgument
 from trainyard.core.jobs import Job
 from trainyard.core.states import JobState
 from trainyard.kinds.custom_job.kind import CustomJobKind
-from trainyard.service.listing import MOST_SEEN, Seen
+from trainyard.service.listing import Seen
 from trainyard.testing.builders import plain_job
 
 from .desk import PARENT, Bench
@@ -141,17 +141,17 @@ class Counting(CustomJobKind):
 
 def test_what_was_seen_is_rendered_again_only_when_it_has_changed() -> None:
     """One rendering for each revision, whatever page it stands on; of the many that were seen the oldest go."""
-    kind, seen, plain = Counting(), Seen(), CustomJobKind()
+    kind, seen, plain = Counting(), Seen(most_bytes=20_000), CustomJobKind()
     first = bare_job(1)
     changed = replace(first, status=replace(first.status, state=JobState.PENDING), revision=1)
     for job in (first, first, changed, changed, first):
         assert seen.wire(kind, job) == plain.render(job).SerializeToString()
     assert kind.rendered == [(1, 0), (1, 1)]
-    for job_id in range(2, MOST_SEEN + 2):
+    for job_id in range(2, 102):
         seen.wire(kind, bare_job(job_id))
     kind.rendered.clear()
     seen.wire(kind, first)
-    seen.wire(kind, bare_job(MOST_SEEN))
+    seen.wire(kind, bare_job(101))
     assert kind.rendered == [(1, 0)]
 
 
