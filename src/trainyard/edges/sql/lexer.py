@@ -32,6 +32,7 @@ _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 MOST_TOKENS: Final = 300_000
 _UNCLOSED: Final = {"'": "string", '"': "quoted name", "/": "comment"}
 _BLANK: Final = re.compile(r"\s*\{\{\s*\.?([\w.$]+)\s*\}\}\s*")
+_QUOTING: Final = re.compile(r"""["\\#`{\[]|--|/[/*]""")
 BLANK: Final = frozenset({"space", "comment", "hint"})
 
 
@@ -70,7 +71,12 @@ def tokens_of(sql: str) -> list[Token]:
 
 
 def split(sql: str) -> list[str]:
-    """The statements of a text without their semicolons; blank ones and bare comments are left out."""
+    """The statements of a text without their semicolons; blank ones and bare comments are left out.
+
+    A text that is one statement by sight is not looked into: what is wrong with it is told by whoever runs it.
+    """
+    if ";" not in sql and sql[:1].isalpha() and sql.count("'") % 2 == 0 and not _QUOTING.search(sql):
+        return [sql.strip()]
     return [sql[part[0].start : part[-1].start + len(part[-1].text)].strip() for part in _parts(tokens_of(sql))]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -15,11 +16,13 @@ from trainyard.edges.sql.kinds_of_items import items_of, kind_of_item
 from trainyard.edges.sql.lexer import words_of
 from trainyard.edges.sql.session import Column
 from trainyard.edges.sql.spreading import spread
+from trainyard.edges.sql.translate import Translator
 
 if TYPE_CHECKING:
     from trainyard.edges.sql.lexer import Token
     from trainyard.edges.sql.runner import Runner
 
+_MOST_TOKENS: Final = 300  # of a query that is worth knowing again
 Described = tuple[tuple[str, str | None], ...]
 
 
@@ -38,8 +41,18 @@ def native(runner: Runner, tokens: Sequence[Token], parameters: Sequence[Any]) -
 
 def planned(runner: Runner, tokens: Sequence[Token]) -> str:
     """The query as SQLite is to run it."""
-    runner.work.in_order = words_of(tokens).isdisjoint(("JOIN", "GROUP", "ORDER"))
-    return runner.translator().text(spread(summed(tokens, runner.provider), runner.provider))
+    short = isinstance(tokens, tuple) and len(tokens) <= _MOST_TOKENS
+    text, runner.work.in_order = (_translated_before if short else _translated)(tokens, runner.provider)
+    return text
+
+
+def _translated(tokens: Sequence[Token], provider: str) -> tuple[str, bool]:
+    """The query as SQLite is to run it, and whether its reader may see the order of a table's rows; raises SqlError."""
+    in_order = words_of(tokens).isdisjoint(("JOIN", "GROUP", "ORDER"))
+    return Translator(provider).text(spread(summed(tokens, provider), provider)), in_order
+
+
+_translated_before = lru_cache(maxsize=256)(_translated)
 
 
 def answer_of(

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -23,6 +24,7 @@ from trainyard.edges.sql.database import Database, file_of
 from trainyard.edges.sql.errors import SYNTAX_ERROR, SqlError
 from trainyard.edges.sql.faults import of_service, of_sqlite
 from trainyard.edges.sql.lexer import Token, statement_tokens
+from trainyard.edges.sql.lifting import LONGEST, lifted
 from trainyard.edges.sql.own_tables import OwnSource, own_tables
 from trainyard.edges.sql.resources import Resource, resources
 from trainyard.edges.sql.session import Client
@@ -133,6 +135,7 @@ class Runner:
         self._work = self.new_work()
         self._work.cancelled = cancelled
         with self.translated():
+            sql, parameters = lifted(sql, parameters)
             tokens = self._tokens(sql)
             return self.handler(tokens)(self, tokens, parameters)
 
@@ -148,12 +151,12 @@ class Runner:
 
     def _tokens(self, sql: str) -> Sequence[Token]:
         """A statement's tokens, in our spelling where it came in PostgreSQL's; raises SqlError."""
-        sql = rewrite(sql)
-        if needs_catalogue(sql):
+        tokens, catalogue = _read_before(sql) if len(sql) <= LONGEST else _read(sql)
+        if catalogue:
             if self._catalogue is None:
                 self._catalogue = Catalogue(self.database, self.client)
             self._catalogue.refresh()
-        return statement_tokens(sql)
+        return tokens
 
     def handler(self, tokens: Sequence[Token]) -> Handler:
         """What answers a statement with these tokens; raises SqlError where nothing does."""
@@ -270,6 +273,15 @@ class Runner:
             by_id = [method for method in selects if method.required == delete.required]
             name = resource.full_name + TO_DELETE
             self.database.add_table(name, Module(resource, by_id, source, at_work, "delete"))
+
+
+def _read(sql: str) -> tuple[tuple[Token, ...], bool]:
+    """A statement's tokens, and whether it may ask the catalogue; raises SqlError."""
+    sql = rewrite(sql)
+    return tuple(statement_tokens(sql)), needs_catalogue(sql)
+
+
+_read_before = lru_cache(maxsize=256)(_read)
 
 
 class _Translated:

@@ -137,3 +137,9 @@ def test_one_statement_at_a_time() -> None:
     """Several are refused where one is expected."""
     with pytest.raises(SqlError, match="more than one"):
         statement_tokens("select 1; select 2")
+
+
+@pytest.mark.parametrize("text", ["SELECT 'a' FROM t  ", "SELECT 'a;b'", "SELECT 1 -- x", "SELECT 1;", 'SELECT "a;"'])
+def test_one_statement_is_split_as_it_stands(text: str) -> None:
+    """Whether or not it had to be looked into, one statement is one statement, without what stands around it."""
+    assert split(text) == [text.strip().removesuffix(";")]
