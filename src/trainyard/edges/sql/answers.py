@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ def table(names: Sequence[str], rows: Iterable[Row], tag: str = "SELECT", messag
     return Answer(columns, all_rows, lambda count: f"{tag} {count}", message)
 
 
+@lru_cache(maxsize=256)
 def kind_of(declared: str | None) -> str:
     """The kind of a column that was declared so; empty where it was not."""
     text = (declared or "").upper()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain, product
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -31,6 +32,7 @@ _COMPARED: Final = ("=", "<", ">")
 """Before the name of a column in a plan's arguments; names of parameters have none of these."""
 _DIRECT_READS: Final = 2
 """So often a table is read for itself in a join; from then on its rows are kept by the joined column's value."""
+_MOST_WAYS: Final = 64
 _COSTS: Final = {
     "get": (10.0, 1),
     "joined": (200.0, 10),
@@ -39,6 +41,15 @@ _COSTS: Final = {
     "refused": (1e30, 1_000_000_000),
 }
 _TRUTHS: Final = {"true": 1, "false": 0, "t": 1, "f": 0, "1": 1, "0": 0, 1: 1, 0: 0}
+
+
+class _Way(NamedTuple):
+    """A plan made ready: what is read of each row, and where among that (-1: nowhere) each column of the table is."""
+
+    plan: Plan
+    method: Method
+    columns: tuple[str, ...]
+    slots: tuple[int, ...]
 
 
 class Module:
@@ -61,12 +72,35 @@ class Module:
         self.verb = verb
         self.names = (*(column.name for column in resource.columns), *hidden_columns(resource))
         self.truths = frozenset(column.name for column in resource.columns if column.type == "boolean")
+        self.way = lru_cache(maxsize=_MOST_WAYS)(self._way)
 
     def Connect(self, *_: Any) -> tuple[str, Table]:  # noqa: N802 - apsw's name
         """The table is there without being made."""
         return declaration(self.resource), Table(self)
 
     Create = Connect
+
+    def _way(self, text: str) -> _Way:
+        """How to carry out a plan; raises SqlError where it is refused."""
+        plan = plan_from(text)
+        if not plan.method:
+            raise missing(self.resource, self.methods, frozenset(plan.arguments), self.verb)
+        own, shown = self.resource.path[-1], [column.name for column in self.resource.columns]
+        compared = [name.removeprefix("=") for name in plan.arguments if name.startswith("=")]
+        columns = [name for name in dict.fromkeys((*plan.used, *compared)) if name in shown]
+        if own in plan.used and plan.method != "get":
+            columns.append("id")
+        columns = columns or ["state" if "state" in shown else "name"]
+        places = {name: index for index, name in enumerate(columns)}
+        slots = [places.get(name, -1) for name in self.names]
+        if "id" in places:
+            slots[self.names.index(own)] = places["id"]
+        if ROWS in plan.used:
+            slots[self.names.index(ROWS)] = len(columns)
+        else:
+            columns.append(IDENTITY)
+        method = next(method for method in self.methods if method.name == plan.method)
+        return _Way(plan, method, tuple(columns), tuple(slots))
 
     def parameters(self) -> frozenset[str]:
         """The names that are no columns of an answer but what a method takes."""
@@ -192,7 +226,7 @@ class Cursor:
         self._fast: _Fast | None = None
         self._scan = Scan("", "", (), ())
         self._kept: dict[Any, Mapping[Any, list[Row]]] = {}
-        self._slots: list[int] = []
+        self._slots: tuple[int, ...] = ()
         self._places: Iterator[tuple[dict[int, Any], Iterator[Row]]] = iter(())
         self._constants: Mapping[int, Any] = {}
         self._rows: Iterator[Row] = iter(())
@@ -206,8 +240,7 @@ class Cursor:
             self._row = next(self._rows, None)
             return
         if self._text != text:
-            self._begin(plan_from(text))
-            self._text = text
+            self._begin(text)
         self._reads += 1
         places = list(self._read(values))
         self._places = iter(places)
@@ -244,28 +277,13 @@ class Cursor:
         """Let go of what was kept for the join."""
         self._places, self._rows, self._kept, self._fast = iter(()), iter(()), {}, None
 
-    def _begin(self, plan: Plan) -> None:
-        module, work = self._module, self._module.work()
-        if not plan.method:
-            raise missing(module.resource, module.methods, frozenset(plan.arguments), module.verb)
-        self._plan = plan
-        own, shown = module.resource.path[-1], [column.name for column in module.resource.columns]
-        compared = [name.removeprefix("=") for name in plan.arguments if name.startswith("=")]
-        wanted = [name for name in dict.fromkeys((*plan.used, *compared)) if name in shown]
-        if own in plan.used and plan.method != "get":
-            wanted.append("id")
-        self._columns = wanted or ["state" if "state" in shown else "name"]
-        self._counts = ROWS in plan.used
-        places = {name: index for index, name in enumerate(self._columns)}
-        self._slots = [places.get(name, -1) for name in module.names]
-        if "id" in places:
-            self._slots[module.names.index(own)] = places["id"]
-        if self._counts:
-            self._slots[module.names.index(ROWS)] = len(self._columns)
-        self._scan = Scan(module.resource.full_name, plan.method, plan.arguments, tuple(self._columns))
-        if not self._counts:
-            self._columns.append(IDENTITY)
-        self._method = next(method for method in module.methods if method.name == plan.method)
+    def _begin(self, text: str) -> None:
+        way, work = self._module.way(text), self._module.work()
+        self._plan, self._method, self._columns, self._slots = way
+        self._counts = ROWS in self._plan.used
+        self._text = text
+        shown = self._columns if self._counts else self._columns[:-1]
+        self._scan = Scan(self._plan.table, self._plan.method, self._plan.arguments, shown)
         work.scans.append(self._scan)
 
     def _read(self, values: tuple[Any, ...]) -> Iterator[tuple[dict[int, Any], Iterator[Row]]]:
