@@ -124,16 +124,16 @@ class Runner:
             self._work = self.new_work()
         return self._work
 
-    def new_work(self, *, timed: bool = True) -> Work:
-        """A statement of its own moment and time."""
+    def new_work(self, cancelled: Event | None = None, *, timed: bool = True) -> Work:
+        """A statement of its own moment and time, which `cancelled` ends."""
         deadline = time.monotonic() + self.timeout_seconds if timed and self.timeout_seconds else None
-        return Work(self.door, self.door.service.reading(self.door.caller), deadline, self.defaults)
+        reading = self.door.service.reading(self.door.caller)
+        return Work(self.door, reading, deadline, self.defaults, cancelled or Event())
 
     def begin(self, sql: str, parameters: Sequence[Any], cancelled: Event) -> Answer:
         """Start a statement; rows are read as they are taken. Raises SqlError, also when `cancelled` is set."""
         self.finish()
-        self._work = self.new_work()
-        self._work.cancelled = cancelled
+        self._work = self.new_work(cancelled)
         with self.translated():
             sql, parameters = lifted(sql, parameters)
             tokens = self._tokens(sql)

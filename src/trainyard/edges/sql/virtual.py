@@ -325,7 +325,7 @@ class Cursor:
         settled = [name for name in tests if source.settles(name)]
         places = product(*(tests[name] for name in settled))
         parts: Iterator[Sequence[Row]] = chain.from_iterable(
-            self._parts(source, replace(target, equal=tuple(zip(settled, place, strict=True))))
+            self._parts(source, replace(target, equal=tuple(zip(settled, place, strict=True))) if place else target)
             for place in places
             if all(isinstance(value, str) for value in place)
         )

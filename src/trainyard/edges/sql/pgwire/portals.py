@@ -82,7 +82,8 @@ class Portal:
 
 def parameter_types(text: str, given: Sequence[int], count: int) -> tuple[int, ...]:
     """A type for each parameter: as the client gave it, else as the statement says (`$1::int`, LIMIT), else text."""
-    told = {int(number): _TYPES.get(name.lower(), _TEXTS)[bool(array)] for number, name, array in _CAST.findall(text)}
+    casts = _CAST.findall(text) if "::" in text else ()
+    told = {int(number): _TYPES.get(name.lower(), _TEXTS)[bool(array)] for number, name, array in casts}
     told |= {int(number): INT8 for number in _COUNTED.findall(text)}
     known = [each if each not in (0, 705) else told.get(number, TEXT) for number, each in enumerate(given, 1)]
     known += [told.get(number, TEXT) for number in range(len(known) + 1, count + 1)]
