@@ -86,6 +86,10 @@ class Database:
         """Make a virtual table known by this name."""
         self.connection.create_module(name, module, use_bestindex_object=True, eponymous_only=True, read_only=True)
 
+    def forget_plans(self) -> None:
+        """Statements that come again are planned again: what plans depend on has changed."""
+        self.connection.authorizer = self._may  # SQLite lets every plan expire with that
+
     def unguarded(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows of a statement of ours, which may do everything."""
         self.connection.authorizer = None

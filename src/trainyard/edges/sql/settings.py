@@ -51,6 +51,7 @@ def set_(runner: Runner, tokens: Sequence[Token], _: Sequence[Any]) -> Answer:
             runner.defaults.pop(_OF_PATH[name], None)
         else:
             runner.defaults[_OF_PATH[name]] = value
+        runner.database.forget_plans()
     return told("SET")
 
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
+from trainyard.edges.sql.errors import SqlError
 from trainyard.edges.sql.lifting import LONGEST, lifted
+from trainyard.edges.sql.session import SqlEngine
+from trainyard.service.access import Caller
+
+from .ground import Ground, T, W
 
 _JOB = "SELECT name FROM google.aiplatform.custom_jobs WHERE "
 
@@ -63,3 +72,33 @@ def test_what_could_mean_anything_else_is_left_alone(text: str) -> None:
 def test_a_clients_own_values_stay_as_they_are() -> None:
     """Numbers of parameters that a client gave are not shifted."""
     assert lifted(f"{_JOB}projectsId = 'p'", ("one",)) == (f"{_JOB}projectsId = 'p'", ("one",))
+
+
+def test_a_query_with_other_ids_gives_other_rows(tmp_path: Path) -> None:
+    """One text to the engine, and yet each id's own job, with names of columns as they are without it."""
+    ground = Ground(tmp_path)
+    for number in ("1", "2", "7", "3"):
+        query = f"SELECT customJobsId, count(*) FROM {T} WHERE {W} AND customJobsId = '{number}'"
+        told = ground.ask(query)
+        assert told.names == ["customJobsId", "count(*)"]
+        assert told.rows == ([(number, 1)] if number != "7" else [(None, 0)])
+
+
+def test_what_was_refused_for_want_of_a_project_is_answered_once_there_is_one(tmp_path: Path) -> None:
+    """A session that is told its project does not go by what it planned before."""
+    ground = Ground(tmp_path)
+
+    async def story() -> list[Sequence[object]]:
+        engine = SqlEngine(ground.service, ground.data_dir)
+        session = engine.session(Caller(), location="us-central1")
+        query = f"SELECT customJobsId FROM {T} WHERE customJobsId = "
+        try:
+            with pytest.raises(SqlError, match="projectsId"):
+                await session.run(f"{query}'1'")
+            await session.run("SET project = 'p1'")
+            results = [await session.run(f"{query}'{number}'") for number in (1, 2)]
+            return [row for result in results async for row in result.rows]
+        finally:
+            await engine.close()
+
+    assert asyncio.run(story()) == [("1",), ("2",)]
