@@ -245,7 +245,7 @@ def test_the_shell(environment: dict[str, str], tmp_path: Path) -> None:
     person.reads("does not exist")
     person.reads("trainyard> ")
     person.types("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT count(*) FROM n;\n")
-    time.sleep(0.5)
+    time.sleep(2.0)  # else the machine may not have begun with it
     person.types("\x03")
     person.reads("cancelled")
     person.types("\\o csv\n")
