@@ -79,10 +79,14 @@ class AuditLog:
     def _rotate(self, descriptor: int) -> None:
         """Rename the files up by one; whoever else is at it, one of us does it and the other finds it done."""
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             if os.stat(self._path).st_ino != os.fstat(descriptor).st_ino:  # noqa: PTH116 - paths are text here
                 return
             for number in range(self._kept - 1, 0, -1):
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")  # noqa: PTH104 - as above
             os.rename(self._path, f"{self._path}.1")  # noqa: PTH104 - as above
+        except FileNotFoundError:
+            return  # somebody else was quicker
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # the file stays open, and nobody may wait for our next line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import threading
@@ -82,3 +83,11 @@ def test_a_disk_that_takes_no_line_ends_no_write(tmp_path: Path, caplog: pytest.
     with caplog.at_level(logging.ERROR):
         AuditLog(tmp_path / "nowhere").write(0, "ann", "x", "projects/1")
     assert '"who":"ann"' in caplog.text
+
+
+def test_nobody_waits_for_who_has_rotated(tmp_path: Path) -> None:
+    """The file that was set aside is open still, but locked no more: another writer must not wait for our next line."""
+    log = AuditLog(tmp_path, most_bytes=100)
+    log.write(0, "ann", "x", "y" * 100)
+    with (tmp_path / "audit.log.1").open() as aside:
+        fcntl.flock(aside, fcntl.LOCK_EX | fcntl.LOCK_NB)
