@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pyth
 PYTEST := $(BIN)/python -m pytest
 SOURCES := $(shell git ls-files 'src/*.py' 2>/dev/null)
 
-.PHONY: setup demo demo-nas test test-frameworks lint bench bench-peers reliability contract docs lock clean
+.PHONY: setup demo demo-nas test frameworks test-frameworks lint bench bench-peers reliability contract docs lock clean
 
 setup: .venv/.service          ## build .venv with the service in it
 
@@ -47,7 +47,9 @@ FRAMEWORKS := torch jax xgboost tensorflow
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
 	@touch $@
 
-test-frameworks: .venv/.group-test $(FRAMEWORKS:%=.venv/frameworks/%/.made)   ## train with each framework (3 GB)
+frameworks: $(FRAMEWORKS:%=.venv/frameworks/%/.made)   ## install PyTorch, TensorFlow, JAX and XGBoost for their tests (3 GB)
+
+test-frameworks: .venv/.group-test frameworks   ## train with each framework
 	@$(PYTEST) $(PYTEST_FLAGS) -m frameworks
 
 lint: .venv/.group-lint .venv/.group-test   ## format, style, types, layers

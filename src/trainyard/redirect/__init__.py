@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def install() -> Hook:
     """Patch networking libraries as they are imported, and at once those that already are. May be repeated."""
-    if os.environ.get("https_proxy", "nothing") == os.environ.get("TRAINYARD_REDIRECT", "").rstrip("/"):
+    if os.environ.get("HTTPS_PROXY", "nothing") == os.environ.get("TRAINYARD_REDIRECT", "").rstrip("/"):
         from .cxx import forget_proxy  # noqa: PLC0415 - below a TensorFlow alone
 
         forget_proxy()

@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PROXY, BUNDLE = "https_proxy", "CURL_CA_BUNDLE"
+# libcurl reads both spellings; gRPC, by which TensorFlow's replicas speak to each other, only the small one.
+PROXY, SMALL_PROXY, BUNDLE = "HTTPS_PROXY", "https_proxy", "CURL_CA_BUNDLE"
 WAS = "TRAINYARD_REDIRECT_WAS"  # the bundle that was set before, for children
 _PROBE = b"CONNECT www.googleapis.com:443 HTTP/1.1\r\n\r\n"
 _SECONDS = 10.0
@@ -33,6 +34,8 @@ def patch_tensorflow(module: Any) -> None:  # noqa: ARG001 - the signature of ev
     values = {PROXY: aim.endpoint, BUNDLE: bundle, WAS: os.environ.get(BUNDLE, "")}
     if aim.token or not os.environ.get("GCE_METADATA_HOST"):  # a job's replicas have credentials of their own there
         values["GOOGLE_AUTH_TOKEN_FOR_TESTING"] = aim.token or "anyone"
+    if os.environ.get(SMALL_PROXY):  # it would win over the other
+        values[SMALL_PROXY] = aim.endpoint
     setenv = ctypes.CDLL(None).setenv
     for name, value in values.items():
         setenv(name.encode(), value.encode(), 1)
@@ -54,7 +57,9 @@ def _ask_for_bundle(aim: Aim) -> None:
 def forget_proxy() -> None:
     """A child has inherited what was set for TensorFlow in its parent; its own TensorFlow will set it again."""
     before = os.environ.get(WAS, "")
-    for name in (PROXY, BUNDLE, WAS, "GOOGLE_AUTH_TOKEN_FOR_TESTING"):
+    endpoint = Aim().endpoint
+    ours = [name for name in (PROXY, SMALL_PROXY) if os.environ.get(name) == endpoint]
+    for name in (*ours, BUNDLE, WAS, "GOOGLE_AUTH_TOKEN_FOR_TESTING"):
         os.environ.pop(name, None)
     if before:
         os.environ[BUNDLE] = before

@@ -47,6 +47,6 @@ told["model"] = float(tf.saved_model.load(f"{top}/saved")(tf.constant(2.0)))
 with tf.summary.create_file_writer(f"{top}/logs").as_default():
     tf.summary.write("loss", 1.0, step=1)
 told["summaries"] = len(tf.io.gfile.listdir(f"{top}/logs"))
-child = "import os; print('https_proxy' in os.environ)"
+child = "import os; print('HTTPS_PROXY' in os.environ)"
 told["proxied child"] = subprocess.check_output([sys.executable, "-c", child], text=True).strip()
 print(json.dumps(told))

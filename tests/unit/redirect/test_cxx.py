@@ -29,13 +29,13 @@ from trainyard.redirect import cxx
 cxx.patch_tensorflow(None)
 getenv = ctypes.CDLL(None).getenv
 getenv.restype = ctypes.c_char_p
-names = (b"https_proxy", b"CURL_CA_BUNDLE", b"GOOGLE_AUTH_TOKEN_FOR_TESTING")
+names = (b"HTTPS_PROXY", b"CURL_CA_BUNDLE", b"GOOGLE_AUTH_TOKEN_FOR_TESTING", b"https_proxy")
 print([(getenv(name) or b"").decode().replace(endpoint, "ENDPOINT") for name in names])
-print("https_proxy" in os.environ, [line[:34] for line in heard])
+print("HTTPS_PROXY" in os.environ, [line[:34] for line in heard])
 """
 
 
-UNSET = ("GCE_METADATA_HOST", "TRAINYARD_TOKEN", "CURL_CA_BUNDLE", "https_proxy")
+UNSET = ("GCE_METADATA_HOST", "TRAINYARD_TOKEN", "CURL_CA_BUNDLE", "HTTPS_PROXY", "https_proxy")
 
 
 def told(**more: str) -> list[str]:
@@ -50,27 +50,35 @@ def told(**more: str) -> list[str]:
 def test_libcurl_is_aimed_and_python_is_not() -> None:
     """The service is asked for its bundle first, by a tunnel that is not used."""
     seen, beside = told()
-    assert seen == "['ENDPOINT', '/nowhere/bundle.pem', 'anyone']"
+    assert seen == "['ENDPOINT', '/nowhere/bundle.pem', 'anyone', '']"
     assert beside == "False [b'CONNECT www.googleapis.com:443 HTT']"
 
 
 def test_credentials_are_the_callers_or_the_runs() -> None:
     """A token is shown; in a job the metadata server has better ones, so none is made up."""
-    assert told(TRAINYARD_TOKEN="ty_x")[0] == "['ENDPOINT', '/nowhere/bundle.pem', 'ty_x']"
-    assert told(GCE_METADATA_HOST="127.0.0.1:1/x")[0] == "['ENDPOINT', '/nowhere/bundle.pem', '']"
+    assert told(TRAINYARD_TOKEN="ty_x")[0] == "['ENDPOINT', '/nowhere/bundle.pem', 'ty_x', '']"
+    assert told(GCE_METADATA_HOST="127.0.0.1:1/x")[0] == "['ENDPOINT', '/nowhere/bundle.pem', '', '']"
+
+
+def test_grpc_is_left_alone() -> None:
+    """gRPC, by which TensorFlow's replicas meet, obeys the small spelling only: it is changed where it would win."""
+    assert told(https_proxy="http://proxy:3128")[0] == "['ENDPOINT', '/nowhere/bundle.pem', 'anyone', 'ENDPOINT']"
 
 
 def test_an_allowed_host_is_left_alone() -> None:
     """Who lets a program call the real Cloud Storage lets TensorFlow call it, too."""
-    assert told(TRAINYARD_REDIRECT_ALLOW="storage.googleapis.com") == ["['', '', '']", "False []"]
+    assert told(TRAINYARD_REDIRECT_ALLOW="storage.googleapis.com") == ["['', '', '', '']", "False []"]
 
 
 def test_a_child_forgets_what_was_meant_for_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its Python's libraries would take the service for a proxy; what the user trusts is as it was."""
+    """Its Python's libraries would take the service for a proxy; the user's proxy and trust are as they were."""
+    monkeypatch.setenv("TRAINYARD_REDIRECT", "http://127.0.0.1:1/")
     for before, after in (("/etc/own.pem", "/etc/own.pem"), ("", None)):
         monkeypatch.setenv("TRAINYARD_REDIRECT_WAS", before)
         monkeypatch.setenv("CURL_CA_BUNDLE", "/ours.pem")
-        monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("https_proxy", "http://proxy:3128")
         forget_proxy()
-        assert os.environ.get("https_proxy") is None
+        assert os.environ.get("HTTPS_PROXY") is None
+        assert os.environ.get("https_proxy") == "http://proxy:3128"
         assert os.environ.get("CURL_CA_BUNDLE") == after

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -124,7 +125,7 @@ def write(machine: Machine, directory: Path) -> Path:
     for name, content, mode in ((RUNTIME, script, 0o755), (CONFIG, containers_conf(machine, str(directory)), 0o644)):
         path = directory / name
         if not path.exists() or path.read_text("utf-8") != content:
-            draft = path.with_suffix(f".{os.getpid()}")
+            draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")  # two replicas may be the first at once
             draft.write_text(content, "utf-8")
             draft.chmod(mode)
             draft.rename(path)
