@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -210,6 +211,7 @@ class Person:
     def __init__(self, environment: dict[str, str]) -> None:
         self.process, self.terminal = pty.fork()
         if self.process == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
             os.execve(str(BIN / "trainyard"), ["trainyard", "sql"], environment)
         self.seen = ""
 
