@@ -121,6 +121,25 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
+    def cpu_seconds(self) -> float:
+        """Processor time used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def works(self) -> bool:
+        """Whether it uses much of a processor now: looks for half a second."""
+        used = self.cpu_seconds()
+        time.sleep(0.5)
+        return self.cpu_seconds() - used >= 0.2
+
+    def comes_to_rest(self) -> bool:
+        """Whether it stops working within 20 seconds."""
+        deadline = time.monotonic() + 20
+        while self.works():
+            if time.monotonic() > deadline:
+                return False
+        return True
+
 
 @dataclass(frozen=True)
 class Answer:

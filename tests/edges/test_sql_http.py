@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,7 +123,7 @@ def test_what_is_no_request(sql: Sql, server: Server) -> None:
 
 
 def test_rows_are_given_before_the_last_is_known(sql: Sql, server: Server) -> None:
-    """An endless statement's first rows are here at once; who leaves ends it."""
+    """An endless statement's first rows are here at once, and the memory they take is bounded."""
     before = server.memory_bytes()
     answer = sql.send({"sql": ENDLESS.format("i")})
     first = [json.loads(answer.readline()) for _ in range(1000)]
@@ -132,6 +133,18 @@ def test_rows_are_given_before_the_last_is_known(sql: Sql, server: Server) -> No
     sql.connection.close()
     other = Sql(server.port)
     assert other.lines("SELECT 1")[1] == {"row": [1]}
+
+
+@pytest.mark.parametrize("rows", ["i", "count(*)"])
+def test_who_leaves_ends_the_statement(tmp_path: Path, rows: str) -> None:
+    """A client that hangs up, before the first row or behind it, leaves no work behind."""
+    with Server(tmp_path / "data") as server:
+        sql = Sql(server.port)
+        sql.lines("SELECT 1")
+        sql.connection.request("POST", "/v1/sql", ENDLESS.format(rows).encode(), {"content-type": "text/plain"})
+        assert rows == "i" or server.works()
+        sql.connection.close()
+        assert server.comes_to_rest()
 
 
 def test_watch_is_a_stream(sql: Sql, api: Api) -> None:

@@ -66,6 +66,14 @@ class Connections(ServerState):
 class Cycle(RequestResponseCycle):
     """One request. An answer that is there as a whole leaves in one write, which saves a system call and a packet."""
 
+    watched = False
+    """Whether the application waits for the client to leave."""
+
+    async def receive(self) -> Any:
+        """ASGI's; whoever asks on when the request is there wants to know when its client is not."""
+        self.watched = not self.more_body and not self.message_event.is_set()
+        return await super().receive()
+
     async def send(self, message: Any) -> None:
         """ASGI's, and one message more: WHOLE, with `status`, `headers` (content-length among them) and `body`."""
         if message["type"] != WHOLE:
@@ -156,10 +164,12 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio.Protocol allows a bool, uvicorn returns none
-        """A client that has said all it wants (`nc -N`) still gets its answer; one that left a stream is gone."""
+        """A client that has said all it wants (`nc -N`) still gets its answer; one whose leaving is watched is gone."""
         self._disarm()
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or cycle.response_started or cycle.more_body:
+        if not isinstance(cycle, Cycle) or cycle.watched or cycle.response_complete or cycle.response_started:
+            return False
+        if cycle.more_body:
             return False
         cycle.keep_alive = False
         return True
