@@ -303,12 +303,12 @@ def _kinds(settings: Settings) -> Mapping[str, Kind]:
     reservations = [name for name, _ in reserved(settings.reservations)]
     machines = Machines.known(allow_any=settings.machine_types == "any", reservations=reservations)
     modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
-    preemptions = Preemptions.parse(settings.simulate_preemption)
+    preemptions, contained = Preemptions.parse(settings.simulate_preemption), settings.runtime != "host"
     return {
         "customJobs": modules["customJobs"].CustomJobKind(
-            machines, settings.grace, contained=settings.runtime != "host", preemptions=preemptions
+            machines, settings.grace, contained=contained, preemptions=preemptions
         ),
-        "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines, settings.nas_searcher),
+        "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines, settings.nas_searcher, contained=contained),
         "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace, preemptions=preemptions),
     }
 

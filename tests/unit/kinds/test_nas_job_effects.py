@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import json_format
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
-from trainyard.core.errors import ApiError
+from trainyard.core.errors import ApiError, FailedPrecondition
 from trainyard.kinds.nas_job import effects
 
 CLASS: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.NasJob")
@@ -50,3 +50,13 @@ def test_what_a_custom_job_is_refused_for_a_search_is_refused_for() -> None:
     """A persistent resource that cannot exist here."""
     with pytest.raises(ApiError):
         effects.kept_in_part(job({"persistentResourceId": "p"}))
+
+
+def test_trials_in_containers_see_shares_as_jobs_do() -> None:
+    """nfsMounts and lustreMounts are refused only where no trial can run in a container."""
+    nfs, lustre = {"nfsMounts": [{"server": "s"}]}, {"lustreMounts": [{"filesystem": "f"}]}
+    for pool in (nfs, lustre):
+        asked = job({"workerPoolSpecs": [pool]})
+        with pytest.raises(FailedPrecondition, match=next(iter(pool))):
+            effects.kept_in_part(asked)
+        assert effects.kept_in_part(asked, contained=True) == ()

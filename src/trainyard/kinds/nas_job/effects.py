@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, notes, refuse
+from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, Runtime, notes, refuse
 from trainyard.kinds.nas_job.rules import OUTPUT_ONLY
 from trainyard.kinds.spec_effects import SPEC_EFFECTS
 
@@ -54,11 +54,12 @@ EFFECTS = EffectTable(
 """Every field of a NasJob; docs and service log are made from it, and a test compares it with the descriptors."""
 
 
-def kept_in_part(message: Any) -> tuple[str, ...]:
+def kept_in_part(message: Any, *, contained: bool = False) -> tuple[str, ...]:
     """One sentence for each field of this job that has not all of its effect here.
 
-    Raises FailedPrecondition or NotFound where silently going on would break a promise that a field makes.
+    `contained`: whether trials may run in containers. Raises FailedPrecondition or NotFound where silently going on
+    would break a promise that a field makes.
     """
     used = EFFECTS.used(message)
-    refuse(used)
+    refuse(used, Runtime.PODMAN if contained else Runtime.HOST)
     return notes(used)

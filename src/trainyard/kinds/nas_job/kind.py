@@ -41,8 +41,14 @@ class NasJobKind:
         open_searcher: Callable[[str], Open],
         machines: Machines | None = None,
         default_searcher: str = "reinforce",
+        *,
+        contained: bool = False,
     ) -> None:
-        """`open_searcher` finds a keeper of the Searcher promise by name; `default_searcher` is a label's value."""
+        """`open_searcher` finds a keeper of the Searcher promise by name; `default_searcher` is a label's value.
+
+        `contained`: whether trials may run in containers, where more fields have their effect.
+        """
+        self._contained = contained
         self._machines = machines or Machines.known()
         self._default_searcher = default_searcher
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
@@ -62,7 +68,7 @@ class NasJobKind:
             labels=dict(asked.labels),
             spec=asked.SerializeToString(deterministic=True),
             priority=running.priority_of(asked.labels, search.search_trial_job_spec),
-            notes=effects.kept_in_part(asked),
+            notes=effects.kept_in_part(asked, contained=self._contained),
         )
 
     def render(self, job: Job) -> Any:
