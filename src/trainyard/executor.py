@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Protocol, runtime_checkable
 
 from trainyard.core.runs import Capacity, Reading, RunGroup
+from trainyard.core.shells import Shell, Terminal
 
 
 class Executor(Protocol):
@@ -65,4 +66,15 @@ class Sweeps(Protocol):
         """End and release every group whose run id is not in `live`; called once, before the controller's first act.
 
         This is what a crash between a job's last commit and the Release after it leaves behind.
+        """
+
+
+@runtime_checkable
+class OpensShells(Protocol):
+    """The talent behind enableWebAccess: a person's shell where a replica's program runs, which it never outlives."""
+
+    async def open_shell(self, run_id: str, replica: str, terminal: Terminal) -> Shell:
+        """A shell beside the replica's newest incarnation, for groups with `opens_shells`.
+
+        Raises FailedPrecondition where there can be none, Unavailable where that can't be found out now.
         """

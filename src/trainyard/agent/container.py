@@ -46,19 +46,21 @@ class NotStarted(Exception):
 class Engine:
     """One incarnation's container as its agent holds it."""
 
-    __slots__ = ("_env", "_remove", "directory", "has_init", "is_foreground", "tells")
+    __slots__ = ("_remove", "directory", "env", "has_init", "is_foreground", "shell", "tells")
 
     def __init__(self, control: str, request: Mapping[str, Any]) -> None:
         """Take what the executor says of it.
 
-        In `request`: `remove`, the command that leaves nothing of the container, `env` for that command, `init`,
-        whether the container's first process is an init, and `tells`, what a sentence about it needs to name. With
+        In `request`: `remove`, the command that leaves nothing of the container, `shell`, the one that opens a shell
+        in it on the terminal that it is started on, `env` for these commands, `init`, whether the container's first
+        process is an init, and `tells`, what a sentence about it needs to name. With
         `foreground`, the command that starts the container stays, copies its output and ends with it: its end lies in
         `result` (executors/local/docker_program.py), and it takes nothing with it that `remove` would not.
         """
         self.directory = directory_of(control)
         self._remove: list[str] = request["remove"]
-        self._env: Mapping[str, str] = request["env"]
+        self.env: Mapping[str, str] = request["env"]
+        self.shell: list[str] = request.get("shell", [])  # none by who asked before there were any
         self.has_init: bool = request["init"]
         self.is_foreground: bool = request.get("foreground", False)
         self.tells: Mapping[str, str] = request["tells"]
@@ -90,7 +92,7 @@ class Engine:
         """Networks that come up at the same time may stand in each other's way; the program was not let loose yet."""
         if "netavark" not in words or os.path.exists(f"{self.directory}/{_STARTED}"):
             return False
-        if _wait(self._spawn(self._remove, self._env, (), "/"), _REMOVE_SECONDS) != 0:
+        if _wait(self._spawn(self._remove, self.env, (), "/"), _REMOVE_SECONDS) != 0:
             return False
         for name in (_WORDS, _RUNTIME_LOG, _CONMON, PID):
             with contextlib.suppress(FileNotFoundError):
@@ -129,7 +131,7 @@ class Engine:
 
         groups = _groups(self.counters())
         try:
-            if _wait(self._spawn(self._remove, self._env, (), "/"), _REMOVE_SECONDS) != 0:
+            if _wait(self._spawn(self._remove, self.env, (), "/"), _REMOVE_SECONDS) != 0:
                 return
         except OSError:
             return

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 from collections.abc import Mapping
+from typing import Any
 
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # What we, Python, a shell or nohup may have set to be ignored: the only disposition that an exec keeps.
@@ -34,16 +35,31 @@ def start(argv: list[str], env: Mapping[str, str], directory: str, stdout: int, 
 
     posix_spawn reports a failed exec to the caller, and shares our memory until then instead of copying it.
     """
-    path = find(argv[0], env, directory)
-    try:
-        os.chdir(directory)
-    except OSError as error:
-        raise CannotStart(f"Its working directory {directory} can't be entered: {error.strerror}.") from None
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, stdout, 1),
         (os.POSIX_SPAWN_DUP2, stderr, 2),
     ]
+    return _spawn(argv, env, directory, actions)
+
+
+def start_on(argv: list[str], env: Mapping[str, str], directory: str, terminal: int) -> int:
+    """As `start`, on a terminal, which becomes the one that controls the new session."""
+    # Opened anew: the first terminal that the leader of a session opens is that which controls it (tty(4)).
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, f"/proc/self/fd/{terminal}", os.O_RDWR, 0),
+        (os.POSIX_SPAWN_DUP2, 0, 1),
+        (os.POSIX_SPAWN_DUP2, 0, 2),
+    ]
+    return _spawn(argv, env, directory, actions)
+
+
+def _spawn(argv: list[str], env: Mapping[str, str], directory: str, actions: list[Any]) -> int:
+    path = find(argv[0], env, directory)
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise CannotStart(f"Its working directory {directory} can't be entered: {error.strerror}.") from None
     try:
         return os.posix_spawn(
             path, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_FRESH_SIGNALS

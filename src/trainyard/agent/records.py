@@ -175,6 +175,23 @@ def listen(state: int) -> int:
     return hearing.detach()
 
 
+def listen_for_shells(state: int) -> socket.socket | None:
+    """As `listen`, for who asks for a shell (agent/shells.py); None where the kernel denies us one."""
+    hearing = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    try:
+        hearing.bind(shells_name(os.fstat(state)))
+        hearing.listen()
+    except OSError:
+        hearing.close()
+        return None
+    return hearing
+
+
+def shells_name(state: os.stat_result) -> str:
+    """Where the agents of the incarnation with this state file hear who asks for a shell."""
+    return f"{_name_of(state)}/shells"
+
+
 def drain(hearing: int) -> None:
     """Take out what has come: whoever reads `stop` after this misses nothing."""
     with contextlib.suppress(BlockingIOError):

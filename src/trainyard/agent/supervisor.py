@@ -21,6 +21,7 @@ from trainyard.agent import ending, kernel, processes, program, records
 from trainyard.agent.container import NotStarted, judged, not_started
 from trainyard.agent.memory import OWN_GROUPS, KillCounter
 from trainyard.agent.pump import tail
+from trainyard.agent.shells import Shells
 from trainyard.agent.task import MOST_BYTES_OF_A_PACKET, Task, complaint
 
 _LOOK_AT_STOP_AGAIN_SECONDS = 0.5
@@ -37,6 +38,7 @@ class Watch:
         self._task = task
         self._memory = memory
         self._streams = task.streams
+        self._shells = Shells(task)
         self._main = 0
         self._started_us: int | None = None
         self._ended: kernel.Ended | None = None
@@ -49,7 +51,8 @@ class Watch:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def close(self) -> None:
-        """Let go of the signals."""
+        """Let go of the signals and of who may ask."""
+        self._shells.close()
         signal.set_wakeup_fd(-1)
         os.close(self._signals)
         os.close(self._wakeup)
@@ -139,14 +142,16 @@ class Watch:
             return self._ended is not None  # as when a container's first process ends
         if time.monotonic() >= self._stop_at:
             return True
-        return self._ended is not None and not self._others()
+        return self._ended is not None and not self._shells.others(self._others())
 
     def _reap(self) -> None:
         """Note the program's end without reaping it; reap the orphans that we adopted."""
         if self._ended is None:
             self._ended = kernel.ended(self._main)
         for pid in self._others():
-            self._task.usage.reaped(os.wait4(pid, os.WNOHANG)[2])
+            gone, status, used = os.wait4(pid, os.WNOHANG)
+            self._task.usage.reaped(used)
+            self._shells.reaped(gone, status)
 
     def _others(self) -> list[int]:
         return [pid for pid in processes.children() if pid != self._main]
@@ -156,11 +161,10 @@ class Watch:
         now = time.monotonic()
         poller = select.poll()
         poller.register(self._signals, select.POLLIN)
-        times = []
+        self._shells.watch(poller)
+        times = [] if self._stop_at is None else [self._stop_at]
         if self._task.wake >= 0:
             poller.register(self._task.wake, select.POLLIN)
-        if self._stop_at is not None:
-            times.append(self._stop_at)
         if self._stop_at is not None or self._task.wake < 0:
             times.append(now + _LOOK_AT_STOP_AGAIN_SECONDS)
         for stream in self._streams:
@@ -175,8 +179,7 @@ class Watch:
         if self._task.usage.due is not None:
             times.append(self._task.usage.due)
         timeout = max(0.0, min(times) - now) * 1000 + 0.5 if times else None
-        seen = {descriptor for descriptor, _ in poller.poll(timeout)}
-        self._handle(seen, time.monotonic())
+        self._handle({descriptor for descriptor, _ in poller.poll(timeout)}, time.monotonic())
 
     def _handle(self, seen: set[int], now: float) -> None:
         if self._signals in seen:
@@ -184,6 +187,7 @@ class Watch:
             self._family_changed = True
         if self._task.wake in seen or self._stop_at is not None or self._task.wake < 0:
             self.look_at_stop()
+        self._shells.hear(seen, self._main)
         for stream in self._streams:
             if stream.pipe in seen and not stream.at_end:
                 stream.pump(now)

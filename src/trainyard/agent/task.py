@@ -37,10 +37,11 @@ class Task:
         self._program: dict[str, Any] | str = request["program"]
         self.report: str = request.get("report", "")  # an agent of before this field may be asked by one of after it
         self._output: str = request.get("output", "")
+        self.opens_shells: bool = request.get("shells", False)
         self.engine = Engine(self.control, request["engine"]) if "engine" in request else None
         self.usage = Usage(f"{self.logs}/{USAGE}", request.get("usage", {}))
         self.wake = -1
-        self._lock = lock
+        self.lock = lock
         self._pipes = pipes
         self.index = Index(f"{self.logs}/{INDEX}")
         self.streams = [Stream(number, pipes[number][0], f"{self.logs}/{name}") for number, name in enumerate(STREAMS)]
@@ -57,7 +58,7 @@ class Task:
     def prepare(self) -> bool:
         """Whether the program is to be started now: not ended, not stopped. Raises OSError where there is no place."""
         self.watch_for_stop()
-        if os.fstat(self._lock).st_size and records.read_exit(self.control) is not None:
+        if os.fstat(self.lock).st_size and records.read_exit(self.control) is not None:
             return False
         if records.read_stop(self.run_directory) is not None:
             records.write_exit(self.control, ending.unstarted(ending.STOPPED, ending.STOPPED_BEFORE_START))
@@ -74,21 +75,21 @@ class Task:
     def watch_for_stop(self) -> None:
         """Listen, before the marker is read: a stop that is not seen then will wake us."""
         if self.wake < 0:
-            self.wake = records.listen(self._lock)
+            self.wake = records.listen(self.lock)
 
     def mark_started(self, named: Callable[[], bool]) -> None:
         """From here on the incarnation counts as started, for ever. Raises OSError if that can't be made durable."""
-        if not os.fstat(self._lock).st_size:
-            records.mark_started(self.control, self._lock, self.runs, named)
+        if not os.fstat(self.lock).st_size:
+            records.mark_started(self.control, self.lock, self.runs, named)
 
     def is_forgotten(self) -> bool:
         """Whether the files were removed while it ran: nobody can be told of it any more."""
-        return os.fstat(self._lock).st_nlink == 0
+        return os.fstat(self.lock).st_nlink == 0
 
     def say(self, entry: dict[str, Any]) -> None:
         """Add a line to the state file and hint the server; on a failing disk the line is lost, nothing else."""
         with contextlib.suppress(OSError):
-            records.append(self._lock, entry)
+            records.append(self.lock, entry)
         self.tell()
 
     def tell(self) -> None:
@@ -126,7 +127,7 @@ class Task:
         self.close_write_ends()
         self.usage.close()
         targets = (*(stream.target for stream in self.streams), self.index.target, self.usage.target)
-        for descriptor in (*targets, self.wake, self._lock, *(reading for reading, _ in self._pipes)):
+        for descriptor in (*targets, self.wake, self.lock, *(reading for reading, _ in self._pipes)):
             if descriptor >= 0:
                 os.close(descriptor)
 

@@ -92,6 +92,7 @@ class RunGroup:
     extra_env: Mapping[str, str] = field(default_factory=dict)  # set by the kind, over the service's own variables
     takes_report: bool = False  # programs get CLOUD_ML_HP_METRIC_FILE, and what they leave in it is their Exit's report
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what to tell, by what the replicas run in
+    opens_shells: bool = False  # people may ask for shells beside the programs
     makes_output: bool = False  # the directory of base_output_uri is there before any program starts
 
 

@@ -78,6 +78,7 @@ def run_group(spec: Any, job: Job, machines: Machines) -> RunGroup:
         experiment_run=spec.experiment_run,
         tensorboard=spec.tensorboard,
         remarks=remarks_on(spec),
+        opens_shells=spec.enable_web_access,
     )
 
 

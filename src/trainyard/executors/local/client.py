@@ -33,6 +33,7 @@ from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, notes
 from trainyard.executors.local.readings import Incarnation
 from trainyard.executors.local.remote_packages import RemotePackages
 from trainyard.executors.local.shares import refuse_shares
+from trainyard.executors.local.shells import Shells
 from trainyard.executors.local.sweep import bury
 from trainyard.objects import ObjectStore
 
@@ -70,7 +71,7 @@ class LocalOptions:
 
 
 class LocalExecutor:
-    """Keeps the promises Executor, Announces and Sweeps. Built by `open_executor`, used in one event loop."""
+    """Keeps Executor, Announces, Sweeps and OpensShells. Built by `open_executor`, used in one event loop."""
 
     settle_seconds = 2.0  # a killed server's spawner may still be at its last requests
 
@@ -81,6 +82,7 @@ class LocalExecutor:
         self._options = options
         self._base = handed_on(options.environment)
         self._groups = Groups(self._places)
+        self.open_shell = Shells(self._groups).open
         view = (self._places.buckets, data_dir / "view") if options.gcs_mount and options.objects is None else ()
         self._containers = (
             Containers(options.containers, data_dir, self._places, options.environment) if options.containers else None

@@ -102,6 +102,7 @@ def plan_container(
         engine={**start.engine, "tells": tells},
         report=f"{control}/{METRIC_FILE}" if group.takes_report else "",
         output=output_directory(group, places),
+        shells=group.opens_shells,
     )
 
 

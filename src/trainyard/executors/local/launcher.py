@@ -233,6 +233,7 @@ def request_of(planned: ReplicaPlan, places: Places, usage: Mapping[str, object]
         "report": planned.report,
         "output": planned.output,
         "usage": usage,
+        **({"shells": True} if planned.shells else {}),
         **({"engine": planned.engine} if planned.engine else {}),
     }
 

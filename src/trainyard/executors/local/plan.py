@@ -115,6 +115,7 @@ class ReplicaPlan:
     report: str = ""  # the metric file; what is in it at the end becomes part of the exit record
     output: str = ""  # a directory that is to be there before it starts
     engine: Mapping[str, Any] | None = None
+    shells: bool = False  # whether its agents open shells for people
 
     def __str__(self) -> str:
         """As a shell would be told to do it."""
@@ -177,6 +178,7 @@ def plan(
         refused="" if program.command else NO_COMMAND,
         report=report,
         output=output_directory(group, places),
+        shells=group.opens_shells,
     )
 
 

@@ -219,6 +219,7 @@ class Podman:
             env={**hidden, **self.env},
             engine={
                 "remove": [self._program, "rm", "--force", "--volumes", "--time=0", "--ignore", container.name],
+                "shell": [self._program, "exec", "-it", "--env=TERM", "--detach-keys=", container.name, "bash"],
                 "env": self.env,
                 "init": container.init,
             },

@@ -1,0 +1,129 @@
+"""Interactive shells beside a program: each a child of the replica's agent, so that none outlives the replica.
+
+The server hands in a terminal (the far end of a pair that it keeps) over a socket of whole packets; its name is
+abstract (unix(7)), made as that of records.listen is, and only the user whose processes these are is heard. On the same
+connection it is told, in JSON, {"pid"} or {"refused"}, and at the end {"exit"}. Should the server die, the terminal
+hangs up and the shell with it; the program goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any, Final
+
+from trainyard.agent import program, records
+from trainyard.agent.task import Task
+
+MOST_SHELLS: Final = 16
+SHELL: Final = "bash"
+_MOST_BYTES: Final = 4096
+_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
+
+
+class Shells:
+    """The open shells of one incarnation. Nothing is listened for unless its task says so."""
+
+    def __init__(self, task: Task) -> None:
+        """Listen from now on."""
+        self._task = task
+        self._listening = records.listen_for_shells(task.lock) if task.opens_shells else None
+        self._asking: dict[int, socket.socket] = {}  # by descriptor: their request is not here yet
+        self._open: dict[int, socket.socket] = {}  # by pid
+
+    def close(self) -> None:
+        """Hear nobody any more."""
+        for each in (self._listening, *self._asking.values(), *self._open.values()):
+            if each is not None:
+                each.close()
+
+    def watch(self, poller: select.poll) -> None:
+        """Have the poller wake us."""
+        if self._listening is not None:
+            for descriptor in (self._listening.fileno(), *self._asking):
+                poller.register(descriptor, select.POLLIN)
+
+    def hear(self, seen: set[int], main: int) -> None:
+        """Take up who asks, and open the shells that were asked for; `main` is the program."""
+        if self._listening is None:
+            return
+        for descriptor in seen.intersection(self._asking):
+            connection = self._asking.pop(descriptor)
+            with contextlib.suppress(OSError, ValueError):
+                if self._answer(connection, main):
+                    continue
+            connection.close()
+        if self._listening.fileno() in seen:
+            with contextlib.suppress(OSError):
+                connection, _ = self._listening.accept()
+                if _user_of(connection) in (os.geteuid(), 0):
+                    connection.setblocking(False)
+                    self._asking[connection.fileno()] = connection
+                else:
+                    connection.close()
+
+    def others(self, children: Iterable[int]) -> list[int]:
+        """The children that a replica's end waits for: a shell, which is deaf to SIGTERM, is none of them."""
+        return [pid for pid in children if pid not in self._open]
+
+    def reaped(self, pid: int, status: int) -> None:
+        """A child is gone, with this status (wait(2)); where it was a shell, whoever asked for it is told."""
+        connection = self._open.pop(pid, None)
+        if connection is not None:
+            code = os.waitstatus_to_exitcode(status)
+            _tell(connection, {"exit": code if code >= 0 else 128 - code})  # as a shell gives it
+            connection.close()
+
+    def _answer(self, connection: socket.socket, main: int) -> bool:
+        """Whether the connection is of use any more. Raises OSError, and ValueError on what is no request."""
+        request, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, 1)
+        try:
+            if not request or not descriptors:
+                return False
+            if len(self._open) >= MOST_SHELLS:
+                raise program.CannotStart(f"{MOST_SHELLS} shells are open in it already; leave one of them.")
+            pid = self._start(json.loads(request), descriptors[0], main)
+        except program.CannotStart as failure:
+            _tell(connection, {"refused": str(failure)})
+            return False
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._open[pid] = connection
+        _tell(connection, {"pid": pid})
+        return True
+
+    def _start(self, request: dict[str, Any], terminal: int, main: int) -> int:
+        """Raises CannotStart."""
+        task = self._task
+        variables = {"TERM": str(request["term"])}
+        if task.engine is None:
+            return program.start_on([SHELL], {**self._environment(main), **variables}, task.work, terminal)
+        if not task.engine.shell:
+            raise program.CannotStart("Its container engine opens no shells.")
+        return program.start_on(task.engine.shell, {**task.engine.env, **variables}, task.engine.directory, terminal)
+
+    def _environment(self, main: int) -> dict[str, str]:
+        """What the program was started with; from the kernel where the request for it is gone from its file."""
+        try:
+            return self._task.program()[1]
+        except OSError:
+            with contextlib.suppress(OSError), open(f"/proc/{main}/environ", "rb") as file:
+                pairs = (os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0") if b"=" in entry)
+                return {name: value for name, _, value in pairs}
+            return {}
+
+
+def _user_of(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[1])
+
+
+def _tell(connection: socket.socket, said: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        connection.send(json.dumps(said).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
