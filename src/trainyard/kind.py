@@ -158,3 +158,14 @@ class ShowsSpec(Protocol):
 
     fields_never_set: frozenset[str]
     """Fields that `render` never sets."""
+
+    fields_while_running: frozenset[str]
+    """Fields that `render` sets in running jobs only, from name, memo and the `fields_of_spec`."""
+
+
+@runtime_checkable
+class ShowsShells(Protocol):
+    """The talent of a kind beside whose programs people may open shells."""
+
+    def shells(self, job: Job) -> tuple[str, ...] | None:
+        """The replicas in which that can be done now; None where the job was made without web access."""

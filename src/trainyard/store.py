@@ -146,6 +146,7 @@ COLUMNS: Mapping[str, Callable[[Job], object]] = {
     "update_time_us": lambda job: job.status.update_time_us,
     "start_time_us": lambda job: job.status.start_time_us,
     "end_time_us": lambda job: job.status.end_time_us,
+    "memo": lambda job: job.status.memo,
     "error_code": lambda job: None if job.status.error is None else job.status.error.code,
     "error_message": lambda job: None if job.status.error is None else job.status.error.message,
     "labels": lambda job: json.dumps(dict(job.labels), ensure_ascii=False) if job.labels else "{}",

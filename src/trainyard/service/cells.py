@@ -7,6 +7,7 @@ text or a number as proto3 JSON has it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -94,6 +95,8 @@ class Cells:
         if name == "name":
             prefix = f"{scope}/{kind.collection}/"
             return Field(["id"], lambda ids: [f"{prefix}{each}" for each in ids])
+        if isinstance(kind, ShowsSpec) and snake(name) in kind.fields_while_running:
+            return _while_running(kind, name, scope)
         key = (kind.collection, name, secrets)
         if key not in self._known:
             self._known[key] = _field_of(kind, name, secrets=secrets)
@@ -119,6 +122,19 @@ def _of_spec(kind: Kind, name: str, *, secrets: bool) -> Field:
 
     memo: Memo[bytes] = Memo(lambda essence: shown(part_of(essence, number)))
     return Field([ESSENCE], lambda essences: [memo[essence] for essence in essences])
+
+
+def _while_running(kind: Kind, name: str, scope: Scope) -> Field:
+    """What most jobs do not have at the moment, and few ever had."""
+
+    def shown(job_id: int, state: int, memo: str, essence: bytes) -> Cell:
+        if state != JobState.RUNNING:
+            return None
+        status = Status(JobState.RUNNING, 0, run_id="", memo=memo)
+        job = replace(_bare(kind, essence), name=JobName(scope, kind.collection, job_id), status=status)
+        return cell(whole(kind, job, secrets=True).get(name))
+
+    return Field(["id", "state", "memo", ESSENCE], lambda *columns: map(shown, *columns))
 
 
 def _bare(kind: Kind, spec: bytes) -> Job:

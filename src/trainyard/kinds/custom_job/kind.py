@@ -17,6 +17,7 @@ from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import decide, spec
 from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
+from trainyard.kinds.running.shells import replicas_up
 from trainyard.kinds.running.simulated import NEVER, Preemptions
 from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
 
@@ -27,7 +28,8 @@ class CustomJobKind:
     collection = "customJobs"
     message_name = "CustomJob"
     fields_of_spec = frozenset({"job_spec", "encryption_spec"})
-    fields_never_set = frozenset({"satisfies_pzs", "satisfies_pzi", "web_access_uris"})
+    fields_never_set = frozenset({"satisfies_pzs", "satisfies_pzi"})
+    fields_while_running = frozenset({"web_access_uris"})
 
     def __init__(
         self,
@@ -36,14 +38,16 @@ class CustomJobKind:
         *,
         contained: bool = False,
         preemptions: Preemptions = NEVER,
+        shells_at: str = "",
     ) -> None:
         """Check machine types against `machines` (this release's catalogue); stop programs with the grace.
 
-        `preemptions` are simulated for SPOT jobs.
+        `preemptions` are simulated for SPOT jobs. `shells_at` is the address below which jobs have their shells.
         `contained`: whether replicas may run in containers, where more fields have their effect.
         """
         self._contained = contained
         self._preemptions = preemptions
+        self._shells_at = shells_at
         self._machines = machines or Machines.known()
         self._grace_seconds = grace_seconds
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
@@ -66,10 +70,12 @@ class CustomJobKind:
         )
 
     def render(self, job: Job) -> Any:
-        """The CustomJob message of a stored job. `web_access_uris` stays empty: no shells are opened here."""
+        """The CustomJob message of a stored job."""
         message = self._class.FromString(job.spec)
         spec.complete(message.job_spec)
         stamp_job(message, job)
+        for replica in self.shells(job) or ():
+            message.web_access_uris[replica] = f"{self._shells_at}/{job.name}/shells/{replica}"
         return message
 
     def demand(self, job: Job) -> Demand:
@@ -80,6 +86,11 @@ class CustomJobKind:
     def tasks(self, job: Job) -> tuple[str, ...]:
         """`workerpool0-0` and so on."""
         return replica_names(self._spec(job.spec))
+
+    def shells(self, job: Job) -> tuple[str, ...] | None:
+        """The replicas that are up, where the spec enables web access."""
+        asked = self._spec(job.spec)
+        return replicas_up(replica_names(asked), job.status) if asked.enable_web_access else None
 
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt."""

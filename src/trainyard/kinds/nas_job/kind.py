@@ -35,6 +35,7 @@ class NasJobKind:
     message_name = "NasJob"
     fields_of_spec = frozenset({"nas_job_spec", "encryption_spec", "enable_restricted_image_training"})
     fields_never_set = frozenset({"satisfies_pzs", "satisfies_pzi"})
+    fields_while_running: frozenset[str] = frozenset()
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from trainyard.kinds.machines import Machines
 from trainyard.kinds.running import decide, spec
 from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
+from trainyard.kinds.running.shells import replicas_up
 from trainyard.kinds.running.simulated import NEVER, Preemptions
 from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
 
@@ -59,6 +60,11 @@ class NasTrialKind:
     def tasks(self, job: Job) -> tuple[str, ...]:
         """`workerpool0-0` and so on."""
         return replica_names(self._spec(job.spec))
+
+    def shells(self, job: Job) -> tuple[str, ...] | None:
+        """The replicas that are up, where the spec enables web access."""
+        asked = self._spec(job.spec)
+        return replicas_up(replica_names(asked), job.status) if asked.enable_web_access else None
 
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt; it reports, and finds the directory that it was given."""

@@ -26,6 +26,7 @@ _BODY: Final = "CROSS JOIN job_body AS b ON b.id = job.id"
 _JOINED: Final[Mapping[str, str]] = {
     "error_code": _DETAIL,
     "error_message": _DETAIL,
+    "memo": _DETAIL,
     "labels": _BODY,
     "spec": _BODY,
 }
