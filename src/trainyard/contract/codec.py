@@ -14,6 +14,7 @@ from trainyard.contract.json_faults import JsonFault, JsonFaults
 from trainyard.contract.json_pages import page_bytes
 from trainyard.contract.json_read import parse
 from trainyard.contract.json_write import writer
+from trainyard.contract.wire_page import WirePage, opened
 
 __all__ = ["JsonFault", "JsonFaults", "load", "parse", "parse_bytes", "render", "render_bytes", "write_json"]
 
@@ -36,9 +37,9 @@ def render(message: Message, enums_as_ints: bool = False) -> Any:
     return writer(message.DESCRIPTOR.full_name, enums_as_ints)(message)
 
 
-def render_bytes(message: Message, enums_as_ints: bool = False, pretty: bool = False) -> bytes:
+def render_bytes(message: Message | WirePage, enums_as_ints: bool = False, pretty: bool = False) -> bytes:
     """The JSON text of a message, UTF-8; indented by two spaces and ended by a newline when `pretty`."""
-    return page_bytes(message, enums_as_ints, pretty) or write_json(render(message, enums_as_ints), pretty)
+    return page_bytes(message, enums_as_ints, pretty) or write_json(render(opened(message), enums_as_ints), pretty)
 
 
 def write_json(value: Any, pretty: bool = False) -> bytes:

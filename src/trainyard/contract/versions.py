@@ -7,12 +7,14 @@ other; what the narrower one lacks is dropped on the way, in both directions.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
 
 from trainyard.contract.pool import STORED_VERSION, message_class
+from trainyard.contract.wire_page import WirePage
 
 _VERSIONED = re.compile(r"(.*\bgoogle\.cloud\.aiplatform\.)(v1|v1beta1)(\..+)")
 _CARRIERS = {"google.longrunning.Operation", "google.longrunning.ListOperationsResponse"}
@@ -32,13 +34,15 @@ def widen(message: Message) -> Any:
     return message_class(target).FromString(message.SerializeToString())
 
 
-def narrow(message: Message, version: str) -> Any:
+def narrow(message: Message | WirePage, version: str) -> Any:
     """The same message in `version` (`v1`, `v1beta1`, or `ui` for the stored one).
 
     Messages without a version (operations, locations) are returned as they are, but for the contents of an operation's
     `metadata` and `response`: their types follow the version.
     """
     version = api_version(version)
+    if isinstance(message, WirePage):
+        return replace(message, full_name=_in_version(message.full_name, version))
     name = message.DESCRIPTOR.full_name
     if name in _CARRIERS:
         return _retyped(message, version)

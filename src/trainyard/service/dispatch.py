@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainyard.contract import versions
+from trainyard.contract.wire_page import opened
 from trainyard.core.errors import ApiError, Unimplemented
 from trainyard.core.names import collection_of
 from trainyard.kind import Searches
@@ -102,6 +103,13 @@ class Service:
     async def call(self, operation: Operation, version: str, request: Any, caller: Caller) -> Any:
         """The answer to one call, as a message of `version`; raises ApiError.
 
+        Takes what `answer` takes.
+        """
+        return opened(await self.answer(operation, version, request, caller))
+
+    async def answer(self, operation: Operation, version: str, request: Any, caller: Caller) -> Any:
+        """As `call`, for an edge that can write out a page in wire bytes (WirePage) as well as a message.
+
         `request` is a message of `version` too (`v1`, `v1beta1`; `ui` for the mixins, which have no version).
         """
         resource = resource_of(request)
@@ -130,7 +138,7 @@ class Service:
             return await handler(call, request)
         answer = await self._of_a_kind(call, operation, versions.widen(request))
         if not self.access.may(caller, f"aiplatform.{operation.collection}.{SEES_SECRETS}", resource):
-            hide_env(answer)
+            hide_env(answer := opened(answer))
         return versions.narrow(answer, version)
 
     async def _of_a_kind(self, call: Call, operation: Operation, request: Any) -> Any:

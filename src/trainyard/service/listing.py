@@ -8,6 +8,7 @@ from typing import Any
 from trainyard.contract.masks import BadMask, Mask, mask_for
 from trainyard.contract.pool import message_class
 from trainyard.contract.remembered import Remembered
+from trainyard.contract.wire_page import WirePage
 from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.filters import parse_filter
 from trainyard.core.jobs import Job
@@ -37,7 +38,10 @@ class Seen:
 
 
 async def page(desk: Desk, kind: Kind, request: Any, seen: Seen) -> Any:
-    """The List…Response of the stored version. Raises InvalidArgument on a bad filter, token, size or mask."""
+    """The List…Response of the stored version, in wire bytes where it is of whole resources.
+
+    Raises InvalidArgument on a bad filter, token, size or mask.
+    """
     scope = Scope.parse(request.parent)
     wanted = parse_filter(request.filter)
     size = page_size(request.page_size)
@@ -47,13 +51,11 @@ async def page(desk: Desk, kind: Kind, request: Any, seen: Seen) -> Any:
     field = answer.DESCRIPTOR.fields_by_name[snake(kind.collection)]
     mask = read_mask(request.read_mask.paths, field)
     found = await desk.page(scope, kind.collection, wanted, size, after)
-    add = getattr(answer, field.name).add
-    for job in found.jobs:
-        if mask:
-            add().MergeFrom(mask.of_message(kind.render(job)))
-        else:
-            add().MergeFromString(seen.wire(kind, job))
-    answer.next_page_token = write_token(found.next_after, *context)
+    token = write_token(found.next_after, *context)
+    if mask is None:
+        return WirePage(answer.DESCRIPTOR.full_name, tuple(seen.wire(kind, job) for job in found.jobs), token)
+    getattr(answer, field.name).extend(mask.of_message(kind.render(job)) for job in found.jobs)
+    answer.next_page_token = token
     return answer
 
 

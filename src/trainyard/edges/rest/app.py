@@ -99,7 +99,7 @@ class RestApp:
             raise Refusal(405, Code.UNIMPLEMENTED, sentence, {"allow": allowed}) from None
         style = ReplyStyle.of(exchange.system, match)
         request = request_of(match, exchange.query, await exchange.body())
-        answer = await self._service.call(match.operation, match.version, request, caller)
+        answer = await self._service.answer(match.operation, match.version, request, caller)
         await exchange.answer(200, *style.write(answer))
 
 

@@ -12,6 +12,7 @@ from trainyard.contract.pool import message_class
 from trainyard.contract.system_parameters import SystemParameters
 from trainyard.contract.transcoding import Match
 from trainyard.contract.versions import api_version
+from trainyard.contract.wire_page import opened
 from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.edges.rest.exchange import JSON
 
@@ -38,12 +39,13 @@ class ReplyStyle:
         except BadMask as bad:
             raise InvalidArgument(str(bad), [FieldViolation("fields", str(bad))]) from None
 
-    def write(self, message: Any) -> tuple[bytes, bytes]:
-        """Body and content type of an answer."""
+    def write(self, answer: Any) -> tuple[bytes, bytes]:
+        """Body and content type of an answer, which is a message or a WirePage."""
         if self.asked.alt == "proto":
+            message = opened(answer)
             wanted = message if self.mask is None else self.mask.of_message(message)
             return wanted.SerializeToString(), PROTO
         if self.mask is None:
-            return render_bytes(message, self.asked.enums_as_ints, self.asked.pretty), JSON
-        value = self.mask.of_json(render(message, self.asked.enums_as_ints))
+            return render_bytes(answer, self.asked.enums_as_ints, self.asked.pretty), JSON
+        value = self.mask.of_json(render(opened(answer), self.asked.enums_as_ints))
         return write_json(value, self.asked.pretty), JSON

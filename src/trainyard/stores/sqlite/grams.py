@@ -47,6 +47,12 @@ def indexed(name: str) -> str:
 def query(wanted: NameLike) -> str | None:
     """An FTS5 query that every matching name answers to (and some others); None where no piece is long enough."""
     pieces = map(indexed, wanted.pieces)
-    found = {piece[at : at + _SIZE]: None for piece in pieces for at in range(len(piece) - _SIZE + 1)}
+    found = {piece[at : at + _SIZE]: None for piece in pieces for at in _apart(len(piece))}
     quoted = ('"' + gram.replace('"', '""') + '"' for gram in list(found)[:_MOST])
     return " AND ".join(quoted) or None
+
+
+def _apart(length: int) -> list[int]:
+    """Where to cut pieces out of so many letters: each letter in one at least, and as few as will do."""
+    last = length - _SIZE
+    return [*range(0, last, _SIZE), last] if last >= 0 else []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from trainyard.core.filter_tree import And, Filter, LabelHas, LabelIs, NameIs, NameLike
@@ -29,17 +29,26 @@ from trainyard.stores.sqlite.conditions import (
 _FIRST_WINDOW = 500
 _WINDOW_TO_STOP_AFTER = 2000
 _LARGEST_WINDOW = 4000
+_GROWTH = 4  # of a window to the next
 _ENOUGH_SECONDS = 0.008
 _FEW = 2000  # a set this small is read and sorted whole
 _ALL_IDS = 2**63 - 1
 
+Key = tuple[int, int]
+"""A job's id and revision."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Ids of the page, newest first; go on below `next_after`, None at the end."""
+    """Ids and revisions of the page, newest first; go on below `next_after`, None at the end."""
 
-    ids: tuple[int, ...]
+    keys: Sequence[Key]
     next_after: int | None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The ids alone."""
+        return tuple(job_id for job_id, _ in self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class _Driver:
     more_parameters: tuple[object, ...] = ()  # of `source` alone, after the others
     term: Filter | None = None  # the term that the walk itself settles
     whole: bool = False  # a small set, not in the order of ids: read at once
+    costly: bool = False  # its walk takes several times as long as the others: only where they find little
 
 
 def search(connection: sqlite3.Connection, ground: Ground, tree: Filter | None, size: int, after: int | None) -> Found:
@@ -70,31 +80,34 @@ def search(connection: sqlite3.Connection, ground: Ground, tree: Filter | None, 
     lowest, below = id_bounds(terms, ground.skew)
     below = min(below, _ALL_IDS if after is None else after)
     drivers = list(_drivers(connection, ground, tree))
-    ids: list[int] = []
+    among = [driver for driver in drivers if not driver.costly]
+    found: list[Key] = []
     window, started = _FIRST_WINDOW, time.monotonic()
     while True:
-        driver, reach = _furthest(connection, drivers, below, window)
+        driver, reach = _furthest(connection, among, below, window)
         wanted = condition(And(tuple(term for term in terms if term is not driver.term)), ground.place, driver.key)
-        ids += _window(connection, driver, wanted, (max(reach, lowest), below), size + 1 - len(ids))
-        if len(ids) > size:
-            return Found(tuple(ids[:size]), ids[size - 1])
+        found += _window(connection, driver, wanted, (max(reach, lowest), below), size + 1 - len(found))
+        if len(found) > size:
+            return Found(found[:size], found[size - 1][0])
         if reach <= lowest:
-            return Found(tuple(ids), None)
+            return Found(found, None)
         if time.monotonic() - started > _ENOUGH_SECONDS and window >= _WINDOW_TO_STOP_AFTER:
-            return Found(tuple(ids), reach)
-        below, window = reach, min(window * 4, _LARGEST_WINDOW)
+            return Found(found, reach)
+        below = reach
+        if len(among) < len(drivers) and len(found) * (_GROWTH + 1) <= size:
+            among = drivers  # a next window of the others would not fill the page
+        else:
+            window = min(window * _GROWTH, _LARGEST_WINDOW)
 
 
 def _window(
     connection: sqlite3.Connection, driver: _Driver, wanted: Condition, bounds: tuple[int, int], limit: int
-) -> list[int]:
+) -> list[Key]:
     lowest, below = bounds
-    statement = (
-        f"SELECT job.id FROM {driver.source} AND {driver.key} >= ? AND {driver.key} < ? AND ({wanted.sql}) "  # noqa: S608 - only text of ours; values are bound
-        f"ORDER BY {driver.key} DESC LIMIT ?"
-    )
+    where = f"{driver.key} >= ? AND {driver.key} < ? AND ({wanted.sql}) ORDER BY {driver.key} DESC LIMIT ?"
+    statement = f"SELECT job.id, job.revision FROM {driver.source} AND {where}"  # noqa: S608 - only text of ours; values are bound
     parameters = (*driver.parameters, *driver.more_parameters, lowest, below, *wanted.parameters, limit)
-    return [row[0] for row in connection.execute(statement, parameters)]
+    return connection.execute(statement, parameters).fetchall()
 
 
 def _furthest(connection: sqlite3.Connection, drivers: list[_Driver], below: int, window: int) -> tuple[_Driver, int]:
@@ -150,7 +163,7 @@ def _by_name(connection: sqlite3.Connection, ground: Ground, wanted: NameLike) -
     if asked:
         index = "name_gram WHERE name_gram MATCH ?"
         source = "name_gram CROSS JOIN job ON job.id = name_gram.rowid WHERE name_gram MATCH ? AND job.place = ?"
-        yield _Driver(source, index, "name_gram.rowid", (asked,), (ground.place,))
+        yield _Driver(source, index, "name_gram.rowid", (asked,), (ground.place,), costly=True)
 
 
 def _walk(

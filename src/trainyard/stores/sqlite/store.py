@@ -45,6 +45,7 @@ from trainyard.stores.sqlite.files import (
     open_writer,
     opening,
 )
+from trainyard.stores.sqlite.known import KnownJobs
 from trainyard.stores.sqlite.queries import SQL
 from trainyard.stores.sqlite.search import Ground, search
 from trainyard.stores.sqlite.view import SqliteView, Views
@@ -88,6 +89,7 @@ class SqliteStore:
         self._reader = connect(path, POINT_CACHE_KIB)
         self._per_thread = local()
         self._searchers: list[sqlite3.Connection] = []
+        self._known = KnownJobs()
         self._views = Views(partial(self._connect, VIEW_CACHE_KIB), path)
         self._pool = ThreadPoolExecutor(_SEARCH_THREADS, "store-search")
         tallies = dict(connection.execute(SQL["tallies"]).fetchall())
@@ -324,8 +326,7 @@ class SqliteStore:
                     return Page((), None)
                 ground = Ground(place[0], self._writes.skew, self._writes.grams)
                 found = search(connection, ground, tree, size, after)
-                wanted = connection.execute(SQL["get_jobs"], (json.dumps(found.ids),))
-                return Page(tuple(rows.job_from(row, scope, collection) for row in wanted), found.next_after)
+                return Page(self._known.at(connection, found.keys, scope, collection), found.next_after)
             finally:
                 connection.execute("ROLLBACK")
 
