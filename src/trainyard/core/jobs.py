@@ -85,6 +85,17 @@ class Parentage:
 
 
 @dataclass(frozen=True, slots=True)
+class Seal:
+    """That a job's content is sealed at rest, by the data key of the job `owner` (itself, or the search it is part of).
+
+    `outline` is what is stored in the clear of its spec, shown where the key is not to be had; needed to store it.
+    """
+
+    owner: int
+    outline: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One job, as the store holds it.
 
@@ -104,6 +115,7 @@ class Job:
     intent_time_us: int | None = None
     revision: int = 0
     parent: Parentage | None = None  # set for the jobs of trials: internal, made and ended by their parent
+    seal: Seal | None = None  # set where it names a key: what it says and what is told of it is sealed at rest
 
     @property
     def id(self) -> int:

@@ -15,6 +15,7 @@ from trainyard.core.errors import InvalidArgument
 
 _PROJECT = re.compile(r"(?:[a-z][a-z0-9.:-]{0,62}|[0-9]{1,19})\Z")
 _LOCATION = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
+_KEY_PART = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 _NUMBER_DIGITS = 12
 
 
@@ -95,6 +96,31 @@ class JobName:
                     raise InvalidArgument(f"{id!r} is not a job id; ids are decimal numbers that the service makes.")
                 return cls(Scope.of(project, location), collection, int(id))
         raise InvalidArgument(f"{text!r} is not a job name such as projects/*/locations/*/customJobs/*.")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KeyName:
+    """A key of encryption at rest, named as Cloud KMS names one."""
+
+    scope: Scope
+    ring: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.scope}/keyRings/{self.ring}/cryptoKeys/{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> KeyName:
+        """Read `projects/*/locations/*/keyRings/*/cryptoKeys/*`; raises InvalidArgument on anything else."""
+        match text.split("/"):
+            case ["projects", project, "locations", location, "keyRings", ring, "cryptoKeys", id]:
+                for part in (ring, id):
+                    if not _KEY_PART.match(part):
+                        raise InvalidArgument(
+                            f"{part!r} cannot stand in the name of a key; letters, digits, - and _ can, up to 63."
+                        )
+                return cls(Scope.of(project, location), ring, id)
+        raise InvalidArgument(f"{text!r} is not a key's name such as projects/*/locations/*/keyRings/*/cryptoKeys/*.")
 
 
 @dataclass(frozen=True, slots=True, order=True)

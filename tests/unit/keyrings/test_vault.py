@@ -1,0 +1,277 @@
+"""Keys and what they seal: made, used, rotated, disabled, destroyed, each durable and each told in one sentence."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from trainyard.core.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound
+from trainyard.core.names import KeyName, Scope
+from trainyard.keyring import MARK, KeyState, KeyUse, Opened
+from trainyard.keyrings.local.ring import LocalKeyRing, open_ring
+from trainyard.keyrings.vault import DataVault
+from trainyard.store import StoreError
+
+SCOPE = Scope.of("demo", "us-central1")
+NAME = KeyName(SCOPE, "ring", "key")
+OTHER = KeyName(SCOPE, "ring", "other")
+
+
+class Crash(Exception):
+    """Stands for the end of the process at this point."""
+
+
+def opened(directory: Path) -> DataVault:
+    """The vault of a directory, as a process that starts finds it."""
+    return DataVault(directory, open_ring(directory))
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> DataVault:
+    """A vault with one key and the data key of job 7."""
+    vault = opened(tmp_path)
+    vault.create(NAME, 1)
+    vault.admit(7, SCOPE, str(NAME))
+    return vault
+
+
+def test_what_is_sealed_opens_after_a_restart(tmp_path: Path, vault: DataVault) -> None:
+    """Text and bytes alike, with the owner; and the bytes at rest have nothing of it."""
+    text, spec = vault.seal(7, "the secret sentence"), vault.seal(7, b"the secret spec", b"outline")
+    assert text.startswith(MARK)
+    assert spec.startswith(MARK)
+    assert b"secret" not in text + spec
+    again = opened(tmp_path)
+    assert again.in_use
+    assert again.opened(text) == "the secret sentence"
+    found = again.opened(spec)
+    assert isinstance(found, Opened)
+    assert (found, found.owner) == (b"the secret spec", 7)
+
+
+@pytest.mark.parametrize("at", [5, 13, 14, 16, 30, -1])
+def test_a_changed_value_is_found(vault: DataVault, at: int) -> None:
+    """Wherever a bit was changed it is refused, or no key is found for it; other content never comes out."""
+    value = bytearray(vault.seal(7, b"content", b"outline"))
+    value[at] ^= 1
+    if at == 5:
+        assert vault.opened(bytes(value)) == b"outline"
+    else:
+        with pytest.raises(Internal, match="damaged or changed"):
+            vault.opened(bytes(value))
+
+
+def test_a_key_that_is_not_there_is_refused(vault: DataVault) -> None:
+    """By the field's name, with the command that makes the key."""
+    with pytest.raises(NotFound, match=r"encryptionSpec.kmsKeyName: The key .*other does not exist.*trainyard keys"):
+        vault.admit(8, SCOPE, str(OTHER))
+    for ask in (vault.key, vault.destroy, lambda name: vault.set_enabled(name, enabled=True)):
+        with pytest.raises(NotFound, match="does not exist"):
+            ask(OTHER)
+    with pytest.raises(NotFound, match="does not exist"):
+        vault.rotate(OTHER, 2)
+
+
+def test_a_key_of_another_region_is_refused(vault: DataVault) -> None:
+    """As the original does: the key is in the job's region."""
+    with pytest.raises(InvalidArgument, match="region europe-west4"):
+        vault.admit(8, Scope.of("demo", "europe-west4"), str(NAME))
+
+
+def test_a_name_is_given_once(tmp_path: Path, vault: DataVault) -> None:
+    """Also after its key was destroyed."""
+    with pytest.raises(AlreadyExists):
+        vault.create(NAME, 2)
+    vault.destroy(NAME)
+    with pytest.raises(AlreadyExists):
+        opened(tmp_path).create(NAME, 3)
+
+
+def test_a_rotation_keeps_what_was_sealed(tmp_path: Path, vault: DataVault) -> None:
+    """The old version is gone, the data key is the same, wrapped by the new one."""
+    value = vault.seal(7, "told")
+    assert vault.rotate(NAME, 2).versions == (2,)
+    assert opened(tmp_path).opened(value) == "told"
+    assert opened(tmp_path).rotate(NAME, 3).versions == (3,)
+    assert opened(tmp_path).opened(value) == "told"
+
+
+@pytest.mark.parametrize("step", ["add_version", "unwrap", "keep_newest"])
+def test_a_rotation_that_was_killed_is_brought_to_its_end(
+    tmp_path: Path, vault: DataVault, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Killed after any of its steps: nothing is lost, and the next start finishes it."""
+    value = vault.seal(7, "told")
+
+    def killed(*_: object) -> object:
+        raise Crash
+
+    done = LocalKeyRing.add_version
+
+    def killed_after(self: LocalKeyRing, name: KeyName, now_us: int) -> object:
+        done(self, name, now_us)
+        raise Crash
+
+    fresh = opened(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalKeyRing, step, killed_after if step == "add_version" else killed)
+        with pytest.raises(Crash):
+            fresh.rotate(NAME, 2)
+    again = opened(tmp_path)
+    assert again.key(NAME).versions == (2,)
+    assert again.opened(value) == "told"
+
+
+def test_a_disabled_key_locks_until_it_is_enabled(tmp_path: Path, vault: DataVault) -> None:
+    """Nothing opens, nothing is sealed, the outline is shown; enabled again, all is as before."""
+    spec, text = vault.seal(7, b"spec", b"outline"), vault.seal(7, "told", b"-")
+    with pytest.raises(FailedPrecondition, match=r"in use by 1 job\(s\)"):
+        vault.set_enabled(NAME, enabled=False)
+    vault.all_sealed(7)
+    assert vault.set_enabled(NAME, enabled=False).state is KeyState.DISABLED
+    for one in (vault, opened(tmp_path)):
+        assert (one.opened(spec), one.opened(text)) == (b"outline", "-")
+        assert "is disabled. Enable it: trainyard keys enable ring/key" in one.why_locked(7)
+        with pytest.raises(FailedPrecondition, match="disabled"):
+            one.seal(7, "more")
+        with pytest.raises(FailedPrecondition, match="encryptionSpec"):
+            one.admit(8, SCOPE, str(NAME))
+    vault.set_enabled(NAME, enabled=True)
+    assert vault.opened(spec) == b"spec"
+    assert vault.why_locked(7) == ""
+
+
+def test_a_destroyed_key_takes_everything_with_it(tmp_path: Path, vault: DataVault) -> None:
+    """No restart, no enabling brings it back; its wrapped keys are gone from the files, too."""
+    value = vault.seal(7, b"spec", b"outline")
+    wrapped = [row[0] for row in vault._tables.rows("SELECT wrapped FROM data_key")]
+    with sqlite3.connect(tmp_path / "ring.db") as ring:
+        material = [row[0] for row in ring.execute("SELECT material FROM version")]
+    ring.close()
+    key, owners = vault.destroy(NAME)
+    assert (key.state, key.versions, owners) == (KeyState.DESTROYED, (), (7,))
+    assert vault.opened(value) == b"outline"
+    assert "is destroyed" in vault.why_locked(7)
+    with pytest.raises(FailedPrecondition, match="destroyed"):
+        vault.set_enabled(NAME, enabled=True)
+    with pytest.raises(FailedPrecondition, match="destroyed"):
+        vault.rotate(NAME, 2)
+    at_rest = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert not any(secret in at_rest for secret in (*wrapped, *material))
+    assert opened(tmp_path).opened(value) == b"outline"
+
+
+def test_a_destruction_that_was_killed_is_brought_to_its_end(
+    tmp_path: Path, vault: DataVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key goes first: whatever is left to do is done by the next start."""
+    with monkeypatch.context() as patch:
+        patch.setattr(DataVault, "_shred", lambda *_: (_ for _ in ()).throw(Crash))
+        with pytest.raises(Crash):
+            vault.destroy(NAME)
+    again = opened(tmp_path)
+    assert "destroyed" in again.why_locked(7)
+    assert again._tables.rows("SELECT wrapped FROM data_key") == [(None,)]
+
+
+def test_owners_are_pending_until_all_is_sealed(tmp_path: Path, vault: DataVault) -> None:
+    """Also over a restart; a dropped one is forgotten with its key."""
+    vault.admit(8, SCOPE, str(NAME))
+    assert opened(tmp_path).pending() == (7, 8)
+    assert vault.use_of(NAME) == KeyUse(2, 2)
+    vault.all_sealed(7)
+    assert vault.use_of(NAME) == KeyUse(2, 1)
+    value = vault.seal(8, b"spec", b"outline")
+    vault.drop(8)
+    assert (vault.pending(), opened(tmp_path).pending()) == ((), ())
+    assert vault.opened(value) == b"outline"
+    assert "data key of job 8" in vault.why_locked(8)
+
+
+def test_a_file_is_sealed_whole_or_not_at_all(tmp_path: Path, vault: DataVault) -> None:
+    """After a crash before, between and after its steps it is sealed once, byte for byte, and the plain one is gone."""
+    plain = tmp_path / "stdout"
+    plain.write_bytes(b"line\n" * 50_000)
+    (tmp_path / "stdout.sealing").write_bytes(b"half of an earlier try")
+    vault.seal_file(7, str(plain))
+    assert vault.size_of(str(plain)) == 250_000
+    assert vault.read_file(str(plain), 131_070, 10) == (b"line\n" * 50_000)[131_070:131_080]
+    assert sorted(path.name for path in tmp_path.iterdir() if "std" in path.name) == ["stdout.sealed"]
+    vault.seal_file(7, str(plain))  # said twice
+    plain.write_bytes(b"not unlinked before the crash")
+    vault.seal_file(7, str(plain))
+    assert not plain.exists()
+    assert vault.size_of(str(plain)) == 250_000
+    with pytest.raises(FileNotFoundError):
+        vault.size_of(str(tmp_path / "stderr"))
+
+
+def test_a_master_key_that_is_not_the_one_stops_the_start(tmp_path: Path, vault: DataVault) -> None:
+    """Missing, open to others, of no form or another one: each is told, and no new one is made in its place."""
+    master = tmp_path / "master.key"
+    right = master.read_bytes()
+    assert master.stat().st_mode & 0o777 == 0o600
+    for wrong, told in (
+        (b"AAAA\n", "no master key"),
+        (b"\xff", "cannot be read"),
+        (base64.b64encode(bytes(32)), "not the one"),
+    ):
+        master.write_bytes(wrong)
+        with pytest.raises(StoreError, match=told):
+            opened(tmp_path)
+    master.write_bytes(right)
+    master.chmod(0o644)
+    with pytest.raises(StoreError, match="chmod 600"):
+        opened(tmp_path)
+    master.unlink()
+    with pytest.raises(StoreError, match="Bring the file back"):
+        opened(tmp_path)
+    assert not master.exists()
+
+
+def test_a_master_key_may_lie_elsewhere(tmp_path: Path) -> None:
+    """It is made where the settings say, or taken from there, and nothing of it is beside the keys."""
+    elsewhere = tmp_path / "stick" / "master"
+    vault = DataVault(tmp_path / "keys", open_ring(tmp_path / "keys", elsewhere))
+    vault.create(NAME, 1)
+    assert sorted(path.name for path in elsewhere.parent.iterdir()) == ["master"]
+    assert not (tmp_path / "keys" / "master.key").exists()
+    second = DataVault(tmp_path / "more", open_ring(tmp_path / "more", elsewhere))
+    second.create(OTHER, 1)
+    assert [key.name for key in second.listed()] == [OTHER]
+    (tmp_path / "file").write_text("")
+    third = DataVault(tmp_path / "third", open_ring(tmp_path / "third", tmp_path / "file" / "master"))
+    with pytest.raises(StoreError, match="master_key_file"):
+        third.create(OTHER, 1)
+
+
+def test_a_version_that_is_gone_is_told(tmp_path: Path, vault: DataVault) -> None:
+    """A directory restored in parts gives a sentence, not other content."""
+    ring = open_ring(tmp_path)
+    version, wrapped = ring.wrap(NAME, b"content", b"context")
+    assert ring.unwrap(NAME, version, wrapped, b"context") == b"content"
+    with pytest.raises(Internal):
+        ring.unwrap(NAME, version, wrapped, b"another")
+    with pytest.raises(Internal, match="Version 9"):
+        ring.unwrap(NAME, 9, wrapped, b"context")
+    ring.close()
+    vault.close()
+
+
+def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """With the way out."""
+    (tmp_path / "keys").write_text("")
+    with pytest.raises(StoreError, match="holds keys, can't be used"):
+        open_ring(tmp_path / "keys")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "projects/p/locations/l/keyRings/r/cryptoKeys/", "projects/p/locations/l/keyRings/a b/cryptoKeys/k"]
+)
+def test_what_is_no_name_of_a_key_is_refused(text: str) -> None:
+    """A sentence with the form, or with the part that cannot be."""
+    with pytest.raises(InvalidArgument):
+        KeyName.parse(text)
