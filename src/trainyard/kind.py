@@ -43,7 +43,8 @@ class Demand:
 class Room:
     """The admission's answer for one job. `never`: the machine could not hold it even when empty.
 
-    `taker`: who needs the room of a job that has it; the job is to end and to wait anew.
+    `far`: so many are ahead of it that it need not be told yet. `taker`: who needs the room of a job that has it; the
+    job is to end and to wait anew.
 
     `steady_us` is the steady clock now: how long a job has waited must not depend on a calendar that may jump.
     """
@@ -53,6 +54,7 @@ class Room:
     never: bool = False
     steady_us: int | None = None
     taker: str = ""
+    far: bool = False
 
 
 class Kind(Protocol):

@@ -27,8 +27,10 @@ class Admission:
     the number of jobs that wait.
     """
 
-    def __init__(self, capacity: Callable[[], Capacity], backfill_seconds: float) -> None:
+    def __init__(self, capacity: Callable[[], Capacity], backfill_seconds: float, near: int = 100) -> None:
+        """`near`: how many places from the front need to be told, unasked, why they wait."""
         self._capacity = capacity
+        self.near = near
         self._backfill_us = round(backfill_seconds * 1_000_000)
         self._held: dict[int, Ask] = {}
         self._waiting: dict[int, Ask] = {}
@@ -37,6 +39,11 @@ class Admission:
         self._used_by: dict[str, int] = {}  # replicas by project
         self._preemption = Preemption()
         self._settled: Capacity | None = None  # of so much nobody who waits could be given room; None: not known
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so many wait that who comes last need not be told yet."""
+        return len(self._waiting) >= self.near
 
     def knows(self, job_id: int) -> bool:
         """Whether the job waits or holds room already."""
@@ -152,7 +159,7 @@ class Admission:
         ask = self._waiting[job_id]
         total = self._capacity()
         never = not ask.amount.fits(total, Amount())
-        return Room(False, why_not(ask.amount, total, never), never, steady_us)
+        return Room(False, why_not(ask.amount, total, never), never, steady_us, far=not never and self._is_far(ask))
 
     def places(self) -> Mapping[int, QueuePlace]:
         """Where everyone stands, in the order in which they would be served if nothing else changed.
@@ -199,6 +206,13 @@ class Admission:
                 turns = self._turns(lane, self._used_by.get(lane[1], 0) + above.get(lane[1], 0))
                 ahead += sum(1 for _ in takewhile(turn.__gt__, turns))
         return ahead + len(before)
+
+    def _is_far(self, ask: Ask) -> bool:
+        """Whether all near places are others' for sure: of its own lane and of higher priority, to count no further."""
+        if len(self._waiting) <= self.near:
+            return False
+        above = sum(len(ids) for (priority, _), ids in self._lanes.items() if priority < ask.lane[0])
+        return above + bisect.bisect_left(self._lanes[ask.lane], ask.job_id) >= self.near
 
     def _turns(self, lane: tuple[int, str], used: int) -> Iterator[tuple[int, int]]:
         """Each job of a lane as (what its project will have by then, its id), in order."""

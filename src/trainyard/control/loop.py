@@ -61,7 +61,7 @@ class Controller:
         self._wakeups = Wakeups(self._step, pace.most_steps)
         self._watcher = Watcher(executor, clock, pace, self._problems, self._wakeups.now)
         self._acts = Acts(executor, kinds, self._watcher, clock, pace, equip)
-        self._admission = Admission(executor.capacity, pace.backfill)
+        self._admission = Admission(executor.capacity, pace.backfill, pace.near)
         self._reconciler = Reconciler(store, kinds, self._acts, self._admission, clock, self._wakeups.now)
         self._removals = Removals(store, executor, pace, self._problems)
         self._reconciler.on_deleted = self._removals.hint
@@ -91,11 +91,15 @@ class Controller:
             await self._wakeups.close()
 
     def _hinted(self, job_id: int) -> None:
-        """The Desk has written: look at the job, or at what is left of it."""
-        if self._running:
+        """The Desk has written: look at the job, or at what is left of it. A new one far back in line costs no step."""
+        if not self._running:
+            self._early[job_id] = None
+            return
+        fresh = self._reconciler.newcomer(job_id)
+        if fresh is None or self._adopt(fresh):
             self._wakeups.now(job_id)
         else:
-            self._early[job_id] = None
+            self._reconciler.make_room(self._clock.steady_us())  # which wakes it, should it be the one that fits
 
     async def _persist(self, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a part of the controller to its end, starting it again after each failure."""
@@ -186,7 +190,7 @@ class Controller:
     async def _scan(self) -> None:
         """Take up who still waits; then find, ever again, what a lost hint left lying.
 
-        That is jobs whose revision no step has seen, and room that appeared.
+        That is jobs whose revision no step has seen, room that appeared, and who has moved up in a long line untold.
         """
         while self._behind:
             began_us = self._clock.steady_us()
@@ -205,6 +209,8 @@ class Controller:
                 await asyncio.sleep(self._taken(began_us) / self._pace.most_load)
                 began_us = self._clock.steady_us()
             self._reconciler.make_room(self._clock.steady_us())
+            for job_id in self._reconciler.untold():
+                self._wakeups.now(job_id)
 
     def _taken(self, began_us: int) -> float:
         """Seconds since work began."""

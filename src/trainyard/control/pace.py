@@ -18,4 +18,5 @@ class Pace:
     retry_first: float = 0.1  # after the first failure of a step; doubles
     retry_cap: float = 5.0
     most_steps: int = 256  # steps under way at once
+    near: int = 100  # waiting jobs, from the front, that are told why they wait; who is behind them can ask
     most_load: float = 0.05  # the part of all time that scanning may take, however much there is

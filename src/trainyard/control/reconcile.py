@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.ids import Ids
-from trainyard.core.jobs import NOTHING_NOTED, Decision, Intent, Job, Parentage, Release, Spawn, Status, Stop
+from trainyard.core.jobs import Decision, Job, Parentage, Release, Spawn, Status, Stop
 from trainyard.core.names import JobName
 from trainyard.core.runs import Reading
 from trainyard.core.states import JobState
@@ -47,9 +48,9 @@ class Reconciler:
         store.on_write(self.read_again)
 
     def adopt(self, job: Job) -> bool:
-        """Take up a live job after a start: what it holds is held again, before anybody else may ask.
+        """Take up a live job, after a start before anybody else may ask: what it holds is held again.
 
-        Says whether a step is due. Who waits for nothing but room, and has been told so, needs none until there is.
+        Says whether a step is due. Who waits for nothing but room, and need not be told so, needs none until there is.
         """
         if job.name.collection in self._searching:
             return True
@@ -57,10 +58,12 @@ class Reconciler:
         status, steady_us = job.status, self._clock.steady_us()
         if status.state is JobState.QUEUED:
             self._admission.wait(job, demand, steady_us)
-            never = self._admission.room(job.id, steady_us).never
-            due = never or job.intent is Intent.CANCEL or not status.waits_for or status.memo != NOTHING_NOTED
+            room = self._admission.room(job.id, steady_us)
+            decision = self._kinds[job.name.collection].decide(job, None, room, self._clock.now_us())
+            due = _says_something(job, decision) or decision.look_again_us is not None
             if not due:
                 self.revisions[job.id] = job.revision
+                self._kept.pop(job.id, None)
             return due
         self._admission.hold(job, demand)
         if status.run_id is not None:
@@ -76,6 +79,15 @@ class Reconciler:
         """
         is_known = fresh is None or job_id in self.revisions or self._admission.knows(job_id)
         self._kept[job_id] = None if is_known else fresh
+
+    def newcomer(self, job_id: int) -> Job | None:
+        """The job as it was handed over with its hint, where it is new and many wait already; else None."""
+        return self._kept.get(job_id) if self._admission.is_long else None
+
+    def untold(self) -> list[int]:
+        """Those near to their turn in whose rows it does not stand yet what they wait for."""
+        near = [(job_id, self._store.find(job_id)) for job_id in islice(self._admission.order(), self._admission.near)]
+        return [job_id for job_id, job in near if job is None or not job.status.waits_for]
 
     async def step(self, job_id: int) -> float | None:
         """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""

@@ -29,7 +29,7 @@ from trainyard.testing.virtual_time import VirtualClock, VirtualLoop, run_virtua
 CALM_AT = 15.0
 DEADLINE = 240.0
 SETTLE = 3.0
-PACE = Pace(scan=8.0, stop_again=3.0, retry_cap=2.0)
+PACE = Pace(scan=8.0, stop_again=3.0, retry_cap=2.0, near=1)
 
 _EXITS = (
     Exit(Cause.EXITED, code=0),

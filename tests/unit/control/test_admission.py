@@ -143,6 +143,19 @@ def test_places_say_why_in_numbers() -> None:
     assert places[3].why == "It asks for 1 replica; free now: 1 of 4 replicas."
 
 
+def test_who_is_far_back_is_said_to_be_so() -> None:
+    """Where others have all the near places for sure, by priority or by order; not while so many fit in there."""
+    desk = Admission(lambda: Capacity(replicas=1), 60.0, near=2)
+    for number in (1, 2, 3):
+        assert not desk.is_long or number == 3
+        desk.wait(job(number), demand(1), 0)
+    assert [desk.room(number, 0).far for number in (1, 2, 3)] == [False, False, True]
+    desk.wait(job(4, priority=9), demand(1), 0)
+    assert [desk.room(number, 0).far for number in (1, 2, 3, 4)] == [False, True, True, False]
+    desk.wait(job(5), demand(2), 0)
+    assert (desk.room(5, 0).never, desk.room(5, 0).far) == (True, False)
+
+
 def test_a_small_hunt_for_overtakers_is_bounded() -> None:
     """A thousand jobs that do not fit are not all tried at every chance."""
     desk = admission(replicas=2)

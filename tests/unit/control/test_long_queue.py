@@ -14,6 +14,7 @@ import pytest
 from trainyard.control.admission import Admission
 from trainyard.control.asks import Amount
 from trainyard.control.loop import Controller
+from trainyard.control.pace import Pace
 from trainyard.core.jobs import Intent
 from trainyard.core.runs import Capacity
 from trainyard.core.states import JobState
@@ -101,24 +102,63 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[Amount]:
     return found
 
 
-def test_each_queued_job_costs_a_few_looks_and_one_commit(compared: list[Amount]) -> None:
-    """However many wait already; and once they wait, they cost nothing."""
+def test_each_queued_job_costs_a_few_looks_and_only_those_in_front_a_commit(compared: list[Amount]) -> None:
+    """However many wait already; and once they wait, they cost nothing. Whoever asks is told, wherever it stands."""
 
     async def body(world: World) -> None:
         world.start()
         await asyncio.sleep(1)
         await world.fill()
         await asyncio.sleep(5)
-        assert world.store.find(JOBS).status.waits_for
-        assert world.counts["commit"] <= JOBS + 5
-        assert world.counts["find"] <= 3 * JOBS
+        assert world.store.find(90).status.waits_for
+        assert not world.store.find(JOBS).status.waits_for
+        assert world.counts["commit"] <= Pace().near + 5
+        assert world.counts["find"] <= JOBS
         assert len(compared) <= 5 * JOBS
-        assert world.store.queue_place(world.store.find(JOBS + 1).name).position == JOBS
+        place = world.store.queue_place(world.store.find(JOBS + 1).name)
+        assert (place.position, place.why) == (JOBS, "It asks for 2 replicas; free now: 1 of 3 replicas.")
         world.counts.clear()
         compared.clear()
         await asyncio.sleep(60)
         assert world.counts["find"] + world.counts["commit"] + len(compared) < JOBS
         assert world.counts["live"] == 0
+
+    in_a_world(body)
+
+
+def test_who_moves_up_is_told_unasked_what_it_waits_for() -> None:
+    """Within a scan, also where nothing else happens to it; and a cancel finds it where it stands."""
+
+    async def body(world: World) -> None:
+        world.start()
+        await asyncio.sleep(1)
+        await world.fill()
+        await asyncio.sleep(5)
+        for number in (*range(2, 90), JOBS):
+            await world.store.ask_cancel(world.store.find(number).name, "", world.clock.now_us())
+        await asyncio.sleep(12)
+        assert world.store.find(150).status.waits_for
+        told = world.store.narration(world.store.find(150).name)
+        assert [one.note.text[:54] for one in told] == ["Waiting for job to be provisioned. It asks for 2 repli"]
+        assert not world.store.find(300).status.waits_for
+        assert world.store.find(JOBS).status.state is JobState.CANCELLED
+
+    in_a_world(body)
+
+
+def test_a_newcomer_whose_spec_cannot_be_read_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Far back in a long line, it is reported as anywhere else, and those behind it are taken up."""
+    caplog.set_level(logging.CRITICAL)
+
+    async def body(world: World) -> None:
+        world.start()
+        await asyncio.sleep(1)
+        await world.fill()
+        broken = replace(plain_job(JOBS + 5, create_time_us=world.clock.now_us()), spec=b"{")
+        await asyncio.gather(world.store.insert(broken), world.store.insert(plain_job(JOBS + 6)))
+        await asyncio.sleep(1)
+        assert any(f"Job {JOBS + 5} " in sentence for sentence in world.controller.problems())
+        assert world.store.queue_place(world.store.find(JOBS + 6).name).position == JOBS + 1
 
     in_a_world(body)
 

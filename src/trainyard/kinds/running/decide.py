@@ -84,6 +84,8 @@ def _waiting(job: Job, policy: RunPolicy, room: Room, now_us: int) -> Decision:
             return _ended(Decision(job.status), Event.FAILED, over, now_us)
         kept = replace(job.status, memo=memo.dump(), waits_for=room.why_not)
         return Decision(kept, look_again_us=now_us + left_us)
+    if room.far:
+        return Decision(job.status)  # whoever asks is told its place and why; to write that for all costs a commit each
     if 0 <= now_us - job.create_time_us < WORTH_TELLING_US:
         return Decision(job.status, look_again_us=job.create_time_us + WORTH_TELLING_US)
     draft = Decision(replace(job.status, waits_for=room.why_not))

@@ -79,6 +79,16 @@ def test_a_short_wait_writes_nothing() -> None:
     assert (again.status, again.notes) == (later.status, ())
 
 
+def test_who_is_far_back_in_the_queue_is_not_told_unasked() -> None:
+    """It costs neither a commit nor a timer, until it moves up; FLEX_START's wait is measured wherever it stands."""
+    job, room = queued(), Room(granted=False, why_not="W.", steady_us=0, far=True)
+    assert decide(job, ONE, None, room, T) == Decision(job.status)
+    assert decide(job, ONE, None, room, T + 9 * SECOND) == Decision(job.status)
+    assert decide(job, ONE, None, replace(room, far=False), T + 9 * SECOND).status.waits_for == "W."
+    assert decide(job, replace(ONE, max_wait_seconds=10.0), None, room, T).look_again_us == T + 10 * SECOND
+    assert decide(job, ONE, None, replace(room, never=True), T).status.state is JobState.FAILED
+
+
 def test_a_calendar_set_back_does_not_silence_a_wait() -> None:
     """A create time that lies in the future now is no reason to wait for it."""
     decision = decide(queued(), ONE, None, Room(granted=False, why_not="W."), T - 3600 * SECOND)
