@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, app_access, app_sql, app_tracking, kinds, object_stores, searchers, stores
+from trainyard import __version__, app_access, app_shells, app_sql, app_tracking, kinds, object_stores, searchers, stores
 from trainyard.app_executor import open_executor
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
@@ -39,6 +39,7 @@ from trainyard.edges.rest.browsers import refuse_foreign_page
 from trainyard.edges.rest.follow import Streams
 from trainyard.edges.rest.http1 import Connections, connection_factory
 from trainyard.edges.rest.own_routes import OwnRoutes
+from trainyard.edges.rest.shells import ShellRoute
 from trainyard.edges.rpc.lazy import LazyRpc
 from trainyard.edges.secure import Certificate
 from trainyard.edges.side_by_side import Mount, SideBySide
@@ -196,7 +197,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         objects = await asyncio.to_thread(_objects, settings)
         tracker = app_tracking.open_tracker(settings)
         executor = await open_executor(settings, clock, port, objects)
-        known = _kinds(settings)
+        known = _kinds(settings, app_shells.address(settings, port))
         equip = app_tracking.equipment(app_access.equipment(settings, port, doors.grants), tracker)
         controller = Controller(store, known, executor, clock, equip=equip)
         ids = TimeOrderedIds(clock, store.largest_id)
@@ -214,7 +215,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
                 ids=ids,
                 access=doors.access,
             )
-            service.audit = doors.audit
+            service.audit, service.open_shell = doors.audit, app_shells.opener(executor)
             async with app_tracking.tracking(tracker, store, service, objects):
                 yield Inside(store, logbook, controller, control, service, doors, certificate, objects)
         finally:
@@ -239,9 +240,8 @@ async def listening(
     objects = Places(inside.objects, _buckets_appear(settings))
     service = inside.service
     metrics = service.metrics(objects.store)
-    own = OwnRoutes(
-        service.insight, follower, _health(inside, sql.port), streams, metrics, service.usage(), service.claims()
-    )
+    health, shells = _health(inside, sql.port), ShellRoute(service.shells(), streams)
+    own = OwnRoutes(service.insight, follower, health, streams, metrics, service.usage(), service.claims(), shells)
     guard = partial(refuse_foreign_page, names=names)
     storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
     mounts: list[Mount] = [
@@ -299,14 +299,14 @@ def _buckets_appear(settings: Settings) -> bool:
     return settings.missing_buckets == "always" or (settings.missing_buckets == "auto" and is_loopback(settings.host))
 
 
-def _kinds(settings: Settings) -> Mapping[str, Kind]:
+def _kinds(settings: Settings, shells_at: str) -> Mapping[str, Kind]:
     reservations = [name for name, _ in reserved(settings.reservations)]
     machines = Machines.known(allow_any=settings.machine_types == "any", reservations=reservations)
     modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
     preemptions, contained = Preemptions.parse(settings.simulate_preemption), settings.runtime != "host"
     return {
         "customJobs": modules["customJobs"].CustomJobKind(
-            machines, settings.grace, contained=contained, preemptions=preemptions
+            machines, settings.grace, contained=contained, preemptions=preemptions, shells_at=shells_at
         ),
         "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines, settings.nas_searcher, contained=contained),
         "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace, preemptions=preemptions),

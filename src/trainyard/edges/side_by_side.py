@@ -7,6 +7,8 @@ from typing import Any, Final
 
 WHOLE: Final = "trainyard.response.whole"
 """An ASGI extension of our own HTTP server: head and body as one message."""
+UPGRADE: Final = "trainyard.upgrade"
+"""Another one, of requests that ask for it: the answer 101, with `headers`, and a `protocol` for the connection."""
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 Claim = Callable[[Mapping[str, Any]], bool]
 Mount = tuple[Claim, App]

@@ -22,6 +22,7 @@ from trainyard.service.insight import Insight
 from trainyard.service.reading import Reading
 from trainyard.service.run_metrics import RunMetrics
 from trainyard.service.run_usage import RunUsage
+from trainyard.service.shells import OpenShell, Shells
 
 if TYPE_CHECKING:
     from trainyard.audit import AuditLog
@@ -71,6 +72,8 @@ class Service:
 
     audit: AuditLog | None = None
     """Takes a line for every write, where it is set."""
+    open_shell: OpenShell | None = None
+    """The executor's, where it has that talent."""
 
     def __init__(
         self, *, desk: Desk, logbook: LogBook, kinds: Iterable[Kind], clock: Clock, ids: Ids, access: Access
@@ -95,6 +98,15 @@ class Service:
         kind = self._keepers.kinds[trials.PARENT]
         assert isinstance(kind, Searches)
         return Claims(self._keepers.desk, kind, self._keepers.clock, self.access)
+
+    def shells(self) -> Shells:
+        """The shells of people beside programs."""
+        return Shells(self.insight, self._keepers.kinds, self.access, self._told, self.open_shell)
+
+    def _told(self, caller: Caller, what: str, resource: str, result: str) -> None:
+        if self.audit is not None:
+            now_us = self._keepers.clock.now_us()
+            self.audit.write(now_us, caller.name or ANYONE, what, resource, result, caller.address)
 
     def reading(self, caller: Caller) -> Reading:
         """Many jobs at one moment, with the rights of this caller; for any thread."""
@@ -124,8 +136,7 @@ class Service:
             raise
         finally:
             what = permission_of(operation, resource).removeprefix("aiplatform.") or operation.method
-            now_us = self._keepers.clock.now_us()
-            self.audit.write(now_us, caller.name or ANYONE, what, resource, result, caller.address)
+            self._told(caller, what, resource, result)
         return answer
 
     async def _answer(self, operation: Operation, version: str, request: Any, caller: Caller, resource: str) -> Any:

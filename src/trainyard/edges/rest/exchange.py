@@ -6,13 +6,14 @@ its meaning is an ApiError from further in.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from trainyard.contract.system_parameters import Query, SystemParameters, read_query, system_parameters
 from trainyard.core.errors import Code
-from trainyard.edges.side_by_side import WHOLE
+from trainyard.edges.side_by_side import UPGRADE, WHOLE
 
 MOST_BODY_BYTES: Final = 8 * 1024 * 1024
 MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
@@ -122,6 +123,13 @@ class Exchange:
     async def finish(self) -> None:
         """The end of a streamed answer."""
         await self._send({"type": "http.response.body", "body": b""})
+
+    async def upgrade(self, protocol: asyncio.Protocol, *headers: tuple[bytes, bytes]) -> None:
+        """Answer 101 and hand the connection to another protocol. Raises Refusal where it can't be had."""
+        if UPGRADE not in self.scope.get("extensions", ()):
+            raise Refusal(426, Code.INVALID_ARGUMENT, "The request does not say `Connection: Upgrade`.")
+        self.started = True
+        await self._send({"type": UPGRADE, "headers": headers, "protocol": protocol})
 
     async def _piece(self) -> tuple[bytes, bool]:
         message = await self._receive()

@@ -8,7 +8,8 @@ connection. A follower that reads slowly is read to slowly: its lines stay in th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -35,6 +36,17 @@ class Streams:
         """End every stream without an `end` event, so that its client comes back and goes on."""
         for pump in self._open:
             pump.cancel()
+
+    @contextlib.contextmanager
+    def lasting(self) -> Iterator[None]:
+        """The task that is within is ended with the streams."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            yield
+        finally:
+            self._open.discard(task)
 
     async def pause(self, seconds: float) -> None:
         """Sleep at least that long, and longer the more streams are open: together they look LOOKS_A_SECOND times."""

@@ -23,12 +23,13 @@ from uvicorn.server import ServerState
 
 from trainyard.core.errors import Code
 from trainyard.edges.faults import error_body
-from trainyard.edges.side_by_side import WHOLE
+from trainyard.edges.side_by_side import UPGRADE, WHOLE
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 REQUEST_SECONDS: Final = 60.0
 LEAST_PROGRESS_BYTES: Final = 1024 * 1024
 EXTENSIONS: Final[dict[str, dict[object, object]]] = {WHOLE: {}}
+_WITH_UPGRADE: Final[dict[str, dict[object, object]]] = {WHOLE: {}, UPGRADE: {}}
 _LENGTH: Final = re.compile(rb"\r\nContent-Length: \d+(?=\r|\Z)")
 KEEP_ALIVE_SECONDS: Final = 180  # longer than any client's pool keeps a connection: we are never the first to hang up
 
@@ -68,6 +69,8 @@ class Cycle(RequestResponseCycle):
 
     watched = False
     """Whether the application waits for the client to leave."""
+    hand_over: Callable[[asyncio.Protocol], None]
+    """Where the request asks for another protocol: what takes leave of the connection."""
 
     async def receive(self) -> Any:
         """ASGI's; whoever asks on when the request is there wants to know when its client is not."""
@@ -75,7 +78,10 @@ class Cycle(RequestResponseCycle):
         return await super().receive()
 
     async def send(self, message: Any) -> None:
-        """ASGI's, and one message more: WHOLE, with `status`, `headers` (content-length among them) and `body`."""
+        """ASGI's, and WHOLE, with `status`, `headers` (content-length among them) and `body`, and UPGRADE."""
+        if message["type"] == UPGRADE:
+            self._upgrade(message)
+            return
         if message["type"] != WHOLE:
             await super().send(message)
             return
@@ -102,6 +108,16 @@ class Cycle(RequestResponseCycle):
             self.transport.close()
         self.on_response()
 
+    def _upgrade(self, message: Any) -> None:
+        if self.disconnected:
+            return
+        self.response_started = self.response_complete = True
+        parts = [STATUS_LINE[101], b"connection: Upgrade\r\n"]
+        for name, value in (*self.default_headers, *message["headers"]):
+            parts += (name, b": ", value, b"\r\n")
+        self.transport.write(b"".join((*parts, b"\r\n")))
+        self.hand_over(message["protocol"])
+
 
 def _one_length(data: bytes) -> bytes:
     """A request's head that says its length once, where TensorFlow's says it twice: a transfer coding counts."""
@@ -122,9 +138,13 @@ class HttpConnection(HttpToolsProtocol):
     _body_bytes = 0
     _in_head = True
     _arriving = False
+    _early: bytes | None = None  # what came behind a request for another protocol
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless the head of the request has grown beyond all reason."""
+        if self._early is not None:
+            self._early += data
+            return
         if self._in_head:
             self._head_bytes += len(data)
             if self.lenient and not self._arriving:
@@ -148,8 +168,13 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
-        self.scope["extensions"] = EXTENSIONS
         self.cycle.__class__ = Cycle  # uvicorn can't be told which class to make
+        self.scope["extensions"] = EXTENSIONS
+        if self.parser.should_upgrade() and self._get_upgrade() == b"websocket":
+            self.scope["extensions"] = _WITH_UPGRADE
+            self.cycle.keep_alive = False  # whatever the answer is, nothing behind this request is HTTP
+            self.cycle.hand_over = self._hand_over
+            self._early = b""
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body is here."""
@@ -192,6 +217,14 @@ class HttpConnection(HttpToolsProtocol):
         head = [STATUS_LINE[status], b"content-type: application/json; charset=UTF-8\r\n", b"connection: close\r\n"]
         self.transport.write(b"".join((*head, b"content-length: %d\r\n\r\n" % len(body), body)))
         self.transport.close()
+
+    def _hand_over(self, protocol: asyncio.Protocol) -> None:
+        """Another protocol has the connection from now on."""
+        self.connections.discard(self)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        if self._early:
+            protocol.data_received(self._early)
 
     def _too_slow(self) -> None:
         self._deadline = None

@@ -1,4 +1,4 @@
-"""What the original lacks, under /trainyard/v1 (docs/adr/0005): health, explanations, metrics, usage, logs, claims."""
+"""What the original lacks, under /trainyard/v1 (docs/adr/0005): health, explanations, usage, logs, claims, shells."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from trainyard.core.errors import Code, FieldViolation, InvalidArgument
 from trainyard.edges.rest.exchange import Exchange, Refusal
 from trainyard.edges.rest.follow import Streams
 from trainyard.edges.rest.raw import send_files
+from trainyard.edges.rest.shells import PARAMETERS, ShellRoute
 from trainyard.service.access import Caller
 from trainyard.service.claims import Claims
 from trainyard.service.following import Follower
@@ -33,6 +34,7 @@ _REPORT: Final = re.compile(_JOB + r":report\Z")
 _FINISH: Final = re.compile(_JOB + r":finish\Z")
 _LOGS: Final = re.compile(_JOB + r"/logs\Z")
 _RAW: Final = re.compile(_JOB + r"/logs/(?P<task>(?:(?:search|train)-\d+/)?[^/]+)/(?P<stream>[^/]+)\Z")
+_SHELL: Final = re.compile(_JOB + r"/shells/(?P<replica>[^/]+)\Z")
 _TASK: Final = re.compile(r"service|(?:search|train)-\d+|(?:(?:search|train)-\d+/)?workerpool\d+-\d+")
 _LOG_PARAMETERS: Final = frozenset({"cursor", "task", "size", "follow"})
 
@@ -48,6 +50,7 @@ class OwnRoutes:
     metrics: RunMetrics
     usage: RunUsage
     claims: Claims
+    shells: ShellRoute
 
     async def answer(self, exchange: Exchange, caller: Caller) -> bool:
         """Answer what is ours; False where the path is not. Raises ApiError and Refusal."""
@@ -66,6 +69,7 @@ class OwnRoutes:
             (_USAGE, self._usage),
             (_LOGS, self._logs),
             (_RAW, self._raw),
+            (_SHELL, self._shell),
         )
         for pattern, get in gets:
             if match := pattern.match(path):
@@ -110,6 +114,10 @@ class OwnRoutes:
         given = _parameters(exchange, frozenset({"attempt"}))
         paths = self.insight.raw_files(match["name"], caller, _task(match["task"]), match["stream"], _attempt(given))
         await send_files(exchange, paths)
+
+    async def _shell(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
+        given = _parameters(exchange, PARAMETERS)
+        await self.shells.answer(exchange, (match["name"], match["replica"]), caller, given)
 
 
 async def send_json(exchange: Exchange, value: Any) -> None:

@@ -1,0 +1,195 @@
+"""Conformance case 78: shells beside a job's programs, for who may, from whom they come, and to the job's end."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_server import Api, Server, pool, pools, running
+from shell_client import ASKS, ShellClient
+
+from trainyard.core.frames import Opcode
+
+WAITS = ("sh", "-c", "while :; do sleep 0.1; done")
+UP = frozenset({"JOB_STATE_RUNNING"})
+
+
+def with_shells(api: Api, body: dict[str, Any]) -> dict[str, Any]:
+    """A job that is up, made with enableWebAccess."""
+    body["jobSpec"]["enableWebAccess"] = True
+    return api.wait(api.made(body)["name"], UP)
+
+
+def path_of(uri: str) -> str:
+    """The path of an address."""
+    return "/" + uri.split("/", 3)[3]
+
+
+def left_of(job: str) -> list[str]:
+    """The processes that carry the mark of a job's replicas."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if f"TRAINYARD_RUN={job}-".encode() in (entry / "environ").read_bytes():
+                found.append(entry.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_case_78_uris_of_shells(api: Api, server: Server) -> None:
+    """A key for each replica that is up, in get, list and over v1beta1; gone with the replica, and with the job."""
+    shortly = {"imageUri": "host", "command": ["sh", "-c", "while [ ! -e stop ]; do sleep 0.05; done"]}
+    body = pools(
+        pool(containerSpec={"imageUri": "host", "command": list(WAITS)}),
+        pool(containerSpec=shortly, replicaCount=2),
+    )
+    job = with_shells(api, body)
+    name, uris = job["name"], job["webAccessUris"]
+    assert sorted(uris) == ["workerpool0-0", "workerpool1-0", "workerpool1-1"]
+    assert uris["workerpool1-1"] == f"http://127.0.0.1:{server.port}/trainyard/v1/{name}/shells/workerpool1-1"
+    assert api.list().json["customJobs"][0]["webAccessUris"] == uris
+    assert api.call("GET", name, version="v1beta1").json["webAccessUris"] == uris
+    with ShellClient(server.port, path_of(uris["workerpool1-0"])) as person:
+        person.types("touch stop\r")
+        assert person.ends() == 137
+    deadline = time.monotonic() + 20
+    while len(api.get(name).json["webAccessUris"]) > 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    gone = api.call("GET", path_of(uris["workerpool1-0"]), headers=ASKS)
+    assert gone.status == 400
+    assert "workerpool1-0" in gone.error["message"]
+    assert "has ended" in gone.error["message"]
+    api.call("POST", f"{name}:cancel", {})
+    assert "webAccessUris" not in api.wait(name)
+    refused = api.call("GET", path_of(uris["workerpool0-0"]), headers=ASKS)
+    assert (refused.status, refused.error["status"]) == (400, "FAILED_PRECONDITION")
+    assert "is JOB_STATE_CANCELLED; shells can be opened while it is JOB_STATE_RUNNING" in refused.error["message"]
+
+
+def test_case_78_a_shell(api: Api, server: Server) -> None:
+    """In the replica's world, on a terminal of the person's size; a cancel ends it with 137, and nothing is left."""
+    job = with_shells(api, running(*WAITS))
+    path = path_of(job["webAccessUris"]["workerpool0-0"])
+    with ShellClient(server.port, f"{path}?rows=31&columns=101&term=vt220") as person:
+        spec = json.loads(person.says('echo "$CLUSTER_SPEC"').replace("\r\n", ""))
+        assert spec["task"] == {"type": "workerpool0", "index": 0}
+        assert person.says("pwd").endswith("workerpool0-0.0")
+        assert person.says("tty").startswith("/dev/pts/")
+        assert person.says("stty size; echo $TERM") == "31 101\r\nvt220"
+        person.resizes(50, 132)
+        assert person.says("stty size") == "50 132"
+        person.sends(Opcode.TEXT, b'{"rows": 0}')
+        person.sends(Opcode.TEXT, b"\xff")
+        person.sends(Opcode.PING, b"here?")
+        assert person.says("stty size") == "50 132"
+        began = time.monotonic()
+        api.call("POST", f"{job['name']}:cancel", {})
+        assert person.ends() == 137
+        assert person.closed == b"\x03\xe8"
+    assert api.wait(job["name"])["state"] == "JOB_STATE_CANCELLED"
+    assert time.monotonic() - began < 20, "the shell, deaf to SIGTERM, held up the cancel"
+    assert left_of(job["name"].rpartition("/")[2]) == []
+
+
+def test_a_shells_exit_code_and_much_output(api: Api, server: Server) -> None:
+    """Every byte comes, in order, before the exit code; what is pasted at once arrives whole."""
+    job = with_shells(api, running(*WAITS))
+    path = path_of(job["webAccessUris"]["workerpool0-0"])
+    with ShellClient(server.port, path) as person:
+        person.says("stty -echo")
+        person.types("seq 1 200000; echo 'en''d'; cat >pasted; cksum <pasted; exit 7\r")
+        assert person.reads("end\r\n").split("\r\n")[-200001:-1] == [str(number) for number in range(1, 200001)]
+        person.types("".join(f"line {number}\r" for number in range(2000)) + "\x04")
+        assert person.ends() == 7
+        text = "".join(f"line {number}\n" for number in range(2000))
+        assert f" {len(text)}" in person.seen
+    api.call("POST", f"{job['name']}:cancel", {})
+
+
+def test_a_lost_client_takes_its_shell_along(api: Api, server: Server) -> None:
+    """Whoever hangs up leaves no shell behind; the job goes on."""
+    job = with_shells(api, running(*WAITS))
+    path = path_of(job["webAccessUris"]["workerpool0-0"])
+    with ShellClient(server.port, path) as person:
+        pid = person.says("echo $$")
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert api.get(job["name"]).json["state"] == "JOB_STATE_RUNNING"
+    api.call("POST", f"{job['name']}:cancel", {})
+
+
+def test_no_shell_without_web_access(api: Api) -> None:
+    """The sentence says what to set; there are no URIs, and no words in the service log either."""
+    name = api.made(running(*WAITS))["name"]
+    assert "webAccessUris" not in api.wait(name, UP)
+    answer = api.call("GET", f"/trainyard/v1/{name}/shells/workerpool0-0", headers=ASKS)
+    assert (answer.status, answer.error["status"]) == (400, "FAILED_PRECONDITION")
+    assert "Set enableWebAccess in its job spec" in answer.error["message"]
+    api.call("POST", f"{name}:cancel", {})
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "status"),
+    [
+        ({"Origin": "http://evil.example"}, "/shells/workerpool0-0", 403),
+        ({"Origin": "http://localhost:1"}, "/shells/workerpool0-0", 403),
+        ({"Origin": "null"}, "/shells/workerpool0-0", 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "websocket"}, "/shells/workerpool0-0", 403),
+        ({"User-Agent": "Mozilla/5.0", "Host": "rebound.example"}, "/shells/workerpool0-0", 403),
+        ({"Sec-WebSocket-Version": "8"}, "/shells/workerpool0-0", 426),
+        ({"Connection": "keep-alive"}, "/shells/workerpool0-0", 426),
+        ({}, "/shells/workerpool0-7", 404),
+        ({}, "/shells/workerpool0-0?rows=0", 400),
+        ({}, "/shells/workerpool0-0?term=a%20b", 400),
+        ({}, "/shells/workerpool0-0?size=3", 400),
+    ],
+)
+def test_who_and_what_is_refused(api: Api, headers: dict[str, str], path: str, status: int) -> None:
+    """A page of another site, a name of its own for us, what is no WebSocket, no such replica, no such terminal."""
+    name = with_shells(api, running(*WAITS))["name"]
+    answer = api.call("GET", f"/trainyard/v1/{name}{path}", headers={**ASKS, **headers})
+    assert answer.status == status, answer.body
+    assert api.call("GET", f"/trainyard/v1/{name}/shells/workerpool0-0").status == 200
+    api.call("POST", f"{name}:cancel", {})
+
+
+def test_the_address_says_how(api: Api) -> None:
+    """Opened without a WebSocket it names the command."""
+    job = with_shells(api, running(*WAITS))
+    answer = api.call("GET", path_of(job["webAccessUris"]["workerpool0-0"]))
+    number = job["name"].rpartition("/")[2]
+    assert f"trainyard custom-jobs shell {number} workerpool0-0 --project ".encode() in answer.body
+    api.call("POST", f"{job['name']}:cancel", {})
+
+
+def test_a_stop_of_the_service_does_not_wait_for_shells(tmp_path: Path) -> None:
+    """They are told that it goes away; the job runs on, and the next service opens shells in it."""
+    with Server(tmp_path / "data") as first:
+        api = Api(first.port)
+        job = with_shells(api, running(*WAITS))
+        path = path_of(job["webAccessUris"]["workerpool0-0"])
+        with ShellClient(first.port, path) as person:
+            person.says("true")
+            began = time.monotonic()
+            assert first.stop() == 0
+            assert time.monotonic() - began < 8
+            assert person.ends() == -1
+            assert person.closed is not None
+            assert person.closed.startswith(b"\x03\xe9")
+        api.close()
+    with Server(tmp_path / "data") as second:
+        api = Api(second.port)
+        again = api.get(job["name"]).json
+        assert again["webAccessUris"]["workerpool0-0"].startswith(f"http://127.0.0.1:{second.port}/")
+        with ShellClient(second.port, path) as person:
+            assert person.says("echo on") == "on"
+        api.call("POST", f"{job['name']}:cancel", {})
+        api.wait(job["name"])
+        api.close()
