@@ -22,6 +22,7 @@ _WORDS = {
     Effect.FULL: "honoured",
     Effect.PART: "in part",
     Effect.NONE: "no effect",
+    Effect.REFUSED: "refused (`FAILED_PRECONDITION`)",
     Effect.OUTPUT: "set by the service",
 }
 _SPEC_OF_TRIAL = "trial_job_spec"
@@ -73,15 +74,11 @@ def _row(path: str, lines: dict[str, FieldEffect]) -> str:
 def _told(path: str, line: FieldEffect) -> str:
     host, contained = line.by(Runtime.HOST), line.by(Runtime.PODMAN)
     if host == contained:
-        return f"| `{path}` | {_effect(line, host[0])} | {_sentence(host[1])} |\n"
-    effects = [_effect(line, each) for each, _ in (host, contained)]
+        return f"| `{path}` | {_WORDS[host[0]]} | {_sentence(host[1])} |\n"
+    effects = [_WORDS[each] for each, _ in (host, contained)]
     effect = effects[0] if effects[0] == effects[1] else f"host: {effects[0]}<br>podman, docker: {effects[1]}"
     said = f"**host:** {_sentence(host[1])}<br>**podman, docker:** {_sentence(contained[1])}"
     return f"| `{path}` | {effect} | {said} |\n"
-
-
-def _effect(line: FieldEffect, effect: Effect) -> str:
-    return _WORDS.get(effect) or f"refused (`{line.refusal.code.name}`)"
 
 
 def _sentence(text: str) -> str:

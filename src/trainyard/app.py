@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, app_access, app_shells, app_sql, app_tracking, kinds, object_stores, searchers, stores
+from trainyard import __version__, app_access, app_kinds, app_shells, app_sql, app_tracking, object_stores, stores
 from trainyard.app_executor import open_executor
 from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
@@ -45,15 +45,11 @@ from trainyard.edges.secure import Certificate
 from trainyard.edges.side_by_side import Mount, SideBySide
 from trainyard.edges.storage.app import StorageApp, claims
 from trainyard.edges.storage.places import Places
-from trainyard.kind import Kind
-from trainyard.kinds.machines import Machines
-from trainyard.kinds.running.simulated import Preemptions
 from trainyard.objects import ObjectStore
-from trainyard.searcher import Open
 from trainyard.service.access import Caller
 from trainyard.service.dispatch import Service
 from trainyard.service.following import Follower
-from trainyard.setting_checks import reserved
+from trainyard.service.persistent import Grounds, PersistentResources
 from trainyard.settings import Settings, is_loopback
 from trainyard.store import LogBook, Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
@@ -115,6 +111,7 @@ class Inside:
     doors: app_access.Doors
     certificate: Certificate | None
     objects: ObjectStore
+    resources: PersistentResources
 
     def problems(self) -> list[str]:
         """What does not work just now, one sentence each."""
@@ -197,11 +194,14 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         objects = await asyncio.to_thread(_objects, settings)
         tracker = app_tracking.open_tracker(settings)
         executor = await open_executor(settings, clock, port, objects)
-        known = _kinds(settings, app_shells.address(settings, port))
+        machines = app_kinds.known_machines(settings)
+        known = app_kinds.known_kinds(settings, machines, app_shells.address(settings, port))
         equip = app_tracking.equipment(app_access.equipment(settings, port, doors.grants), tracker)
         controller = Controller(store, known, executor, clock, equip=equip)
         ids = TimeOrderedIds(clock, store.largest_id)
         controller.share_ids(ids)
+        grounds = Grounds(machines, known, store, clock, controller.set_aside, app_kinds.warming(executor))
+        resources = app_kinds.opened(grounds, settings, doors.access, doors.audit)  # before anybody is let in
         control = asyncio.create_task(controller.run(), name="controller")
         control.add_done_callback(_controller_ended)
         try:
@@ -217,10 +217,11 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
             )
             service.audit, service.open_shell = doors.audit, app_shells.opener(executor)
             async with app_tracking.tracking(tracker, store, service, objects):
-                yield Inside(store, logbook, controller, control, service, doors, certificate, objects)
+                yield Inside(store, logbook, controller, control, service, doors, certificate, objects, resources)
         finally:
             control.cancel()
             await asyncio.gather(control, return_exceptions=True)
+            await resources.close()
             await executor.close()
             await asyncio.to_thread(objects.close)
     finally:
@@ -240,8 +241,11 @@ async def listening(
     objects = Places(inside.objects, _buckets_appear(settings))
     service = inside.service
     metrics = service.metrics(objects.store)
-    health, shells = _health(inside, sql.port), ShellRoute(service.shells(), streams)
-    own = OwnRoutes(service.insight, follower, health, streams, metrics, service.usage(), service.claims(), shells)
+    health, usage = _health(inside, sql.port), service.usage()
+    shells = ShellRoute(service.shells(), streams)
+    own = OwnRoutes(
+        service.insight, follower, health, streams, metrics, usage, service.claims(), inside.resources, shells
+    )
     guard = partial(refuse_foreign_page, names=names)
     storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
     mounts: list[Mount] = [
@@ -297,25 +301,6 @@ def _objects(settings: Settings) -> ObjectStore:
 
 def _buckets_appear(settings: Settings) -> bool:
     return settings.missing_buckets == "always" or (settings.missing_buckets == "auto" and is_loopback(settings.host))
-
-
-def _kinds(settings: Settings, shells_at: str) -> Mapping[str, Kind]:
-    reservations = [name for name, _ in reserved(settings.reservations)]
-    machines = Machines.known(allow_any=settings.machine_types == "any", reservations=reservations)
-    modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
-    preemptions, contained = Preemptions.parse(settings.simulate_preemption), settings.runtime != "host"
-    return {
-        "customJobs": modules["customJobs"].CustomJobKind(
-            machines, settings.grace, contained=contained, preemptions=preemptions, shells_at=shells_at
-        ),
-        "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines, settings.nas_searcher, contained=contained),
-        "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace, preemptions=preemptions),
-    }
-
-
-def _open_searcher(name: str) -> Open:
-    opened: Open = import_module(searchers.BUILT_IN[name]).open_searcher
-    return opened
 
 
 def _narration(store: Store) -> Callable[[int, int], Sequence[Narrated]]:

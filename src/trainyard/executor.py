@@ -5,7 +5,7 @@ Keepers are in `executors/`, listed in its BUILT_IN table; each passes tests/sea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from trainyard.core.runs import Capacity, Reading, RunGroup
@@ -56,6 +56,17 @@ class Announces(Protocol):
 
     def changes(self) -> AsyncIterator[str]:
         """Run ids of groups whose reading may have changed, as it happens, for ever."""
+
+
+@runtime_checkable
+class Warms(Protocol):
+    """The talent of making ready, before any job asks for it, what programs of an image run in."""
+
+    async def warm(self, image_uri: str, package_uris: Sequence[str]) -> str:
+        """Have the image, or what stands in for it, with these packages; one sentence that says what is ready.
+
+        May be repeated and cancelled. Raises Unavailable with a sentence where it cannot be made ready.
+        """
 
 
 @runtime_checkable

@@ -154,6 +154,9 @@ class Settings:
         "separated by commas.",
         checks.reservations,
     )
+    persistent_resources: str = _setting(
+        "", "JSON file: a list of persistent resources that are kept beside those of `trainyard pools create`."
+    )
     simulate_preemption: str = _setting(
         "0",
         "How often an hour, on average, a running SPOT job is preempted although nobody needs its place, to try its "

@@ -12,6 +12,7 @@ from typing import Final
 from trainyard.cli.exchange_options import add_exchange_commands
 from trainyard.cli.job_options import add_job_commands
 from trainyard.cli.options import Commands, command, format_option, positive
+from trainyard.cli.pool_options import add_pool_commands
 from trainyard.cli.serve import add_arguments as add_serve_arguments
 from trainyard.cli.sql_options import add_sql_command
 
@@ -50,6 +51,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add_sql_command(commands, shared)
     _add_service_commands(commands, shared)
     _add_tokens(commands, environment)
+    add_pool_commands(commands, shared)
     add_exchange_commands(commands, environment)
     return parser
 

@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM) instead")
     flag("--tls-key", metavar="FILE", help="its key (PEM, no password)")
     flag("--log-level", metavar="LEVEL", help="debug, info, warning or error")
-    flag("--replicas", type=int, metavar="N", help="how many replicas run at once (four per core, at least eight)")
     flag("--replica-ports", metavar="A-B", help="ports that replicas get (20000-29999)")
     flag(
         "--accelerators", metavar="WHICH", help="jobs asking for GPUs that are not there: optional runs, required fails"
@@ -40,9 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--machine-types", metavar="WHICH", help="known refuses machine types that Google does not have, any takes them"
     )
     flag("--nas-searcher", metavar="NAME", help="what NasJobs search with: reinforce, random, evolution or model-based")
-    flag("--machines", metavar="WHICH", help="machine types are labels, or their CPUs and memory are enforced")
-    flag("--reservations", metavar="NAME=N,…", help="replicas set aside for jobs whose reservationAffinity names them")
-    flag("--simulate-preemption", metavar="N[,SEED]", help="preempt running SPOT jobs N times an hour, to try them")
     flag("--missing-buckets", metavar="WHICH", help="make buckets asked for: auto (on loopback), always or never")
     flag("--objects-url", metavar="URL", help="where objects are kept instead of DIR/buckets: s3://, gs://, az://")
     flag("--gcs-mount", metavar="WHICH", help="whether programs see buckets at /gcs: auto or never")
@@ -57,6 +53,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--drain", type=float, metavar="SECONDS", help="how long requests under way get when the service stops")
     flag("--usage-interval", type=float, metavar="SECONDS", help="between two samples of what replicas use (0: none)")
     flag("--mlflow-tracking-uri", metavar="URI", help="where jobs' experiment and experimentRun are written to")
+    _add_room_arguments(parser)
+
+
+def _add_room_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much runs at once, and what is kept for whom."""
+    flag = parser.add_argument
+    flag("--replicas", type=int, metavar="N", help="how many replicas run at once (four per core, at least eight)")
+    flag("--machines", metavar="WHICH", help="machine types are labels, or their CPUs and memory are enforced")
+    flag("--reservations", metavar="NAME=N,…", help="replicas set aside for jobs whose reservationAffinity names them")
+    flag("--persistent-resources", metavar="FILE", help="JSON: machines kept for jobs with persistentResourceId")
+    flag("--simulate-preemption", metavar="N[,SEED]", help="preempt running SPOT jobs N times an hour, to try them")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import bisect
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 
-from trainyard.control.asks import Amount, Ask, ask_of, why_here, why_not
-from trainyard.control.preemption import Preemption
+from trainyard.control.asks import Amount, Ask, ask_of, check_places, is_persistent, why_here, why_not, with_places
+from trainyard.control.preemption import Preemption, missing
 from trainyard.core.jobs import Job, QueuePlace
-from trainyard.core.runs import Capacity
+from trainyard.core.runs import Capacity, Places
 from trainyard.kind import Demand, Room
 
 _NOTHING = Amount()
@@ -31,6 +31,8 @@ class Admission:
         """`near`: how many places from the front need to be told, unasked, why they wait."""
         self._capacity = capacity
         self.near = near
+        self._kept: tuple[Places, ...] = ()
+        self._whole: tuple[Capacity, Capacity] | None = None  # what there is, without and with the places kept
         self._backfill_us = round(backfill_seconds * 1_000_000)
         self._held: dict[int, Ask] = {}
         self._waiting: dict[int, Ask] = {}
@@ -39,6 +41,22 @@ class Admission:
         self._used_by: dict[str, int] = {}  # replicas by project
         self._preemption = Preemption()
         self._settled: Capacity | None = None  # of so much nobody who waits could be given room; None: not known
+
+    def set_aside(self, kept: Sequence[Places]) -> None:
+        """Keep these places, and no others, for who asks for their share; who has room elsewhere keeps it.
+
+        Raises ResourceExhausted, and nothing has changed, where there is not so much.
+        """
+        check_places(with_places(self._capacity(), kept))
+        self._kept, self._whole, self._settled = tuple(kept), None, None
+
+    def _total(self) -> Capacity:
+        base = self._capacity()
+        if not self._kept:
+            return base
+        if self._whole is None or self._whole[0] != base:
+            self._whole = base, with_places(base, self._kept)
+        return self._whole[1]
 
     @property
     def is_long(self) -> bool:
@@ -109,8 +127,9 @@ class Admission:
 
         Who is not preemptible and could have the place of somebody who is gets it promised, and `displaced` says whose.
         """
-        total = self._capacity()
+        total = self._total()
         granted: list[int] = []
+        barred: set[str] = set()  # shares that somebody has waited for so long that nobody overtakes
         if self._settled == total:
             return granted
         refused, promised = 0, _NOTHING
@@ -118,6 +137,8 @@ class Admission:
             is_full = self._used.replicas >= total.replicas and not self._preemption.possible
             if is_full or refused == _MOST_OVERTAKERS_TRIED:
                 break
+            if barred and any(share in barred for share, _ in ask.amount.reserved):
+                continue
             if ask.amount.fits(total, self._used) and self._leaves(promised, ask, total):
                 self._stop_waiting(ask.job_id)
                 self._take(ask)
@@ -128,7 +149,10 @@ class Admission:
                 continue
             can_ever = ask.amount.fits(total, Amount())
             if can_ever and steady_us - ask.since_steady_us >= self._backfill_us:
-                break  # nobody overtakes it any longer, so that it cannot starve
+                lacks = [part.removeprefix("reserved ") for part, _ in missing(ask.amount, total, self._used)]
+                if not lacks or not all(map(is_persistent, lacks)):
+                    break  # nobody overtakes it any longer, so that it cannot starve
+                barred.update(lacks)  # who asks for nothing of that takes nothing from it
             refused += 1
         if refused < _MOST_OVERTAKERS_TRIED or not granted:
             self._settled = total  # else: those further behind have moved up
@@ -157,7 +181,7 @@ class Admission:
         if job_id in self._held:
             return Room(granted=True, steady_us=steady_us)
         ask = self._waiting[job_id]
-        total = self._capacity()
+        total = self._total()
         never = not ask.amount.fits(total, Amount())
         return Room(False, why_not(ask.amount, total, never), never, steady_us, far=not never and self._is_far(ask))
 
@@ -178,7 +202,10 @@ class Admission:
     def place(self, job_id: int) -> QueuePlace:
         """Where one job stands; raises KeyError where it does not wait."""
         ask = self._waiting[job_id]
-        why = why_here(ask.amount, self._capacity(), self._used)
+        shares = {share for share, _ in ask.amount.reserved if is_persistent(share)}
+        held = self._held.values() if shares else ()
+        holders = [each.name for each in held if not shares.isdisjoint(dict(each.amount.reserved))]
+        why = why_here(ask.amount, self._total(), self._used, holders)
         return QueuePlace(self._ahead(ask) + 1, len(self._waiting), why, ask.since_us)
 
     def waiting(self) -> Collection[int]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from trainyard.core.errors import ResourceExhausted
 from trainyard.core.jobs import Job
 from trainyard.core.names import JobName
 from trainyard.core.outcomes import Wait
-from trainyard.core.runs import Capacity
+from trainyard.core.runs import Capacity, Places
 from trainyard.kind import Demand
 
 _GIB = 2**30
@@ -51,7 +53,9 @@ class Amount:
         )
 
     def fits(self, total: Capacity, used: Amount) -> bool:
-        """Whether there is room for this beside what is used."""
+        """Whether there is room for this beside what is used, and what is kept for others."""
+        if total.kept:
+            used = used + idle(total, self + used)
         return (
             self.replicas + used.replicas <= total.replicas
             and (total.gpus is None or self.gpus + used.gpus <= total.gpus)
@@ -64,6 +68,41 @@ class Amount:
         held, there = dict(used.reserved), dict(total.reserved)
         return all(count + held.get(name, 0) <= there.get(name, 0) for name, count in self.reserved) and (
             not self.unreserved or self.unreserved + used.unreserved <= total.replicas - sum(there.values())
+        )
+
+
+def idle(total: Capacity, used: Amount) -> Amount:
+    """What the places keep that nobody has taken; replicas are counted by their share."""
+    taken, found = dict(used.reserved), Amount()
+    for places in total.kept:
+        left, each = max(0, places.replicas - taken.get(places.share, 0)), places.each
+        found = found + Amount(0, left * each.gpus, left * each.cpus, left * each.memory_bytes)
+    return found
+
+
+def with_places(total: Capacity, kept: Sequence[Places]) -> Capacity:
+    """What there is, with these places kept as well."""
+    pairs = tuple((places.share, places.replicas) for places in kept)
+    return replace(total, reserved=(*total.reserved, *pairs), kept=tuple(kept))
+
+
+def check_places(whole: Capacity) -> None:
+    """Raises ResourceExhausted where more is set aside than there is."""
+    rest, aside = idle(whole, Amount()), sum(count for _, count in whole.reserved)
+    memory = None if whole.memory_bytes is None else whole.memory_bytes / _GIB
+    rows = (
+        ("replica", aside, whole.replicas),
+        ("GPU", rest.gpus, whole.gpus),
+        ("CPU", rest.cpus, whole.cpus),
+        (_MEMORY, rest.memory_bytes / _GIB, memory),
+    )
+    over = [(unit, kept, there) for unit, kept, there in rows if there is not None and kept > there]
+    if over:
+        asked = _listed([_count(kept, unit) for unit, kept, _ in over])
+        there = _listed([_count(there, unit) for unit, _, there in over])
+        raise ResourceExhausted(
+            f"With it, reservations and persistent resources would keep {asked}; all there is here is {there}. Ask for "
+            "less, delete another one (trainyard pools list), or let more run here (the setting replicas)."
         )
 
 
@@ -130,12 +169,13 @@ def why_not(asked: Amount, total: Capacity, never: bool) -> str:
     return Wait.NEVER.format(asks=asks, total=have, way_out=way_out)
 
 
-def why_here(asked: Amount, total: Capacity, used: Amount) -> str:
-    """The same with the numbers of the moment."""
+def why_here(asked: Amount, total: Capacity, used: Amount, holders: Sequence[JobName] = ()) -> str:
+    """The same with the numbers of the moment, and who holds what it asks for by name."""
     limits = _limits(asked, total, used)
     asks = _listed([_count(limit.asked, limit.unit) for limit in limits])
     free = _listed([f"{_number(limit.free, limit.unit)} of {_count(limit.total, limit.unit)}" for limit in limits])
-    return Wait.PLACE.format(asks=asks, free=free)
+    by = f"; in use by {_listed([f'{name.collection}/{name.id}' for name in holders])}" if holders else ""
+    return Wait.PLACE.format(asks=asks, free=free + by)
 
 
 class _Limit(NamedTuple):
@@ -149,24 +189,46 @@ class _Limit(NamedTuple):
 
 def _limits(asked: Amount, total: Capacity, used: Amount) -> list[_Limit]:
     """Everything that is asked for and is limited here: nobody waits for anything else."""
-    memory = None if total.memory_bytes is None else total.memory_bytes / _GIB
     held, there = dict(used.reserved), dict(total.reserved)
-    plain = "replica outside of reservations" if there else "replica"
+    apart = idle(total, asked + used)  # of no use to this one
     rows = (
-        (plain, asked.unreserved, total.replicas - sum(there.values()), used.unreserved),
-        *(
-            (f"replica in the reservation {name}", count, there.get(name, 0), held.get(name, 0))
-            for name, count in asked.reserved
-        ),
-        ("GPU", asked.gpus, total.gpus, used.gpus),
-        ("CPU", asked.cpus, total.cpus, used.cpus),
-        (_MEMORY, asked.memory_bytes / _GIB, memory, used.memory_bytes / _GIB),
+        (_outside(there), asked.unreserved, total.replicas - sum(there.values()), used.unreserved),
+        *((_unit(name), count, there.get(name, 0), held.get(name, 0)) for name, count in asked.reserved),
+        ("GPU", asked.gpus, _less(total.gpus, apart.gpus), used.gpus),
+        ("CPU", asked.cpus, _less(total.cpus, apart.cpus), used.cpus),
+        (_MEMORY, asked.memory_bytes / _GIB, _gib(total, apart), used.memory_bytes / _GIB),
     )
     return [
         _Limit(unit, wanted, there, max(0, there - taken))
         for unit, wanted, there, taken in rows
         if wanted and there is not None
     ]
+
+
+def is_persistent(share: str) -> bool:
+    """Whether a share is of a persistent resource (kinds/persistent.py names it); no reservation has a slash."""
+    return "/" in share
+
+
+def _unit(share: str) -> str:
+    if not is_persistent(share):
+        return f"replica in the reservation {share}"
+    name, _, machine = share.partition("/")
+    return f"replica of the persistent resource {name} ({machine})"
+
+
+def _outside(shares: Collection[str]) -> str:
+    if not shares:
+        return "replica"
+    return f"replica outside of {'persistent resources' if all(map(is_persistent, shares)) else 'reservations'}"
+
+
+def _less(total: float | None, apart: float) -> float | None:
+    return None if total is None else total - apart
+
+
+def _gib(total: Capacity, apart: Amount) -> float | None:
+    return None if total.memory_bytes is None else (total.memory_bytes - apart.memory_bytes) / _GIB
 
 
 def _listed(parts: list[str]) -> str:

@@ -24,6 +24,7 @@ from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import ResourceExhausted, Unavailable
 from trainyard.core.ids import Ids
 from trainyard.core.jobs import Job
+from trainyard.core.runs import Places
 from trainyard.core.states import JobState
 from trainyard.executor import Executor, Sweeps
 from trainyard.kind import Kind
@@ -70,6 +71,12 @@ class Controller:
     def share_ids(self, ids: Ids) -> None:
         """Name the jobs of trials from the same source as all other jobs; before `run`, where there are searches."""
         self._reconciler.ids = ids
+
+    def set_aside(self, kept: Sequence[Places]) -> None:
+        """Keep these places for who asks for them, and let in who has room now. Raises as Admission.set_aside."""
+        self._admission.set_aside(kept)
+        if self._running:
+            self._reconciler.make_room(self._clock.steady_us())
 
     def problems(self) -> tuple[str, ...]:
         """What does not work just now, one sentence each; empty when all is well."""

@@ -112,8 +112,8 @@ def chosen_for(
     chosen: list[Ask] = []
     left, open_still = used, list(candidates)
     while not wanted.fits(total, left):
-        missing = _missing(wanted, total, left)
-        best = min(open_still, key=lambda ask: _rank(ask, missing, used_by))
+        lacking = missing(wanted, total, left)
+        best = min(open_still, key=lambda ask: _rank(ask, lacking, used_by))
         open_still.remove(best)
         chosen.append(best)
         left = left - best.amount
@@ -124,13 +124,13 @@ def chosen_for(
     return chosen
 
 
-def _rank(ask: Ask, missing: list[tuple[str, float]], used_by: Mapping[str, int]) -> tuple[float, int, int, int, int]:
+def _rank(ask: Ask, lacking: list[tuple[str, float]], used_by: Mapping[str, int]) -> tuple[float, int, int, int, int]:
     gives = _parts(ask.amount)
-    covered = sum(min(1.0, gives.get(part, 0) / lacks) for part, lacks in missing)
+    covered = sum(min(1.0, gives.get(part, 0) / lacks) for part, lacks in lacking)
     return -covered, ask.amount.replicas, ask.priority, -used_by.get(ask.project, 0), -ask.job_id
 
 
-def _missing(wanted: Amount, total: Capacity, used: Amount) -> list[tuple[str, float]]:
+def missing(wanted: Amount, total: Capacity, used: Amount) -> list[tuple[str, float]]:
     """The parts of an Amount of which there is too little, and how much of each."""
     there = {
         "replicas": total.replicas,

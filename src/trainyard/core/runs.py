@@ -23,10 +23,20 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """So many replicas that are kept for whom asks for `share`; of all else there is, each of them keeps `each`."""
+
+    share: str
+    replicas: int = 0
+    each: Resources = Resources()
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
     """What an executor has in all, or what is still free. None means: not limited here.
 
-    `reserved`: how many of the replicas are set aside for whom asks for them by name.
+    `reserved`: how many of the replicas are set aside for whom asks for them by name; `kept`: those of them that come
+    with GPUs, CPUs and memory of their own.
     """
 
     replicas: int
@@ -34,6 +44,7 @@ class Capacity:
     cpus: float | None = None
     memory_bytes: int | None = None
     reserved: tuple[tuple[str, int], ...] = ()
+    kept: tuple[Places, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,7 @@ class RunGroup:
     experiment: str = ""
     experiment_run: str = ""
     tensorboard: str = ""
+    service_account: str = ""  # the e-mail of the account that its programs are to be; empty: of the run itself
     grace_seconds: float = 30.0
     extra_env: Mapping[str, str] = field(default_factory=dict)  # set by the kind, over the service's own variables
     takes_report: bool = False  # programs get CLOUD_ML_HP_METRIC_FILE, and what they leave in it is their Exit's report

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from trainyard.core.errors import ApiError, FailedPrecondition, NotFound
+from trainyard.core.errors import FailedPrecondition
 
 
 class Effect(StrEnum):
@@ -38,17 +38,16 @@ class Runtime(StrEnum):
 class FieldEffect:
     """One field (`path` in snake_case, without indexes), its effect, and one sentence saying what or why.
 
-    `when` narrows it to some values of the field; `refusal` is the error of Effect.REFUSED. `always` marks what holds
-    for every job alike, or what the executor tells of each replica: the documentation says it once, and no job's
-    service log again. `in_containers` is the effect and the sentence where the runtime is not the host and differs;
-    such a line is told only when it is known what a replica runs in.
+    `when` narrows it to some values of the field. `always` marks what holds for every job alike, or what the executor
+    tells of each replica: the documentation says it once, and no job's service log again. `in_containers` is the effect
+    and the sentence where the runtime is not the host and differs; such a line is told only when it is known what a
+    replica runs in.
     """
 
     path: str
     effect: Effect
     sentence: str
     when: Callable[[Any], bool] | None = None
-    refusal: type[ApiError] = FailedPrecondition
     always: bool = False
     in_containers: tuple[Effect, str] | None = None
 
@@ -134,15 +133,13 @@ def remarks(used: Iterable[FieldEffect]) -> Mapping[str, tuple[str, ...]]:
 
 
 def refuse(used: Iterable[FieldEffect], runtime: Runtime = Runtime.HOST) -> None:
-    """Raises the error of the refusals among these lines: NotFound for what cannot exist, else FailedPrecondition.
+    """Raises FailedPrecondition with all of the refusals among these lines.
 
     `runtime` is the one in which most have their effect, of those that replicas may come to run in.
     """
     refused = [line for line in used if line.by(runtime)[0] is Effect.REFUSED]
-    mendable = [line for line in refused if line.refusal is not NotFound]
-    chosen = mendable or refused
-    if chosen:
-        raise chosen[0].refusal(" ".join(line.told() for line in chosen))
+    if refused:
+        raise FailedPrecondition(" ".join(line.told() for line in refused))
 
 
 def camel(path: str) -> str:

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainyard.kinds.persistent import PersistentResource
 
 _GIB = 2**30
 
@@ -46,6 +49,7 @@ class Machines:
         self._table = table
         self.allow_any = allow_any
         self.reservations = tuple(reservations)
+        self.persistent: Mapping[str, PersistentResource] = {}  # by name; whoever keeps them puts his own here
 
     @classmethod
     def known(cls, *, allow_any: bool = False, reservations: Collection[str] = ()) -> Machines:

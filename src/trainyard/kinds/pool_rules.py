@@ -27,7 +27,7 @@ def is_skipped(pool: Any) -> bool:
 
 def check_pool(pool: Any, faults: Faults, machines: Machines) -> None:
     """Every rule of one WorkerPoolSpec that is not skipped."""
-    _check_machine(pool.machine_spec, faults.under("machine_spec"), machines)
+    check_machine(pool.machine_spec, faults.under("machine_spec"), machines)
     task = pool.WhichOneof("task")
     if task is None:
         faults.add("task", "Exactly one of container_spec and python_package_spec must be set.")
@@ -36,11 +36,12 @@ def check_pool(pool: Any, faults: Faults, machines: Machines) -> None:
     else:
         _check_package(pool.python_package_spec, faults.under("python_package_spec"))
     if pool.HasField("disk_spec"):
-        _check_disk(pool.disk_spec, faults.under("disk_spec"))
+        check_disk(pool.disk_spec, faults.under("disk_spec"))
     _check_mounts(pool, faults)
 
 
-def _check_machine(machine_spec: Any, faults: Faults, machines: Machines) -> None:
+def check_machine(machine_spec: Any, faults: Faults, machines: Machines) -> None:
+    """Every rule of a MachineSpec."""
     name = machine_spec.machine_type
     machine = machines.find(name)
     if faults.required("machine_type", name) and machine is None and not machines.allow_any:
@@ -158,7 +159,8 @@ def _check_env(env: Any, faults: Faults) -> None:
         seen.add(name)
 
 
-def _check_disk(disk: Any, faults: Faults) -> None:
+def check_disk(disk: Any, faults: Faults) -> None:
+    """Every rule of a DiskSpec."""
     if disk.boot_disk_type and disk.boot_disk_type not in BOOT_DISK_TYPES:
         listed = ", ".join(BOOT_DISK_TYPES)
         given = shortened(disk.boot_disk_type)

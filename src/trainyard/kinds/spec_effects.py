@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainyard.core.errors import NotFound
 from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, remarks
 
 _POOL = "worker_pool_specs"
@@ -134,12 +133,10 @@ _PLACE = (
         "must not start without its data; put it in a gs:// bucket or a local directory instead.",
         in_containers=_SHARES,
     ),
-    FieldEffect(
+    _full(
         "persistent_resource_id",
-        Effect.REFUSED,
-        "The PersistentResource does not exist. This server has "
-        "none; leave the field out and the job runs on this machine.",
-        refusal=NotFound,
+        "The replicas take places that are kept for it (trainyard pools create, the setting persistent_resources), and "
+        "no others do; NOT_FOUND where there is none of that name.",
     ),
 )
 

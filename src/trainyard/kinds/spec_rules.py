@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainyard.kinds import forms
+from trainyard.kinds import forms, persistent
 from trainyard.kinds.faults import REQUIRED, Faults
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.pool_rules import accelerator_name, check_enum, check_pool, is_skipped
@@ -40,6 +40,7 @@ def check_spec(spec: Any, faults: Faults, machines: Machines) -> None:
     if spec.HasField("scheduling"):
         _check_scheduling(spec, faults, machines)
     _check_surroundings(spec, faults)
+    persistent.check(spec, strategy_name(spec.scheduling), faults, machines)
     _check_tracking(spec, faults)
     if spec.HasField("psc_interface_config"):
         _check_psc(spec.psc_interface_config, faults.under("psc_interface_config"))

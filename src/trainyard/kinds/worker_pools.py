@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from trainyard.contract import codec
 from trainyard.core.jobs import Job
 from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup, Share
 from trainyard.kinds.machines import Machines
+from trainyard.kinds.persistent import share_of
 from trainyard.kinds.pool_rules import accelerator_name, is_skipped, reservation_name
 from trainyard.kinds.spec_effects import remarks_on
 
@@ -52,12 +54,18 @@ def resources_of(machine_spec: Any, machines: Machines) -> Resources:
     )
 
 
+def _resources(spec: Any, pool: Any, machines: Machines) -> Resources:
+    found = resources_of(pool.machine_spec, machines)
+    name = spec.persistent_resource_id
+    return replace(found, reservation=share_of(name, pool, machines)) if name else found
+
+
 def demand_of(spec: Any, machines: Machines) -> tuple[Resources, ...]:
     """What every replica asks for, in the order of replica_names."""
     return tuple(
         resources
         for pool in used_pools(spec)
-        for resources in (resources_of(pool.machine_spec, machines),) * replica_count(pool)
+        for resources in (_resources(spec, pool, machines),) * replica_count(pool)
     )
 
 
@@ -86,7 +94,7 @@ def _replicas(spec: Any, machines: Machines) -> Iterator[ReplicaSpec]:
     for number, pool in enumerate(spec.worker_pool_specs):
         if is_skipped(pool):
             continue
-        resources = resources_of(pool.machine_spec, machines)
+        resources = _resources(spec, pool, machines)
         for index in range(replica_count(pool)):
             yield _replica(pool, number, index, resources)
 

@@ -17,7 +17,7 @@ _INSTEAD: Final = {
     "pipelineJobs": "Submit the customJobs of its steps yourself, or run the pipeline with kfp.local.",
     "models": "What a job trained is in its AIP_MODEL_DIR, in the bucket; upload it to the real Vertex AI from there.",
     "tensorboards": "Leave `tensorboard` out of the job; `tensorboard --logdir` shows its AIP_TENSORBOARD_LOG_DIR.",
-    "persistentResources": "Leave persistentResourceId out; this machine is always there.",
+    "persistentResources": "`trainyard pools create` makes one, which jobs name as persistentResourceId.",
 }
 _OTHERWISE: Final = "Send these calls to the real Vertex AI."
 

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import json_format
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
-from trainyard.core.errors import ApiError, FailedPrecondition, NotFound
+from trainyard.core.errors import ApiError, FailedPrecondition
 from trainyard.kinds.custom_job import effects
 from trainyard.kinds.field_effects import Effect, camel
 from trainyard.kinds.spec_effects import remarks_on
@@ -109,7 +109,6 @@ REFUSED: dict[str, tuple[Any, type[ApiError], str]] = {
     "key": (job(encryptionSpec={"kmsKeyName": "k"}), FailedPrecondition, "no key ring"),
     "NFS": (job(pool={"nfsMounts": [{"server": "s"}]}), FailedPrecondition, "NFS"),
     "Lustre": (job(pool={"lustreMounts": [{"filesystem": "f"}]}), FailedPrecondition, "Lustre"),
-    "persistent resource": (job({"persistentResourceId": "p"}), NotFound, "The PersistentResource does not exist."),
 }
 
 
@@ -122,8 +121,8 @@ def test_what_would_break_a_promise_is_refused(case: str) -> None:
 
 
 def test_refusals_come_together() -> None:
-    """Two refused fields are one error that names both; the one that can be mended goes first."""
-    both = job({"persistentResourceId": "p"}, {"nfsMounts": [{"server": "s"}]}, encryptionSpec={"kmsKeyName": "k"})
+    """Two refused fields are one error that names both."""
+    both = job(pool={"nfsMounts": [{"server": "s"}]}, encryptionSpec={"kmsKeyName": "k"})
     with pytest.raises(FailedPrecondition) as caught:
         effects.kept_in_part(both)
     assert "nfsMounts" in caught.value.message

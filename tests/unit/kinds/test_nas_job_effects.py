@@ -47,9 +47,9 @@ def test_a_field_of_the_trials_spec_is_told_under_its_own_name() -> None:
 
 
 def test_what_a_custom_job_is_refused_for_a_search_is_refused_for() -> None:
-    """A persistent resource that cannot exist here."""
+    """Data that no trial could see."""
     with pytest.raises(ApiError):
-        effects.kept_in_part(job({"persistentResourceId": "p"}))
+        effects.kept_in_part(job({"workerPoolSpecs": [{"nfsMounts": [{"server": "s"}]}]}))
 
 
 def test_trials_in_containers_see_shares_as_jobs_do() -> None:

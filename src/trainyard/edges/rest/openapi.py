@@ -17,6 +17,7 @@ from trainyard import __version__
 from trainyard.contract.operations import EnumType, Field, HttpRule, MessageType, Operation, enums, messages, operations
 from trainyard.edges.rest.nas_docs import NAS_PATHS, NAS_SCHEMAS
 from trainyard.edges.rest.own_docs import OWN_PATHS, OWN_SCHEMAS
+from trainyard.edges.rest.pool_docs import POOL_PATHS, POOL_SCHEMAS
 from trainyard.edges.rest.sql_docs import SQL_PATHS, SQL_SCHEMAS
 
 Json = dict[str, Any]
@@ -69,7 +70,7 @@ def document_bytes() -> bytes:
 def document() -> Json:
     """The document as JSON values."""
     paths: dict[str, Json] = {}
-    schemas: Json = {"Error": _ERROR, **OWN_SCHEMAS, **NAS_SCHEMAS, **SQL_SCHEMAS}
+    schemas: Json = {"Error": _ERROR, **OWN_SCHEMAS, **NAS_SCHEMAS, **POOL_SCHEMAS, **SQL_SCHEMAS}
     for operation in operations():
         for version in operation.versions:
             if version == "ui":
@@ -85,7 +86,7 @@ def document() -> Json:
         "info": {"title": "Trainyard", "version": __version__, "description": _ABOUT},
         "servers": [{"url": "/"}],
         "tags": _tags(),
-        "paths": {**paths, **OWN_PATHS, **NAS_PATHS, **SQL_PATHS},
+        "paths": {**paths, **OWN_PATHS, **NAS_PATHS, **POOL_PATHS, **SQL_PATHS},
         "components": {"schemas": schemas, "parameters": _PARAMETERS, "responses": {"Error": _ERROR_ANSWER},
                        "securitySchemes": _SECURITY},
         "security": [{}, {"bearer": []}, {"apiKey": []}],

@@ -20,6 +20,7 @@ from trainyard.service.access import Caller
 from trainyard.service.claims import Claims
 from trainyard.service.following import Follower
 from trainyard.service.insight import Insight
+from trainyard.service.persistent import PersistentResources
 from trainyard.service.run_metrics import DEFAULT_POINTS, RunMetrics
 from trainyard.service.run_usage import RunUsage
 
@@ -32,6 +33,7 @@ _USAGE: Final = re.compile(_JOB + r":usage\Z")
 _CLAIM: Final = re.compile(_JOB + r":claim\Z")
 _REPORT: Final = re.compile(_JOB + r":report\Z")
 _FINISH: Final = re.compile(_JOB + r":finish\Z")
+_POOLS: Final = re.compile(r"pools(?:/(?P<pool>[^/:]+))?\Z")
 _LOGS: Final = re.compile(_JOB + r"/logs\Z")
 _RAW: Final = re.compile(_JOB + r"/logs/(?P<task>(?:(?:search|train)-\d+/)?[^/]+)/(?P<stream>[^/]+)\Z")
 _SHELL: Final = re.compile(_JOB + r"/shells/(?P<replica>[^/]+)\Z")
@@ -50,6 +52,7 @@ class OwnRoutes:
     metrics: RunMetrics
     usage: RunUsage
     claims: Claims
+    pools: PersistentResources
     shells: ShellRoute
 
     async def answer(self, exchange: Exchange, caller: Caller) -> bool:
@@ -57,6 +60,9 @@ class OwnRoutes:
         if not exchange.path.startswith(PREFIX):
             return False
         path = unquote(exchange.path[len(PREFIX) :])
+        if match := _POOLS.match(path):
+            await self._pools(exchange, match["pool"], caller)
+            return True
         posts = ((_CLAIM, self.claims.claim), (_REPORT, self.claims.report), (_FINISH, self.claims.finish))
         for pattern, ask in posts:
             if match := pattern.match(path):
@@ -77,6 +83,21 @@ class OwnRoutes:
                 await get(exchange, match, caller)
                 return True
         return False
+
+    async def _pools(self, exchange: Exchange, name: str | None, caller: Caller) -> None:
+        verb = (exchange.method.replace("HEAD", "GET"), name is None)
+        if verb == ("GET", True):
+            await send_json(exchange, {"pools": await self.pools.list_(caller)})
+        elif verb == ("POST", True):
+            await send_json(exchange, await self.pools.create(await _posted(exchange), caller))
+        elif verb == ("GET", False):
+            await send_json(exchange, await self.pools.get(name or "", caller))
+        elif verb == ("DELETE", False):
+            await self.pools.delete(name or "", caller)
+            await send_json(exchange, {})
+        else:
+            allowed = "GET, HEAD, POST" if name is None else "GET, HEAD, DELETE"
+            raise Refusal(405, Code.UNIMPLEMENTED, f"{exchange.path} takes {allowed}.", {"allow": allowed})
 
     async def _health(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:  # noqa: ARG002 - one of many
         await send_json(exchange, self.health())

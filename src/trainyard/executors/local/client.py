@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,6 +35,7 @@ from trainyard.executors.local.remote_packages import RemotePackages
 from trainyard.executors.local.shares import refuse_shares
 from trainyard.executors.local.shells import Shells
 from trainyard.executors.local.sweep import bury
+from trainyard.executors.local.warmth import warm
 from trainyard.objects import ObjectStore
 
 _HOUSEKEEPING_SECONDS = 0.5
@@ -71,7 +72,7 @@ class LocalOptions:
 
 
 class LocalExecutor:
-    """Keeps Executor, Announces, Sweeps and OpensShells. Built by `open_executor`, used in one event loop."""
+    """Keeps Executor, Announces, Sweeps, Warms and OpensShells. Built by `open_executor`, used in one event loop."""
 
     settle_seconds = 2.0  # a killed server's spawner may still be at its last requests
 
@@ -104,11 +105,8 @@ class LocalExecutor:
             raise Unavailable("The local executor needs Linux: only there can it keep hold of every process of a job.")
         options = self._options
         check_reservations(self._replicas, options.reserved)
-        self._gpus = (
-            options.gpus
-            if options.gpus is not None
-            else await asyncio.to_thread(gpus_of_this_machine, options.environment)
-        )
+        given, environment = options.gpus, options.environment
+        self._gpus = await asyncio.to_thread(gpus_of_this_machine, environment) if given is None else given
         self._room = Room(options.ports, self._gpus)
         prepared = replace(options.prepared or environments.Options(), gpus=bool(self._gpus))
         self._environments = environments.EnvironmentCache(
@@ -154,6 +152,10 @@ class LocalExecutor:
     def spawner_pid(self) -> int | None:
         """The process that forks the agents, for those who want to see it killed."""
         return self._launcher.pid
+
+    async def warm(self, image_uri: str, package_uris: Sequence[str]) -> str:
+        """See the promise Warms."""
+        return await warm(image_uri, package_uris, self._environments, self._containers)
 
     async def launch(self, group: RunGroup) -> None:
         """Start what was never started; see the promise. Raises Unavailable when there is no room or no disk."""
@@ -236,16 +238,12 @@ class LocalExecutor:
             held.newest[spec.name] = incarnation
         if incarnation.number > spec.incarnation or incarnation.asked or incarnation.was_started():
             return None
-        missing_gpus = spec.resources.gpus > len(held.allotment.gpus.get(spec.name, ()))
+        lacks_gpus = spec.resources.gpus > len(held.allotment.gpus.get(spec.name, ()))
         if self._groups.is_stopped(group.run_id):
             return partial(self._refuse, incarnation, ending.STOPPED, ending.STOPPED_BEFORE_START)
-        if missing_gpus and self._options.accelerators == "required":
-            return partial(
-                self._refuse,
-                incarnation,
-                ending.START_FAILED,
-                f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}.",
-            )
+        if lacks_gpus and self._options.accelerators == "required":
+            why = f"It asks for {spec.resources.gpus} GPU(s); this machine has {len(self._gpus)}."
+            return partial(self._refuse, incarnation, ending.START_FAILED, why)
         contained = self._containers is not None and self._containers.possible(held, group, spec)
         if contained or spec.shares or self._environments.needs(spec) or calls_pip(spec):
             return partial(self._begin_preparing, held, group, spec, incarnation)

@@ -131,6 +131,16 @@ class Containers:
     def _program(self) -> str | None:
         return shutil.which("podman", path=self._environment.get("PATH"))
 
+    async def fetch(self, spec: ReplicaSpec, say: Say) -> str:
+        """Have the image of `spec` here before any job starts; else the reason why such replicas run on the host.
+
+        Raises PreparationFailed where they could run nowhere.
+        """
+        if self._options.runtime == "auto" and spec.image_uri == THIS_MACHINE:
+            return "it names no image"
+        _, why_not = await self._image(spec, say)
+        return why_not
+
     async def settle(self, group: RunGroup, allotment: Allotment, say: Say) -> tuple[Allotment, Mapping[str, str]]:
         """The allotment with the group's place in it, and why replicas by name are not in a container.
 

@@ -12,6 +12,7 @@ from trainyard.core.runs import Reading, RunGroup
 from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.custom_job import effects, rules
 from trainyard.kinds.machines import Machines
+from trainyard.kinds.persistent import check_exists
 from trainyard.kinds.resource_message import stamp_job
 from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import decide, spec
@@ -61,6 +62,7 @@ class CustomJobKind:
         asked = without_output(message, rules.OUTPUT_ONLY)
         rules.check(asked, self._machines, spec.priority_faults(asked.labels))
         notes = effects.kept_in_part(asked, contained=self._contained)
+        check_exists(asked, self._machines)
         return Draft(
             display_name=asked.display_name,
             labels=dict(asked.labels),

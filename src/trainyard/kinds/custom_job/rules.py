@@ -8,6 +8,7 @@ from typing import Any
 from trainyard.core.errors import FieldViolation
 from trainyard.kinds.faults import REQUIRED, Faults
 from trainyard.kinds.machines import Machines
+from trainyard.kinds.persistent import check_key
 from trainyard.kinds.resource_rules import check_display_name, check_encryption, check_labels
 from trainyard.kinds.spec_rules import check_spec
 
@@ -38,6 +39,7 @@ def check(message: Any, machines: Machines, further: Iterable[FieldViolation] = 
         faults.add("job_spec", REQUIRED)
     check_labels(message.labels, faults)
     check_encryption(message, faults)
+    check_key(message, faults, machines)
     for violation in further:
         faults.add(violation.field, violation.description)
     faults.raise_if_any()

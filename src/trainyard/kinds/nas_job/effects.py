@@ -57,8 +57,8 @@ EFFECTS = EffectTable(
 def kept_in_part(message: Any, *, contained: bool = False) -> tuple[str, ...]:
     """One sentence for each field of this job that has not all of its effect here.
 
-    `contained`: whether trials may run in containers. Raises FailedPrecondition or NotFound where silently going on
-    would break a promise that a field makes.
+    `contained`: whether trials may run in containers. Raises FailedPrecondition where silently going on would
+    break a promise that a field makes.
     """
     used = EFFECTS.used(message)
     refuse(used, Runtime.PODMAN if contained else Runtime.HOST)

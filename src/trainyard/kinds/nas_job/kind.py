@@ -20,6 +20,7 @@ from trainyard.kinds.nas_job.live import LiveSearches
 from trainyard.kinds.nas_job.memo import Memo
 from trainyard.kinds.nas_job.plan import SearchPlan, plan_of
 from trainyard.kinds.nas_job.trial_spec import trial_spec
+from trainyard.kinds.persistent import check_exists
 from trainyard.kinds.resource_message import stamp_job
 from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import spec as running
@@ -63,6 +64,7 @@ class NasJobKind:
         """Check a NasJob message; raises InvalidArgument with all faults, or says what cannot be kept here."""
         asked = without_output(message, rules.OUTPUT_ONLY)
         rules.check(asked, self._machines, running.priority_faults(asked.labels))
+        check_exists(asked, self._machines)
         search = asked.nas_job_spec.multi_trial_algorithm_spec.search_trial_spec
         return Draft(
             display_name=asked.display_name,

@@ -9,6 +9,7 @@ from trainyard.core.space_text import read_space
 from trainyard.kinds.faults import REQUIRED, Faults, shortened
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.nas_job.plan import label_faults
+from trainyard.kinds.persistent import check_key
 from trainyard.kinds.pool_rules import check_enum
 from trainyard.kinds.resource_rules import check_display_name, check_encryption, check_labels
 from trainyard.kinds.spec_rules import check_spec
@@ -43,6 +44,7 @@ def check(message: Any, machines: Machines, further: tuple[FieldViolation, ...] 
         faults.add("nas_job_spec", REQUIRED)
     check_labels(message.labels, faults)
     check_encryption(message, faults)
+    check_key(message, faults, machines)
     for violation in (*label_faults(message.labels), *further):
         faults.add(violation.field, violation.description)
     faults.raise_if_any()
