@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+BUSY_SECONDS = 15.0  # what a machine with other work to do may add to a promise of seconds; benchmarks/ measure those
 FINAL = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"})
 MINIMAL: Mapping[str, Any] = {
     "displayName": "t",
@@ -102,7 +103,7 @@ class Server:
             self.stop()
         self.errors.close()
 
-    def stop(self, number: int = signal.SIGTERM, patience: float = 20.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, patience: float = 60.0) -> int:
         """Ask it to end; its exit code."""
         self.process.send_signal(number)
         try:
@@ -126,19 +127,23 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
-    def works(self) -> bool:
-        """Whether it uses much of a processor now: looks for half a second."""
-        used = self.cpu_seconds()
-        time.sleep(0.5)
-        return self.cpu_seconds() - used >= 0.2
+    def comes_to_work(self) -> bool:
+        """Whether it uses much of a processor within a minute."""
+        return self._comes_to(lambda share: share >= 0.2)
 
     def comes_to_rest(self) -> bool:
-        """Whether it stops working within 20 seconds."""
-        deadline = time.monotonic() + 20
-        while self.works():
-            if time.monotonic() > deadline:
-                return False
-        return True
+        """Whether it uses next to nothing of a processor within a minute."""
+        return self._comes_to(lambda share: share < 0.1)
+
+    def _comes_to(self, wanted: Callable[[float], bool]) -> bool:
+        """Whether the share of a processor that it uses over half a second comes to what is wanted."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            used, begun = self.cpu_seconds(), time.monotonic()
+            time.sleep(0.5)
+            if wanted((self.cpu_seconds() - used) / (time.monotonic() - begun)):
+                return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ class Api:
         """GET …/customJobs."""
         return self.call("GET", f"{self.parent}/customJobs{query}")
 
-    def wait(self, name: str, states: Collection[str] = FINAL, seconds: float = 30.0) -> dict[str, Any]:
+    def wait(self, name: str, states: Collection[str] = FINAL, seconds: float = 60.0) -> dict[str, Any]:
         """Poll until the job is in one of the states."""
         deadline = time.monotonic() + seconds
         while True:

@@ -138,7 +138,7 @@ def told(api: Api, job: dict[str, Any], task: str = "service") -> str:
     return "\n".join(entry["text"] for entry in page["entries"])
 
 
-def until(api: Api, job: dict[str, Any], number: int, seconds: float = 30.0) -> dict[str, Any]:
+def until(api: Api, job: dict[str, Any], number: int, seconds: float = 60.0) -> dict[str, Any]:
     """The search once so many of its trials run at the same time."""
     deadline = time.monotonic() + seconds
     while True:

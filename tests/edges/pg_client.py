@@ -66,7 +66,7 @@ class Raw:
     """A connection, greeted unless told otherwise."""
 
     def __init__(self, port: int, greeted: bool = True, **parameters: str) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.parameters: dict[str, str] = {}
         self.key = (0, 0)
         if greeted:

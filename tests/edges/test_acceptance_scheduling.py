@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_server import Api, Server, pool, pools, running
+from edge_server import BUSY_SECONDS, Api, Server, pool, pools, running
 
 RUNNING = {"JOB_STATE_RUNNING"}
 
@@ -104,7 +104,7 @@ def test_a_server_killed_amid_a_preemption_ends_nobody_else(tmp_path: Path) -> N
         for name in names:
             api.wait(name, RUNNING)
         needy = api.made(running("true"))["name"]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while "asked" not in logs[1].read_text():
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -130,7 +130,7 @@ def test_simulated_preemptions_try_a_jobs_checkpoints(tmp_path: Path) -> None:
         firm = held_open(api, gate)
         spot = {"scheduling": {"strategy": "SPOT"}}
         name = api.made(running("sh", "-c", SAVES.format(log=log, gate=gate), job_spec=spot))["name"]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not log.exists() or log.read_text().split().count("began") < 2:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -231,8 +231,8 @@ def test_flex_start_waits_so_long_and_no_longer(one: Server, tmp_path: Path) -> 
     gpu = {"acceleratorType": "NVIDIA_L4", "acceleratorCount": 1, "machineType": "g2-standard-4"}
     body = pools(shell("true", **gpu), **flex)
     begun = time.monotonic()
-    job = api.wait(api.made(body)["name"], seconds=10)
-    assert 0.9 < time.monotonic() - begun < 6
+    job = api.wait(api.made(body)["name"])
+    assert 0.9 < time.monotonic() - begun < 6 + BUSY_SECONDS
     assert (job["state"], job["error"]["code"]) == ("JOB_STATE_FAILED", 8)
     assert "waited 1 s" in job["error"]["message"]
     assert "startTime" not in job
@@ -249,7 +249,7 @@ def test_what_a_lost_worker_restarts(api: Api, tmp_path: Path, whole: bool) -> N
     once = f"echo worker >> {starts}; if mkdir {tmp_path}/first 2>/dev/null; then kill -9 $$$$; fi; exec sleep 300"
     spec = {"scheduling": {"restartJobOnWorkerRestart": whole}}
     name = api.made(pools(chief, shell(once), **spec))["name"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     wanted = ["chief", "chief", "worker", "worker"] if whole else ["chief", "worker", "worker"]
     while not starts.exists() or sorted(starts.read_text().split()) != wanted:
         assert time.monotonic() < deadline, starts.read_text()

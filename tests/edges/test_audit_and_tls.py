@@ -78,7 +78,7 @@ def test_the_command_line_speaks_tls(tmp_path: Path) -> None:
 
 def asked(port: int, context: ssl.SSLContext) -> tuple[int, Any]:
     """Status and certificate of one request over TLS."""
-    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+    connection = http.client.HTTPSConnection("localhost", port, timeout=60, context=context)
     connection.request("POST", PATH, json.dumps(MINIMAL), {"Content-Type": "application/json"})
     response = connection.getresponse()
     response.read()

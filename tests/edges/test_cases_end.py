@@ -66,12 +66,12 @@ def test_case_56_a_cancelled_job_leaves_no_process(api: Api, tmp_path: Path) -> 
     job["jobSpec"]["workerPoolSpecs"].append({**job["jobSpec"]["workerPoolSpecs"][0], "replicaCount": 2})
     name = api.made(job)["name"]
     api.wait(name, RUNNING)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not seen.exists() or seen.read_text().count("up") < 3:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     api.call("POST", f"{name}:cancel", {})
-    api.wait(name, {"JOB_STATE_CANCELLED"}, 45)
+    api.wait(name, {"JOB_STATE_CANCELLED"})
     assert seen.read_text().count("term") == 3
     assert not [line for line in _command_lines() if "sleep\x0061.75" in line or str(seen) in line]
 

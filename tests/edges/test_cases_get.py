@@ -159,7 +159,7 @@ def test_unknown_paths_are_not_found(api: Api, path: str) -> None:
 def test_head_is_get_without_a_body(api: Api) -> None:
     """HEAD gives GET's head and no body."""
     made = api.made()
-    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
     connection.request("HEAD", f"/v1/{made['name']}")
     head = connection.getresponse()
     assert head.status == 200

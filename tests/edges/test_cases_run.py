@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_server import Api, pool, pools, running
+from edge_server import BUSY_SECONDS, Api, pool, pools, running
 
 TELL = ["python3", "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
 
@@ -98,7 +98,7 @@ def test_case_67_a_timeout_ends_the_job(api: Api) -> None:
     """A timeout of 2 s ends a sleeping job as CANCELLED, with an endTime and a sentence that names the timeout."""
     begun = time.monotonic()
     job = api.wait(api.made(running("sleep", "300", job_spec={"scheduling": {"timeout": "2s"}}))["name"])
-    assert 1.9 < time.monotonic() - begun < 15
+    assert 1.9 < time.monotonic() - begun < 15 + BUSY_SECONDS
     assert job["state"] == "JOB_STATE_CANCELLED"
     assert job["endTime"] > job["startTime"]
     assert "timeout of 2 s" in job["error"]["message"]
@@ -124,7 +124,7 @@ def test_case_69_every_replica_knows_the_cluster(api: Api) -> None:
     others = [pool(replicaCount=n, containerSpec=tell_then_wait) for n in (2, 1, 1)]
     name = api.made(pools(pool(containerSpec=tell_then_wait), *others))["name"]
     tasks = ["workerpool0-0", "workerpool1-0", "workerpool1-1", "workerpool2-0", "workerpool3-0"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not all(output(api, name, task).endswith(b"}\n") for task in tasks):
         assert time.monotonic() < deadline
         time.sleep(0.05)

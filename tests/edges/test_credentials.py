@@ -259,7 +259,7 @@ def test_replicas_find_default_credentials(closed: Closed, tmp_path: Path, proje
     import requests
 
     asked = f"http://{address}/computeMetadata/v1/instance/service-accounts/default/token"
-    assert requests.get(asked, headers={"Metadata-Flavor": "Google"}, timeout=10).status_code == 404
+    assert requests.get(asked, headers={"Metadata-Flavor": "Google"}, timeout=60).status_code == 404
 
 
 def test_replicas_of_an_open_service_find_them_too(server: Server, api: Any) -> None:
@@ -312,6 +312,6 @@ def test_clear_text_is_refused_with_a_sentence(closed: Closed) -> None:
     import requests
 
     for path in ("/v1/projects/p/locations/us-central1/customJobs", "/storage/v1/b", "/token", "/trainyard/v1/health"):
-        answer = requests.get(f"http://localhost:{closed.server.port}{path}", timeout=10)
+        answer = requests.get(f"http://localhost:{closed.server.port}{path}", timeout=60)
         assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
         assert "https://" in answer.json()["error"]["message"]

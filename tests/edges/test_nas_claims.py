@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,12 +95,13 @@ def test_a_finish_lets_what_is_claimed_be_told(api: Api) -> None:
     assert len(states(final)) <= 3
 
 
-def test_a_finish_of_programs_waits_for_them_and_trains_the_best(api: Api) -> None:
+def test_a_finish_of_programs_waits_for_them_and_trains_the_best(api: Api, tmp_path: Path) -> None:
     """No trial is stopped and none begins; the best of those that were tried is trained."""
-    body = nas(f"sleep 0.5; {reporting()}", trials=50, at_once=2, train=(50, 1))
-    job = made(api, body)
+    script = f"while [ ! -e {tmp_path}/gate ]; do sleep 0.05; done; {reporting()}"
+    job = made(api, nas(script, trials=50, at_once=2, train=(50, 1)))
     until(api, job, 2)
     assert post(api, job, ":finish").status == 200
+    (tmp_path / "gate").touch()
     final = api.wait(job["name"])
     assert final["state"] == "JOB_STATE_SUCCEEDED"
     assert set(states(final)) == {"SUCCEEDED"}

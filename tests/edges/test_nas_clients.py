@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_case_c59_the_official_client(server: Server, project: str, transport: s
     assert one == details[0]
     assert one.train_trial.id == "1"
     client.cancel_nas_job(name=job.name)
-    client.delete_nas_job(name=job.name).result(timeout=10)
+    client.delete_nas_job(name=job.name).result(timeout=60)
     assert not list(client.list_nas_jobs(parent=parent))
 
 
@@ -156,14 +157,17 @@ def test_case_c57_train_runs_exactly_as_many_trials_as_ids(api: Api) -> None:
     assert job["state"] == "JOB_STATE_SUCCEEDED"
 
 
-def test_case_c58_the_latency_worker(api: Api) -> None:
+def test_case_c58_the_latency_worker(api: Api, tmp_path: Path) -> None:
     """It looks at v1beta1 for trials that are REQUESTED, ACTIVE or STOPPING, and leaves when the job is over."""
-    job = made(api, nas("sleep 0.3; " + reporting(), trials=4, at_once=2))
+    until_seen = f'while [ ! -e "{tmp_path}/$CLOUD_ML_TRIAL_ID" ]; do sleep 0.05; done; '
+    job = made(api, nas(until_seen + reporting(), trials=4, at_once=2))
     running: set[str] = set()
     while True:
         now = api.call("GET", job["name"], version="v1beta1").json
         trials = now.get("nasJobOutput", {}).get("multiTrialJobOutput", {}).get("searchTrials", [])
         running |= {each["id"] for each in trials if each["state"] in ("REQUESTED", "ACTIVE", "STOPPING")}
+        for seen in running:
+            (tmp_path / seen).touch()
         if now["state"] in CLI_STATES_OF_THE_DONE:
             break
         time.sleep(0.02)

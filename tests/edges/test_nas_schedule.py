@@ -7,7 +7,7 @@ import time
 from itertools import product
 
 import pytest
-from edge_server import Api
+from edge_server import BUSY_SECONDS, Api
 from nas_requests import (
     METRIC,
     choice,
@@ -83,7 +83,7 @@ def test_case_c45_the_timeout_is_the_whole_jobs(api: Api) -> None:
     """scheduling.timeout of the search trials bounds the job: CANCELLED, as if it were cancelled then (docs/nas.md)."""
     began = time.monotonic()
     job = ended(api, nas(WAITING, trials=9, at_once=2, scheduling={"timeout": "2s"}))
-    assert 2 <= time.monotonic() - began < 15
+    assert 2 <= time.monotonic() - began < 15 + BUSY_SECONDS
     assert (job["state"], job["error"]["message"]) == ("JOB_STATE_CANCELLED", "CANCELED")
     assert states(job) == ["INFEASIBLE"] * 2
     assert "ran into its timeout of 2 s" in told(api, job)
@@ -113,7 +113,8 @@ def test_case_c49_windows_close_at_their_frequency_and_train_nothing_twice(api: 
 
 def test_case_c50_train_trials_are_numbered_and_placed_on_their_own(api: Api) -> None:
     """Ids from 1, directories of their own; a detail has a trainTrial exactly where that search trial was trained."""
-    body = nas(trials=4, at_once=1, train=(2, 1, 'echo "$CLOUD_ML_TRIAL_ID $AIP_MODEL_DIR $2"; ' + reporting()))
+    script = 'echo "$CLOUD_ML_TRIAL_ID $AIP_MODEL_DIR $2"; ' + reporting()
+    body = nas(trials=4, at_once=1, train=(2, 1, script), algorithm="GRID_SEARCH")  # four different architectures
     trained = body["nasJobSpec"]["multiTrialAlgorithmSpec"]["trainTrialSpec"]["trainTrialJobSpec"]
     trained["baseOutputDirectory"] = {"outputUriPrefix": "gs://t50/nas/train/"}
     job = ended(api, body)

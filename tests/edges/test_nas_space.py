@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from edge_server import Api
+from edge_server import BUSY_SECONDS, Api
 from nas_requests import CHOICES, SPACE, choice, ended, nas, output_of, parameters, refused, search_trials, space
 
 FIELD = "nas_job_spec.search_space_spec"
@@ -140,5 +140,5 @@ def test_case_c30_what_is_too_deep_or_too_large_is_refused_at_once(api: Api, tex
     """A thousand levels, a hundred thousand brackets, five megabytes: a sentence, and the service goes on."""
     began = time.monotonic()
     assert fault(api, text)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 5 + BUSY_SECONDS
     assert api.get(f"{api.parent}/nasJobs").status == 200

@@ -168,7 +168,7 @@ def test_case_62_the_low_level_clients(server: Server, project: str, version: st
     with pytest.raises(exceptions.FailedPrecondition if transport == "grpc" else exceptions.BadRequest):
         client.delete_custom_job(name=job.name)
     client.cancel_custom_job(name=job.name)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while client.get_custom_job(name=job.name).state.name != "JOB_STATE_CANCELLED":
         assert time.monotonic() < deadline
         time.sleep(0.05)

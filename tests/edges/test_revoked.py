@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-from edge_server import Api, Server, running
+from edge_server import BUSY_SECONDS, Api, Server, running
 from grpc_calls import Grpc
 from test_follow import Stream
 
 from trainyard.credentials import Credential, CredentialFile, Form, new_secret
 
-SECONDS_TO_END = 5.0
+SECONDS_TO_END = 5.0 + BUSY_SECONDS
 
 
 def holder(data: Path, name: str) -> dict[str, str]:

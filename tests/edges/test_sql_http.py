@@ -19,7 +19,7 @@ class Sql:
     """Posts to a server."""
 
     def __init__(self, port: int) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def send(self, body: Any, **headers: str) -> http.client.HTTPResponse:
         """The answer's head; a dict goes as JSON, text as text."""
@@ -142,7 +142,7 @@ def test_who_leaves_ends_the_statement(tmp_path: Path, rows: str) -> None:
         sql = Sql(server.port)
         sql.lines("SELECT 1")
         sql.connection.request("POST", "/v1/sql", ENDLESS.format(rows).encode(), {"content-type": "text/plain"})
-        assert rows == "i" or server.works()
+        assert rows == "i" or server.comes_to_work()
         sql.connection.close()
         assert server.comes_to_rest()
 

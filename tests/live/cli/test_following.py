@@ -43,9 +43,12 @@ def test_a_terminal_shows_how_far_a_job_is(on_terminal: Any, tmp_path: Path) -> 
     """The status line has what the program says of its progress, and follows it."""
     path = tmp_path / "far.py"
     says = 'print(\'{"progress": %s, "secondsLeft": %s}\', flush=True)\n'
-    path.write_text(f"import time\n{says % (0.25, 540)}time.sleep(3)\n{says % (0.5, 62)}time.sleep(600)")
+    gate = tmp_path / "gate"
+    wait = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)\n"
+    path.write_text(f"{says % (0.25, 540)}{wait}{says % (0.5, 62)}time.sleep(600)")
     shown = on_terminal("run", "--name", "far", str(path))
     shown.wait_for("RUNNING  25%, 9m00s left")
+    gate.touch()
     shown.wait_for("RUNNING  50%, 1m02s left")
     shown.interrupt()
     assert shown.end() == 130
@@ -118,6 +121,6 @@ def test_sigterm_ends_the_client_and_not_the_job(background: Any, trainyard: Run
     process = background("run", "--name", "left-alone", sleeper)
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(60)
     assert state_of(trainyard, "left-alone") == "JOB_STATE_RUNNING"
     assert trainyard("custom-jobs", "cancel", "left-alone").returncode == 0

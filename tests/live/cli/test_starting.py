@@ -149,7 +149,7 @@ def test_the_demo_takes_everything_with_it(alone: dict[str, str], tmp_path: Path
     demo.stdout.read()
     demo.stdout.close()
     assert demo.wait(ENOUGH_SECONDS) == 128 + signal.SIGTERM
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + ENOUGH_SECONDS
     while processes_of(tmp_path):
         assert time.monotonic() < deadline, processes_of(tmp_path)
         time.sleep(0.05)

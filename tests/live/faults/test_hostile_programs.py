@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from edge_server import Api, Server, running
+from edge_server import BUSY_SECONDS, Api, Server, running
 
 RUNNING = {"JOB_STATE_RUNNING"}
 IGNORE = """
@@ -102,7 +102,7 @@ def test_a_cancel_ends_any_program(tmp_path: Path, command: list[str]) -> None:
         begun = time.monotonic()
         assert api.call("POST", f"{name}:cancel", {}).status == 200
         assert api.wait(name)["state"] == "JOB_STATE_CANCELLED"
-        assert time.monotonic() - begun < 1 + 2 + 2
+        assert time.monotonic() - begun < 1 + 2 + BUSY_SECONDS
         assert with_in_its_environment(mark) == []
         assert server.memory_bytes() < 100e6
         api.close()
@@ -130,12 +130,12 @@ def test_fifty_replicas_and_kill_nine(tmp_path: Path, who: str) -> None:
         server.process.wait()
     with Server(tmp_path / "data", *flags) as server:
         api = Api(server.port)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 90
         wanted = 50 if who == "server" else 100
         while len(starts.read_text().split()) < wanted:
             assert time.monotonic() < deadline, len(starts.read_text().split())
             time.sleep(0.05)
-        assert [api.get(name).json["state"] for name in names] == ["JOB_STATE_RUNNING"] * 5
+        assert [api.wait(name, RUNNING)["state"] for name in names] == ["JOB_STATE_RUNNING"] * 5
         gate.touch()
         assert [api.wait(name, seconds=60)["state"] for name in names] == ["JOB_STATE_SUCCEEDED"] * 5
         assert len(starts.read_text().split()) == wanted

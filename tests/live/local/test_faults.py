@@ -214,13 +214,21 @@ def test_nobody_listening_costs_nothing(tmp_path: Path) -> None:
     """Programs start, end and are recorded while no server lives, and a later one reads it all at once."""
 
     async def story() -> None:
+        from test_kills import state
+
         executor = await opened(tmp_path)
-        groups = [a_group(f"sleep 0.2; exit {code}") for code in range(5)]
+        wait = f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"
+        groups = [a_group(f"{wait}; exit {code}") for code in range(5)]
         for group in groups:
             await executor.launch(group)
             await phase(executor, group, Phase.RUNNING)
         await executor.close()
-        await asyncio.sleep(0.5)
+        (tmp_path / "go").touch()
+
+        async def recorded() -> bool:
+            return all(state(group, tmp_path).exit for group in groups)
+
+        await until(recorded, "the records of their ends")
         executor = await opened(tmp_path)
         seen = await executor.observe([group.run_id for group in groups])
         assert [seen[group.run_id].of("workerpool0-0").exit.code for group in groups] == list(range(5))

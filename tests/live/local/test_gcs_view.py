@@ -10,7 +10,7 @@ import pytest
 from trainyard.core.runs import Phase, ReplicaSpec, RunGroup
 from trainyard.executors.local.client import LocalOptions, open_executor
 
-SECONDS_TO_END = 10.0
+SECONDS_TO_END = 60.0
 
 
 class SystemClock:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,12 +17,14 @@ from test_kills import agents, kill
 from test_local_executor import RealClock
 from test_trees import python
 
+from trainyard.agent import processes
 from trainyard.core.log_files import CLOSED
 from trainyard.core.runs import Phase, RunGroup
 from trainyard.core.usage_records import RECORD, USAGE, Sample, samples
 from trainyard.executors.local.client import LocalExecutor, LocalOptions, open_executor
 
 MEGABYTES = 64
+MOST_SECONDS_BETWEEN_SAMPLES = 180.0  # what one costs on a busy machine, five-thousand-fold
 WORK = f"""
 import os, time
 held = bytearray(os.urandom(1 << 20) * {MEGABYTES})
@@ -52,6 +59,21 @@ def read(path: Path) -> list[Sample]:
     return list(samples(path.read_bytes())) if path.exists() else []
 
 
+@asynccontextmanager
+async def held(pid: int) -> AsyncIterator[None]:
+    """A process that stands still meanwhile, unless it is killed."""
+    os.kill(pid, signal.SIGSTOP)
+
+    async def stands() -> bool:
+        process = processes.read(pid)
+        return process is not None and process.state == "T"
+
+    await until(stands, f"{pid} to stand still")
+    yield
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
 @pytest.mark.kill
 @pytest.mark.parametrize("who", ["nobody", "supervisor", "guard"])
 def test_a_tree_is_sampled_whoever_is_killed(tmp_path: Path, who: str) -> None:
@@ -68,17 +90,21 @@ def test_a_tree_is_sampled_whoever_is_killed(tmp_path: Path, who: str) -> None:
             found = read(path)
             return bool(found) and found[-1].cpu_us >= 780_000 and found[-1].memory_bytes > MEGABYTES << 20
 
-        await until(full, "the work to show")
-        if who != "nobody":
-            kill(agents(group, tmp_path)[who == "supervisor"])
-            with path.open("ab") as file:
-                file.write(b"torn")
-        before = len(read(path))
+        await until(full, "the work to show", MOST_SECONDS_BETWEEN_SAMPLES)
+        pair = agents(group, tmp_path)
+        async with held(pair[1]):  # who writes the samples writes none while we count and tear
+            if who != "nobody":
+                with path.open("ab") as file:
+                    file.write(b"torn")
+                kill(pair[who == "supervisor"])
+            before = len(read(path))
 
-        async def more() -> bool:
-            return len(read(path)) > before
+        async def more() -> list[Sample] | None:
+            found = read(path)
+            return found if len(found) > before else None
 
-        await until(more, "further samples")
+        found = await until(more, "further samples", MOST_SECONDS_BETWEEN_SAMPLES)
+        assert found[-1].processes == 1
         await executor.stop(group.run_id, 0.0)
         await end(executor, group)
         found = read(path)
@@ -88,7 +114,6 @@ def test_a_tree_is_sampled_whoever_is_killed(tmp_path: Path, who: str) -> None:
             assert early.time_us < late.time_us
             assert early.cpu_us <= late.cpu_us
             assert early.written_bytes <= late.written_bytes
-        assert found[-1].processes == 1
         assert path.with_name(CLOSED).exists()
         await executor.close()
 

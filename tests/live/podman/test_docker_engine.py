@@ -42,7 +42,7 @@ class Service:
             ["podman", "--events-backend", "none", "system", "service", "--time", "0", self.address],
             env={**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")},
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not (folder / "podman.sock").exists():
             assert time.monotonic() < deadline, "podman's service did not come up"
             time.sleep(0.02)

@@ -52,7 +52,7 @@ def test_what_the_fixture_offers(pytester: pytest.Pytester) -> None:
         print("warn", file=sys.stderr)
         """)
             name = trainyard.submit(sys.executable, str(script), replicas=2, env={"WHO": "$me"})
-            job = trainyard.wait(name, timeout=30)
+            job = trainyard.wait(name, timeout=60)
             assert job["state"] == "JOB_STATE_SUCCEEDED", trainyard.account()
             assert "loss 0.5 $HOME $me" in trainyard.logs(name, "workerpool0-0").splitlines()
             assert trainyard.logs(job, "workerpool1-0").count("loss 0.5") == 1
@@ -197,7 +197,7 @@ def test_the_next_service_comes_up_while_a_test_runs(pytester: pytest.Pytester) 
 
         @pytest.mark.parametrize("n", [1, 2, 3])
         def test_each(trainyard, n):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while started(trainyard) < min(n + 1, 3) and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert started(trainyard) == min(n + 1, 3)
