@@ -8,8 +8,9 @@ import pytest
 
 from trainyard.control.admission import Admission
 from trainyard.control.asks import Amount
+from trainyard.core.errors import ResourceExhausted
 from trainyard.core.jobs import Job
-from trainyard.core.runs import Capacity, Resources
+from trainyard.core.runs import Capacity, Places, Resources
 from trainyard.kind import Demand
 from trainyard.testing.builders import plain_job
 
@@ -302,3 +303,120 @@ def test_a_reservation_that_is_gone_holds_nobody() -> None:
     desk.wait(job(1), demand(1, reservation="a"), 0)
     assert desk.admit(0) == []
     assert "all there is here is 0 replicas in the reservation a, so it cannot ever start" in desk.room(1, 0).why_not
+
+
+def kept(replicas: int, share: str = "warm/n1", **each) -> Places:
+    return Places(share, replicas, Resources(**each))
+
+
+def test_places_are_for_those_who_name_them() -> None:
+    """From the moment they are set aside, and no longer; who has room elsewhere keeps it."""
+    desk = admission(replicas=4)
+    desk.wait(job(1), demand(3), 0)
+    assert desk.admit(0) == [1]
+    desk.set_aside([kept(2)])
+    desk.wait(job(2), demand(1), 0)
+    desk.wait(job(3), demand(1, reservation="warm/n1"), 0)
+    desk.wait(job(4), demand(1, reservation="warm/n1"), 0)
+    assert desk.admit(0) == [3]  # the other place of the resource is still job 1's
+    desk.drop(1)
+    assert desk.admit(0) == [2, 4]
+    desk.wait(job(5), demand(1), 0)
+    desk.wait(job(6), demand(1), 0)
+    assert desk.admit(0) == [5]
+    desk.drop(3)
+    assert desk.admit(0) == []
+    desk.set_aside([])
+    assert desk.admit(0) == [6]
+
+
+def test_who_waits_for_places_hears_who_has_them() -> None:
+    """By the resource's name and its machine, with the numbers of the moment; others by what they are not of."""
+    desk = admission(replicas=4)
+    desk.set_aside([kept(2)])
+    desk.wait(job(1), demand(2, reservation="warm/n1"), 0)
+    desk.wait(job(2), demand(1, reservation="warm/n1"), 0)
+    assert desk.admit(0) == [1]
+    assert desk.room(2, 0).why_not == (
+        "It asks for 1 replica of the persistent resource warm (n1); less than that is free now, or jobs before it "
+        "wait for room."
+    )
+    assert desk.place(2).why == (
+        "It asks for 1 replica of the persistent resource warm (n1); free now: 0 of 2 replicas of the persistent "
+        "resource warm (n1); in use by customJobs/1."
+    )
+    desk.wait(job(3), demand(3), 0)
+    assert "all there is here is 2 replicas outside of persistent resources" in desk.room(3, 0).why_not
+    desk.set_aside([])
+    assert "all there is here is 0 replicas of the persistent resource warm (n1)" in desk.room(2, 0).why_not
+
+
+@pytest.mark.parametrize("unit", ["gpus", "cpus", "memory_bytes"])
+def test_places_keep_what_their_machines_have(unit: str) -> None:
+    """GPUs, CPUs and memory of places that nobody has taken are not for others; what is taken counts once."""
+    desk = admission(replicas=8, **{unit: 4})
+    desk.set_aside([kept(2, **{unit: 1})])
+    for number in (1, 2, 3):
+        desk.wait(job(number), demand(1, **{unit: 1}), 0)
+    assert desk.admit(0) == [1, 2]
+    for number in (4, 5, 6):
+        desk.wait(job(number), demand(1, reservation="warm/n1", **{unit: 1}), 0)
+    assert desk.admit(0) == [4, 5]
+    desk.drop(4)
+    desk.drop(6)
+    assert desk.admit(0) == []
+    assert "free now: 6 of 6 replicas" not in desk.place(3).why
+    assert desk.place(3).why.split("free now: ")[1].startswith("4 of 6 replicas outside of persistent resources and 0")
+    desk.drop(1)
+    assert desk.admit(0) == [3]
+
+
+@pytest.mark.parametrize(
+    ("total", "each", "words"),
+    [
+        ({}, {}, "would keep 5 replicas; all there is here is 4 replicas. Ask for less"),
+        ({"gpus": 2}, {"gpus": 1}, "would keep 5 replicas and 4 GPUs; all there is here is 4 replicas and 2 GPUs"),
+        ({"cpus": 6.0}, {"cpus": 2.0}, "and 8 CPUs; all there is here is 4 replicas and 6 CPUs"),
+        (
+            {"memory_bytes": 2**30},
+            {"memory_bytes": 2**30},
+            "and 4.0 GiB of memory; all there is here is 4 replicas and",
+        ),
+    ],
+)
+def test_more_places_than_there_are_are_refused(total, each, words) -> None:
+    """With what there is, reservations counted; and what was set aside before stays as it was."""
+    desk = admission(replicas=4, reserved=(("a", 1),), **total)
+    desk.set_aside([])
+    with pytest.raises(ResourceExhausted, match=words):
+        desk.set_aside([kept(4, **each)])
+    desk.wait(job(1), demand(3), 0)
+    assert desk.admit(0) == [1]
+
+
+def test_who_starves_for_places_holds_up_those_alone_who_name_them() -> None:
+    """Jobs that take nothing of the resource go on; nobody overtakes at the resource itself."""
+    desk = admission(replicas=8)
+    desk.set_aside([kept(3)])
+    desk.wait(job(1), demand(2, reservation="warm/n1"), 0)
+    assert desk.admit(0) == [1]
+    desk.wait(job(2), demand(2, reservation="warm/n1"), 0)
+    desk.wait(job(3), demand(1, reservation="warm/n1"), 0)
+    desk.wait(job(4), demand(5), 0)
+    assert desk.admit(2 * MINUTE) == [4]
+    desk.wait(job(5), demand(1), 0)
+    desk.wait(job(6), demand(1), 0)
+    assert desk.admit(2 * MINUTE) == []  # job 5 waits for the others, and holds them up
+    desk.drop(1)
+    assert desk.admit(2 * MINUTE) == [2, 3]
+
+
+def test_what_there_is_may_change_under_the_places() -> None:
+    """An executor that says another number tomorrow is heard, and the places stay kept."""
+    sizes = [4]
+    desk = Admission(lambda: Capacity(sizes[0]), backfill_seconds=60.0)
+    desk.set_aside([kept(3)])
+    desk.wait(job(1), demand(3), 0)
+    assert desk.admit(0) == []
+    sizes[0] = 6
+    assert desk.admit(0) == [1]
