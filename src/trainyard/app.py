@@ -196,7 +196,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         executor = await open_executor(settings, clock, port, objects)
         machines = app_kinds.known_machines(settings)
         known = app_kinds.known_kinds(settings, machines, app_shells.address(settings, port))
-        equip = app_tracking.equipment(app_access.equipment(settings, port, doors.grants), tracker)
+        equip = app_tracking.equipment(app_access.equipment(settings, port, doors), tracker)
         controller = Controller(store, known, executor, clock, equip=equip)
         ids = TimeOrderedIds(clock, store.largest_id)
         controller.share_ids(ids)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from trainyard import redirect
+from trainyard.app_identity import identity_of, of_google, told
 from trainyard.audit import AuditLog
 from trainyard.core.clock import Clock
 from trainyard.core.errors import ApiError
@@ -52,6 +53,8 @@ class Doors:
     access: Access
     grants: Grants
     audit: AuditLog
+    account: Callable[[str], Credential | None]
+    """The service account of an e-mail, as long as it lasts. Raises BadCredentialFile; it may block."""
 
 
 def open_doors(settings: Settings, clock: Clock, store: Store) -> Doors:
@@ -64,13 +67,16 @@ def open_doors(settings: Settings, clock: Clock, store: Store) -> Doors:
 
     audit = AuditLog(settings.data_dir)
     tickets = Tickets(ticket_key(settings.data_dir))
-    audience = audiences(settings)
+    audience, file = audiences(settings), CredentialFile(settings.data_dir)
+
+    def account(email: str) -> Credential | None:
+        return file.account(email, clock.now_us())
+
     if not settings.auth:
-        return Doors(OpenAccess(), Grants(tickets, clock, live, audience, None), audit)
-    file = CredentialFile(settings.data_dir)
+        return Doors(OpenAccess(tickets), Grants(tickets, clock, live, audience, None), audit, account)
     _prepare(file, clock, audit)
     access = CredentialAccess(file, tickets, clock, live, audience)
-    return Doors(access, Grants(tickets, clock, live, audience, access), audit)
+    return Doors(access, Grants(tickets, clock, live, audience, access), audit, account)
 
 
 def _prepare(file: CredentialFile, clock: Clock, audit: AuditLog) -> None:
@@ -153,20 +159,26 @@ def tunnels(settings: Settings) -> Contexts | None:
     return once(make)
 
 
-def equipment(settings: Settings, port: int, grants: Grants) -> Callable[[RunGroup], RunGroup]:
+def equipment(settings: Settings, port: int, doors: Doors) -> Callable[[RunGroup], RunGroup]:
     """What gives a run's replicas their way to gs:// and to default credentials, and to trust our certificate.
 
-    A variable that the job's own spec sets stays as it sets it.
+    A variable that the job's own spec sets stays as it sets it. The result raises Unavailable (app_identity.py).
     """
     host = settings.host if is_loopback(settings.host) or settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound
     netloc = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    fixed = {**_trust(settings), **_storage(f"{'https' if settings.speaks_tls else 'http'}://{netloc}", settings)}
+    trust = _trust(settings)
+    here = _storage(f"{'https' if settings.speaks_tls else 'http'}://{netloc}", settings)
 
     def equip(group: RunGroup) -> RunGroup:
-        given = {**fixed, **variables(netloc, grants.run_ticket(group.run_id))}
+        account, sentence = identity_of(group.service_account, doors.account, asked=settings.auth)
+        if account is not None and account.google:
+            given = {**trust, **of_google(account)}
+        else:
+            ticket = doors.grants.run_ticket(group.run_id, group.service_account)
+            given = {**trust, **here, **variables(netloc, ticket)}
         own = {name for replica in group.replicas for name, _ in replica.env}
         kept = {name: value for name, value in given.items() if name not in own}
-        return replace(group, extra_env={**kept, **group.extra_env})
+        return told(replace(group, extra_env={**kept, **group.extra_env}), sentence)
 
     return equip
 

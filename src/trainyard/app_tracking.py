@@ -11,10 +11,10 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from trainyard import trackers
+from trainyard.app_identity import told
 from trainyard.core.errors import Unavailable
 from trainyard.core.jobs import Job
 from trainyard.core.runs import RunGroup
-from trainyard.kinds.field_effects import Runtime
 from trainyard.objects import ObjectStore
 from trainyard.service.dispatch import Service
 from trainyard.settings import Settings
@@ -63,7 +63,7 @@ def equipment(
 
 def _told(group: RunGroup, sentence: str) -> RunGroup:
     log.warning("%s: %s", group.job_name, sentence)
-    return replace(group, remarks={name: (*group.remarks.get(name, ()), sentence) for name in Runtime})
+    return told(group, sentence)
 
 
 @contextlib.asynccontextmanager

@@ -53,7 +53,9 @@ class Form(StrEnum):
 class Credential:
     """One holder. `digest`: sha256 (hex) of a token or API key; an account has `email`, `key_id`, `public_key` (PEM).
 
-    `projects`: ids or numbers; empty means all. Times are microseconds since the epoch.
+    `projects`: ids or numbers; empty means all. Times are microseconds since the epoch. `actors`: names of credentials
+    and e-mails of accounts whose jobs may be this account, besides those who may do all that it may. `google`: a file
+    with real credentials of Google's that such jobs get in place of ours.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Credential:
     email: str = ""
     key_id: str = ""
     public_key: str = ""
+    actors: tuple[str, ...] = ()
+    google: str = ""
 
     def expired(self, now_us: int) -> bool:
         """Whether its time is over."""
@@ -102,10 +106,16 @@ class CredentialFile:
         _check_mode(self.path, mode)
         return tuple(_read_entries(self.path, content))
 
+    def account(self, email: str, now_us: int) -> Credential | None:
+        """The service account of this e-mail, as long as it lasts. Raises BadCredentialFile."""
+        return next((each for each in self.read() if each.email == email and not each.expired(now_us)), None)
+
     def add(self, credential: Credential) -> None:
         """Keep one more. Raises Refused where the name is taken, BadCredentialFile, OSError."""
         with self._locked():
             known = self.read()
+            if any(each.email and each.email == credential.email for each in known):
+                raise Refused(f"there is an account {credential.email} already; revoke it first")
             if any(each.name == credential.name for each in known):
                 raise Refused(
                     f"there is a credential named {credential.name!r} already; revoke it, or take another name"
@@ -147,7 +157,7 @@ class CredentialFile:
             os.close(descriptor)
 
     def _write(self, known: Sequence[Credential]) -> None:
-        entries = [{key: value for key, value in asdict(each).items() if value not in ("", None)} for each in known]
+        entries = [{key: value for key, value in asdict(each).items() if value not in ("", None, ())} for each in known]
         write_private(self.path, json.dumps({"version": VERSION, "credentials": entries}, indent=1).encode() + b"\n")
 
 
@@ -179,9 +189,11 @@ def _read_entries(path: Path, content: Any) -> Iterator[Credential]:
 
 
 def _read_entry(entry: Mapping[str, Any]) -> Credential:
-    found = Credential(**{**entry, "form": Form(entry["form"]), "projects": tuple(entry.get("projects", ()))})
+    form = Form(entry["form"])
+    lists = {name: tuple(entry.get(name, ())) for name in ("projects", "actors")}
+    found = Credential(**{**entry, **lists, "form": form})
     texts = [getattr(found, each.name) for each in fields(found) if each.type in ("str", "Form")]
-    if not all(isinstance(text, str) for text in (*texts, *found.projects)):
+    if not all(isinstance(text, str) for text in (*texts, *found.projects, *found.actors)):
         raise ValueError("a text is missing")
     if found.role not in ROLES:
         raise ValueError(f"{found.role!r} is not a role; there are {', '.join(ROLES)}")
@@ -233,7 +245,7 @@ def new_account(asked: Credential, project: str, endpoint: str) -> tuple[dict[st
     `endpoint` is where clients that exchange their JWT for a token (RFC 7523) do so. Raises Refused on a name that
     cannot stand in an e-mail address of an account.
     """
-    if not ACCOUNT_NAME.match(asked.name):
+    if not asked.email and not ACCOUNT_NAME.match(asked.name):
         raise Refused(f"{asked.name!r} can't be a service account: take lower-case letters, digits and dashes")
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only this needs it, and it is large
     from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - as above
@@ -242,7 +254,7 @@ def new_account(asked: Credential, project: str, endpoint: str) -> tuple[dict[st
     plain = serialization.NoEncryption()
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    email = f"{asked.name}@{project}.iam.gserviceaccount.com"
+    email = asked.email or f"{asked.name}@{project}.iam.gserviceaccount.com"
     key_id = secrets.token_hex(20)
     file = {
         "type": "service_account",

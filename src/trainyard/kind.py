@@ -24,6 +24,7 @@ class Draft:
     spec: bytes
     priority: int = 0
     notes: tuple[str, ...] = ()  # for the job's service log: fields that have not all of their effect here
+    run_as: tuple[str, ...] = ()  # e-mails of the service accounts that its programs are to be
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 
 from trainyard.app_access import audiences, certificate, equipment, open_doors
+from trainyard.core.errors import Unavailable
 from trainyard.core.ids import TimeOrderedIds
 from trainyard.core.jobs import Decision, Event, Job, Status
 from trainyard.core.names import JobName, Scope
 from trainyard.core.runs import ReplicaSpec, RunGroup
 from trainyard.core.states import JobState
-from trainyard.credentials import CredentialFile, digest_of
+from trainyard.credentials import Credential, CredentialFile, Form, digest_of
 from trainyard.service.access import OpenAccess
 from trainyard.settings import Settings
 from trainyard.stores.memory import MemoryStore
+
+EMAIL = "trainer@p1.iam.gserviceaccount.com"
+ACCOUNT = Credential("trainer", Form.ACCOUNT, "user", ("p1",), email=EMAIL, key_id="k", public_key="p")
 
 
 class Clock:
@@ -69,14 +73,14 @@ def test_audiences_are_ours_or_those_we_stand_in_for(tmp_path: Path, audience: s
 
 def test_replicas_are_equipped(tmp_path: Path) -> None:
     """With the run's own address; what the spec or the kind sets itself stays; trust under --tls alone."""
-    grants = open_doors(settings(tmp_path), Clock(), MemoryStore()).grants
+    doors = open_doors(settings(tmp_path), Clock(), MemoryStore())
 
     def given(
         env: tuple[tuple[str, str], ...] = (), extra: dict[str, str] | None = None, **more: Any
     ) -> dict[str, str]:
         replica = ReplicaSpec("workerpool0-0", 0, 0, "img", env=env)
         group = RunGroup("7-1", "n", 7, "1", "l", (replica,), "", extra_env=extra or {})
-        return dict(equipment(settings(tmp_path, **more), 8470, grants)(group).extra_env)
+        return dict(equipment(settings(tmp_path, **more), 8470, doors)(group).extra_env)
 
     plain = given()
     assert plain["GCE_METADATA_HOST"].startswith("127.0.0.1:8470/trainyard/v1/runs/tyt_")
@@ -90,6 +94,56 @@ def test_replicas_are_equipped(tmp_path: Path) -> None:
     assert given(extra={"GCE_METADATA_IP": "kinds"})["GCE_METADATA_IP"] == "kinds"
 
 
+def equipped(directory: Path, **more: Any) -> RunGroup:
+    """A run of a job with a service account."""
+    here = settings(directory, **more)
+    group = RunGroup("7-1", "n", 7, "1", "l", (), "", service_account=EMAIL, remarks={"host": ("before",)})
+    return equipment(here, 8470, open_doors(here, Clock(), MemoryStore()))(group)
+
+
+def test_an_account_that_nobody_declared_is_told_of(tmp_path: Path) -> None:
+    """On an open service the programs are that account all the same; on a closed one it has been revoked meanwhile."""
+    for more, words in (({}, "lets everybody do everything"), ({"auth": True}, "its tokens are refused")):
+        group = equipped(tmp_path, **more)
+        before, sentence = group.remarks["host"]
+        assert before == "before"
+        assert (group.remarks["podman"], group.remarks["docker"]) == ((sentence,), (sentence,))
+        assert EMAIL in sentence
+        assert words in sentence
+        assert "GCE_METADATA_HOST" in group.extra_env
+
+
+def test_a_declared_account_needs_no_words(tmp_path: Path) -> None:
+    """Its programs are who the job says."""
+    CredentialFile(tmp_path).add(ACCOUNT)
+    assert equipped(tmp_path, auth=True).remarks == {"host": ("before",)}
+    assert equipped(tmp_path).remarks == {"host": ("before",)}
+
+
+def test_real_credentials_go_in_the_place_of_ours(tmp_path: Path) -> None:
+    """None of ours is handed on beside them, nor is gs:// led here; where they are not there, nothing starts."""
+    key = tmp_path / "google.json"
+    CredentialFile(tmp_path).add(replace(ACCOUNT, google=str(key)))
+    with pytest.raises(Unavailable, match="are not there"):
+        equipped(tmp_path)
+    key.write_text("{}")
+    group = equipped(tmp_path, auth=True, tls=True)
+    assert group.extra_env["GOOGLE_APPLICATION_CREDENTIALS"] == str(key)
+    assert group.extra_env["CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"] == str(key)
+    ours = ("GCE_METADATA_HOST", "API_ENDPOINT_OVERRIDE", "STORAGE_EMULATOR_HOST", "TRAINYARD_REDIRECT")
+    assert not any(name in group.extra_env for name in ours)
+    assert "REQUESTS_CA_BUNDLE" in group.extra_env
+    assert "real Google credentials" in group.remarks["host"][1]
+
+
+def test_nobody_starts_as_somebody_unknown(tmp_path: Path) -> None:
+    """Where the credentials cannot be read, the run waits until they can."""
+    CredentialFile(tmp_path).add(ACCOUNT)
+    (tmp_path / "credentials.json").chmod(0o644)
+    with pytest.raises(Unavailable, match="Nobody can tell who"):
+        equipped(tmp_path)
+
+
 def test_a_ticket_is_good_while_its_run_is_the_jobs_present_one(tmp_path: Path) -> None:
     """Not before, not after, not for another attempt, and not for what is no run at all."""
     store, clock = MemoryStore(), Clock()
@@ -98,16 +152,16 @@ def test_a_ticket_is_good_while_its_run_is_the_jobs_present_one(tmp_path: Path) 
     job = Job(name, clock.now_us(), "t", {}, b"", Status(JobState.QUEUED, update_time_us=1), 0)
     asyncio.run(store.insert(job, []))
     ticket = grants.run_ticket(f"{name.id}-1")
-    assert grants.job_of(ticket) is None
+    assert grants.holder_of(ticket) is None
     job = store.get(name)
     decision = Decision(replace(job.status, attempt=1, run_id=f"{name.id}-1"))
     admitted = asyncio.run(store.commit(job, decision.moved(Event.ADMITTED, clock.now_us(), "room")))
     assert admitted is not None
-    assert grants.job_of(ticket) == name
+    assert grants.holder_of(ticket) == (name, "")
     for other in (f"{name.id}-2", f"{name.id + 1}-1", "x-1", ""):
-        assert grants.job_of(grants.run_ticket(other)) is None
+        assert grants.holder_of(grants.run_ticket(other)) is None
     asyncio.run(store.commit(admitted, Decision(admitted.status).moved(Event.SUCCEEDED, clock.now_us(), "done")))
-    assert grants.job_of(ticket) is None
+    assert grants.holder_of(ticket) is None
 
 
 def test_without_auth_nobody_is_asked(tmp_path: Path) -> None:

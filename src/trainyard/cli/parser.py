@@ -180,6 +180,7 @@ def _add_tokens(commands: Commands, environment: Mapping[str, str]) -> None:
     create.add_argument(
         "--expires", default="", metavar="TIME", help="how long it is good, such as 12h or 30d (for ever)"
     )
+    _add_account_options(create)
     create.add_argument("--out", default="", metavar="FILE", help="write it there, for its owner alone to read")
     create.add_argument(
         "--endpoint",
@@ -195,3 +196,24 @@ def _add_tokens(commands: Commands, environment: Mapping[str, str]) -> None:
         parser.add_argument("name", metavar="NAME", help="whose it is; stands in the audit log")
     for parser in (create, listing, revoke):
         parser.add_argument("--data-dir", metavar="DIR", default="", help="the service's directory of all state")
+
+
+def _add_account_options(create: argparse.ArgumentParser) -> None:
+    create.add_argument(
+        "--email", default="", help="of an account; NAME@PROJECT.iam.gserviceaccount.com where not given"
+    )
+    create.add_argument(
+        "--actor",
+        dest="actors",
+        action="append",
+        default=[],
+        metavar="WHO",
+        help="whose jobs may be this account, besides those of all who may do all that it may; repeatable",
+    )
+    create.add_argument(
+        "--google-credentials",
+        dest="google",
+        default="",
+        metavar="FILE",
+        help="real Google credentials for jobs of this account, in place of ours",
+    )

@@ -37,6 +37,7 @@ from trainyard.credentials import (
 )
 
 DEFAULT_TABLE: Final = "table(name,form,role,projects,created,expires)"
+EMAIL: Final = re.compile(r"[^@\s/]{1,127}@[^@\s/]{1,126}")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _TIME: Final = re.compile(r"([1-9][0-9]{0,5})([mhdw])\Z")
 
@@ -93,12 +94,27 @@ def _asked(flags: Namespace, now_us: int) -> Credential:
         except ApiError as error:
             raise Usage(error.message) from None
     credential = Credential(flags.name, Form(flags.form), flags.role, tuple(flags.projects), now_us)
+    credential = replace(credential, **_of_account(flags, credential.form))
     if not flags.expires:
         return credential
     match = _TIME.match(flags.expires)
     if match is None:
         raise Usage(f"--expires={flags.expires} is no time; one looks like 90m, 12h, 30d or 8w")
     return replace(credential, expires_us=now_us + int(match[1]) * _SECONDS[match[2]] * MICROSECONDS)
+
+
+def _of_account(flags: Namespace, form: Form) -> dict[str, Any]:
+    """What only an account has; raises Usage."""
+    given = [name for name in ("email", "actors", "google") if getattr(flags, name)]
+    if given and form is not Form.ACCOUNT:
+        flag = {"actors": "--actor", "google": "--google-credentials"}.get(given[0], "--email")
+        raise Usage(f"{flag} is for accounts: give --as service-account, too")
+    if flags.email and not EMAIL.fullmatch(flags.email):
+        raise Usage(f"--email={flags.email} is no e-mail address")
+    google = os.path.abspath(flags.google) if flags.google else ""  # noqa: PTH100 - links kept: they may be turned
+    if google and not os.access(google, os.R_OK):
+        raise Usage(f"--google-credentials={flags.google} can't be read")
+    return {"email": flags.email, "actors": tuple(flags.actors), "google": google}
 
 
 def _file(flags: Namespace) -> tuple[CredentialFile, AuditLog]:
@@ -142,6 +158,8 @@ def _row(credential: Credential, now_us: int) -> dict[str, Any]:
         "created": rfc3339(credential.created_us // MICROSECONDS * MICROSECONDS),
         "expires": f"{expires} (over)" if credential.expired(now_us) else expires,
         "email": credential.email,
+        "actors": ",".join(credential.actors),
+        "google": credential.google,
     }
 
 

@@ -55,7 +55,7 @@ RESOURCE_NAME: Final = _form(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", "a lowercase 
 LOCATION: Final = _form(r"[a-z][a-z0-9-]{0,62}", "a location id such as us-central1")
 PROJECT: Final = _form(_PROJECT, "a project id or number")
 DOMAIN: Final = _form(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+", "a DNS name that ends with a dot")
-EMAIL: Final = _form(r"[^@\s/]+@[^@\s/]+", "an e-mail address")
+EMAIL: Final = _form(r"(?=.{3,254}\Z)[^@\s/]+@[^@\s/]+", "an e-mail address")
 GCS_DIRECTORY: Final = _form(
     r"gs://[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?(?:/[^\x00\r\n]*)?",
     "gs://{bucket}/{path}",

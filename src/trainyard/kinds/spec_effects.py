@@ -163,15 +163,16 @@ def _of_network(path: str, why: str) -> FieldEffect:
     )
 
 
+_IDENTITY = (
+    "The programs' default credentials are this account's: its e-mail from their metadata server, its rights here by "
+    "its tokens, or real credentials of Google's where the account has some (security.md). With --auth the caller must "
+    "be allowed to act as it, else PERMISSION_DENIED."
+)
 _SURROUNDINGS = (
-    FieldEffect(
+    _of_replica(
         "service_account",
-        Effect.NONE,
-        "programs run as the user that runs this server, with credentials for this service and none of Google's.",
-        in_containers=(
-            Effect.NONE,
-            "programs run as the image's user, with credentials for this service and none of Google's.",
-        ),
+        (Effect.FULL, f"{_IDENTITY} Their processes belong to the user that runs this server."),
+        (Effect.FULL, f"{_IDENTITY} Their processes belong to the image's user."),
     ),
     _of_network("network", "no VPC network is peered"),
     _of_network("reserved_ip_ranges", "no addresses of a VPC network are taken"),

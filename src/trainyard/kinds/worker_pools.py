@@ -20,6 +20,11 @@ def used_pools(spec: Any) -> Iterator[Any]:
     return (pool for pool in spec.worker_pool_specs if not is_skipped(pool))
 
 
+def accounts_named(*specs: Any) -> tuple[str, ...]:
+    """The service accounts that programs of these specs are to be, each once."""
+    return tuple(dict.fromkeys(spec.service_account for spec in specs if spec.service_account))
+
+
 def replica_count(pool: Any) -> int:
     """How many replicas a pool has; one where its count is not given (the field is optional and 0 is absence)."""
     return max(int(pool.replica_count), 1)
@@ -85,6 +90,7 @@ def run_group(spec: Any, job: Job, machines: Machines) -> RunGroup:
         experiment=spec.experiment,
         experiment_run=spec.experiment_run,
         tensorboard=spec.tensorboard,
+        service_account=spec.service_account,
         remarks=remarks_on(spec),
         opens_shells=spec.enable_web_access,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from trainyard.core.clock import MICROSECONDS, Clock
@@ -16,7 +16,7 @@ from trainyard.core.errors import InvalidArgument, PermissionDenied, Unauthentic
 from trainyard.core.names import JobName, project_number, project_of
 from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, digest_of
 from trainyard.service.access_jwt import BadJwt, NoScope, looks_like_jwt, verify
-from trainyard.service.access_roles import grants
+from trainyard.service.access_roles import ACT_AS, covers, grants
 from trainyard.service.access_signed import SignedRequest
 from trainyard.service.access_signed import verify as verify_url
 from trainyard.service.access_tickets import ACCESS, PREFIX, Tickets
@@ -27,6 +27,7 @@ _EXPECTED = (
 )
 OF_RUN = "run/"
 OF_ACCOUNT = "account/"
+ACCOUNTS = "/serviceAccounts/"
 RUNS_ROLE = "user"
 """What a replica may do in its job's project, as the original's service agent for custom code may."""
 
@@ -65,11 +66,20 @@ class Access(Protocol):
 
 
 class OpenAccess:
-    """Everyone who reaches the port may do everything. Credentials are not looked at, real ones least of all."""
+    """Everyone who reaches the port may do everything. Credentials are not looked at, real ones least of all.
+
+    A token that we made for a job with a service account still says who calls, for the audit log.
+    """
+
+    def __init__(self, tickets: Tickets | None = None) -> None:
+        """`tickets` reads our own tokens."""
+        self._tickets = tickets
 
     def identify(self, authorization: str = "", api_key: str = "") -> Caller:  # noqa: ARG002 - the promise's signature
-        """Nobody in particular."""
-        return Caller()
+        """Nobody in particular, or the account of a job."""
+        token = authorization.partition(" ")[2]
+        ticket = self._tickets.read(token, ACCESS, 0.0) if self._tickets and token.startswith(PREFIX) else None
+        return Caller(run_and_account(ticket.subject)[1]) if ticket is not None else Caller()
 
     def identify_signed(self, asked: SignedRequest) -> Caller:  # noqa: ARG002 - the promise's signature
         """Nobody in particular."""
@@ -127,13 +137,17 @@ class CredentialAccess:
         return caller_of(verify_url(asked, self.accounts(), self._clock.now_us()))
 
     def may(self, caller: Caller, permission: str, resource: str) -> bool:
-        """Whether the caller's role grants it, and holds in the resource's project."""
+        """Whether the caller's role grants it, and holds in the resource's project; on accounts see may_act_as."""
+        if ACCOUNTS in resource:
+            account = self._account(resource.partition(ACCOUNTS)[2])
+            return permission == ACT_AS and account is not None and may_act_as(caller, account)
         return grants(caller.role, permission) and (caller.projects is None or project_of(resource) in caller.projects)
 
     def recheck(self, caller: Caller) -> None:
         """Revoked, over its time, or of a run that has ended. A token's own hour only counts when it is shown."""
         if caller.mark.startswith(OF_RUN):
-            gone = self._live(caller.mark.removeprefix(OF_RUN)) is None
+            run_id, email = run_and_account(caller.mark)
+            gone = self._live(run_id) is None or bool(email and self._account(email) is None)
         else:
             now_us = self._clock.now_us()
             gone = not any(mark_of(each) == caller.mark and not each.expired(now_us) for each in self._credentials())
@@ -144,6 +158,9 @@ class CredentialAccess:
         """The service accounts that may call now."""
         now_us = self._clock.now_us()
         return tuple(each for each in self._credentials() if each.form is Form.ACCOUNT and not each.expired(now_us))
+
+    def _account(self, email: str) -> Credential | None:
+        return next((each for each in self.accounts() if each.email == email), None)
 
     def _credentials(self) -> tuple[Credential, ...]:
         """What the file says now: a revoked credential is of no use for one more call. Raises Unavailable."""
@@ -180,16 +197,23 @@ class CredentialAccess:
         if ticket is None:
             raise _invalid()
         if ticket.subject.startswith(OF_RUN):
-            job = self._live(ticket.subject.removeprefix(OF_RUN))
+            run_id, email = run_and_account(ticket.subject)
+            job = self._live(run_id)
             if job is None:
                 raise _invalid(" The run that the token was made for has ended.", expired=True)
+            if email:
+                return replace(caller_of(self._still(self._account(email))), mark=ticket.subject)
             projects = frozenset({job.scope.project})
             return Caller(f"the replicas of {job}", RUNS_ROLE, projects, mark=ticket.subject)
         key_id = ticket.subject.removeprefix(OF_ACCOUNT)
-        found = next((each for each in self.accounts() if each.key_id == key_id), None)
-        if found is None:
-            raise _invalid(" The service account has been revoked, or its time is over.", expired=True)
+        found = self._still(next((each for each in self.accounts() if each.key_id == key_id), None))
         return caller_of(found, read_only=ticket.read_only)
+
+    @staticmethod
+    def _still(account: Credential | None) -> Credential:
+        if account is None:
+            raise _invalid(" The service account has been revoked, or its time is over.", expired=True)
+        return account
 
 
 def caller_of(credential: Credential, *, read_only: bool = False) -> Caller:
@@ -198,6 +222,31 @@ def caller_of(credential: Credential, *, read_only: bool = False) -> Caller:
     name, role = credential.email or credential.name, "viewer" if read_only else credential.role
     kind = "serviceAccount" if credential.form is Form.ACCOUNT else "user"
     return Caller(name, role, projects, mark=mark_of(credential), member="" if read_only else f"{kind}:{name}")
+
+
+def may_act_as(caller: Caller, account: Credential) -> bool:
+    """Whether the caller may have programs run as this account: who is named with it, or may do all that it may.
+
+    Real credentials of Google's may do what no role here tells, so that where the account has some, only who is named
+    and admins may.
+    """
+    own = caller_of(account)
+    if caller.member and (caller.member == own.member or caller.name in account.actors):
+        return True
+    there = caller.projects is None or (own.projects is not None and own.projects <= caller.projects)
+    enough = caller.role == "admin" if account.google else covers(caller.role, account.role)
+    return there and enough and grants(caller.role, ACT_AS)
+
+
+def subject_of(run_id: str, account: str) -> str:
+    """Whose a ticket of a run is: `run/7-1`, or `run/7-1/trainer@p.iam.gserviceaccount.com`."""
+    return f"{OF_RUN}{run_id}/{account}" if account else OF_RUN + run_id
+
+
+def run_and_account(subject: str) -> tuple[str, str]:
+    """The parts of such a subject, or of a caller's mark; empty ones where it is none."""
+    run_id, _, account = subject.removeprefix(OF_RUN).partition("/")
+    return (run_id, account) if subject.startswith(OF_RUN) else ("", "")
 
 
 def mark_of(credential: Credential) -> str:
@@ -227,3 +276,16 @@ def require(access: Access, caller: Caller, permission: str, resource: str) -> N
             reason="IAM_PERMISSION_DENIED",
             metadata={"permission": permission, "resource": resource},
         )
+
+
+def require_act_as(access: Access, caller: Caller, email: str) -> None:
+    """Raises PermissionDenied where the caller may not have programs run as an account, or where there is none."""
+    if access.may(caller, ACT_AS, f"projects/-{ACCOUNTS}{email}"):
+        return
+    raise PermissionDenied(
+        f"You do not have permission to act as service_account: {email}. (or it may not exist). "
+        "Accounts are made with `trainyard tokens create NAME --as service-account --email EMAIL`; whoever may do all "
+        "that the account may, and whom --actor names, may act as it.",
+        reason="IAM_PERMISSION_DENIED",
+        metadata={"permission": ACT_AS, "resource": f"projects/-{ACCOUNTS}{email}"},
+    )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.names import JobName
-from trainyard.service.access import OF_ACCOUNT, OF_RUN, CredentialAccess, LiveRuns
+from trainyard.service.access import OF_ACCOUNT, CredentialAccess, LiveRuns, run_and_account, subject_of
 from trainyard.service.access_jwt import BadJwt, NoScope, verify
 from trainyard.service.access_tickets import ACCESS, METADATA, Ticket, Tickets
 
@@ -35,6 +36,13 @@ class Granted:
     seconds: int
 
 
+class Holder(NamedTuple):
+    """The job that runs, and the e-mail of the account that its programs are; empty where they are the run itself."""
+
+    job: JobName
+    account: str
+
+
 class Grants:
     """Gives out tokens; `access` None where everybody may call, and then any token will do."""
 
@@ -53,19 +61,23 @@ class Grants:
         self._audience = audience
         self._access = access
 
-    def run_ticket(self, run_id: str) -> str:
-        """What a run's replicas find their credentials by."""
-        return self._tickets.write(Ticket(METADATA, OF_RUN + run_id))
+    def run_ticket(self, run_id: str, account: str = "") -> str:
+        """What a run's replicas find their credentials by: those of a service account, or of the run itself."""
+        return self._tickets.write(Ticket(METADATA, subject_of(run_id, account)))
 
-    def job_of(self, ticket: str) -> JobName | None:
-        """The job whose run has this ticket, as long as it runs."""
+    def holder_of(self, ticket: str) -> Holder | None:
+        """Whose run has this ticket, as long as it runs."""
         found = self._tickets.read(ticket, METADATA, 0.0)
-        return self._live(found.subject.removeprefix(OF_RUN)) if found else None
+        if found is None:
+            return None
+        run_id, account = run_and_account(found.subject)
+        job = self._live(run_id)
+        return Holder(job, account) if job is not None else None
 
     def run_token(self, ticket: str) -> Granted | None:
         """A token for a run's replicas."""
         found = self._tickets.read(ticket, METADATA, 0.0)
-        if found is None or self._live(found.subject.removeprefix(OF_RUN)) is None:
+        if found is None or self.holder_of(ticket) is None:
             return None
         return self._token(found.subject)
 

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from trainyard.credentials import ROLES
+
 _KINDS: Final = ("customJobs", "nasJobs")
+
+ACT_AS: Final = "iam.serviceAccounts.actAs"
+"""To have programs run as a service account (jobSpec.serviceAccount)."""
 
 VIEWER: Final = frozenset(
     {
@@ -34,7 +39,7 @@ USER: Final = VIEWER | frozenset(
         *(f"aiplatform.{kind}.{verb}" for kind in _KINDS for verb in ("create", "cancel", "delete")),
         "aiplatform.operations.cancel",
         "aiplatform.operations.delete",
-        "iam.serviceAccounts.actAs",
+        ACT_AS,
         "logging.logEntries.create",
         "logging.logEntries.route",
         "storage.buckets.create",
@@ -59,6 +64,11 @@ def grants(role: str, permission: str) -> bool:
     if permission in _GRANTED.get(role, ()):
         return True
     return role == "admin" and permission.startswith(OF_ADMINS)
+
+
+def covers(role: str, other: str) -> bool:
+    """Whether a role has all that another has."""
+    return role in ROLES and ROLES.index(role) >= ROLES.index(other)
 
 
 SEES_SECRETS: Final = "create"

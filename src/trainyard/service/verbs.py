@@ -11,6 +11,7 @@ from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
 from trainyard.kind import Draft, Kind, searching
 from trainyard.service import listing, lro
+from trainyard.service.access import require_act_as
 from trainyard.service.call import Call, job_name
 from trainyard.service.rendering import empty, snake
 from trainyard.store import StoredOperation
@@ -26,6 +27,8 @@ async def create(call: Call, kind: Kind, request: Any) -> Any:
         raise InvalidArgument.found([FieldViolation(field, "Required field is not set.")])
     message, before = _resumed(call, kind, scope, getattr(request, field))
     draft = kind.draft(message)
+    for account in draft.run_as:
+        require_act_as(call.access, call.caller, account)
     now_us = call.keepers.clock.now_us()
     job = _new_job(JobName(scope, kind.collection, call.keepers.ids.next_id()), draft, now_us)
     notes = [Note(now_us, Severity.NOTICE, text) for text in draft.notes]

@@ -164,3 +164,38 @@ def test_a_directory_that_cannot_be_is_told(
     """The operating system's reason, and what stands in the way."""
     assert tokens("create", "ann", "--data-dir", "/dev/null/x") == 1
     assert "can't be changed" in capsys.readouterr().err
+
+
+def test_an_account_for_jobs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An e-mail of any form, who may act as it, and where its real credentials lie, whatever the directory."""
+    key = tmp_path / "google.json"
+    key.write_text("{}")
+    flags = ("--email", "1-compute@developer.example", "--actor", "ann", "--actor", "ci@p1", "--google-credentials")
+    assert tokens("create", "Default", "--as", "service-account", *flags, str(key)) == 0
+    assert json.loads(capsys.readouterr().out)["client_email"] == "1-compute@developer.example"
+    (credential,) = CredentialFile(data).read()
+    assert (credential.actors, credential.google) == (("ann", "ci@p1"), str(key))
+    assert tokens("list", "--format", "json") == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["actors"], listed["google"]) == ("ann,ci@p1", str(key))
+    assert tokens("create", "again", "--as", "service-account", "--email", "1-compute@developer.example") == 1
+    assert "there is an account 1-compute@developer.example already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--email", "a@b"), "--email is for accounts"),
+        (("--actor", "ann"), "--actor is for accounts"),
+        (("--google-credentials", "/k"), "--google-credentials is for accounts"),
+        (("--as", "service-account", "--email", "nobody"), "no e-mail address"),
+        (("--as", "service-account", "--google-credentials", "/no/such/file"), "can't be read"),
+    ],
+)
+def test_what_no_account_can_have_is_refused(
+    data: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], words: str
+) -> None:
+    """In words, and nothing is made."""
+    assert tokens("create", "x", *flags) == 2
+    assert words in capsys.readouterr().err
+    assert CredentialFile(data).read() == ()

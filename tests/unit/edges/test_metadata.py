@@ -98,6 +98,20 @@ def test_what_is_not_there_is_not_found() -> None:
     assert found("/computeMetadata/v1/instance/zone").status == 404
 
 
+def test_a_run_with_an_account_is_that_account() -> None:
+    """Its e-mail, by every name; its token says so; without the account's own name there is nothing of it."""
+    email = "trainer@p1.iam.gserviceaccount.com"
+    ticket, root = GRANTS.run_ticket("7-1", email), "/computeMetadata/v1/instance/service-accounts"
+    assert found(f"{root}/", ticket=ticket).body.decode() == f"default/\n{email}/\n"
+    for name in ("default", email):
+        assert found(f"{root}/{name}/email", ticket=ticket).body.decode() == email
+        token = json.loads(found(f"{root}/{name}/token", ticket=ticket).body)["access_token"]
+        granted = TICKETS.read(token, ACCESS, NOW)
+        assert granted is not None
+        assert granted.subject == f"run/7-1/{email}"
+    assert found(f"{root}/{email}/email").status == 404
+
+
 def test_an_address_of_its_own() -> None:
     """The variables that Google's clients read, all with the run's address; a request for it is claimed."""
     given = variables("127.0.0.1:8470", TICKET)

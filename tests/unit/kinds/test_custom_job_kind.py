@@ -150,6 +150,14 @@ def test_a_command_and_the_tracking_names_reach_the_run_group() -> None:
     assert (group.experiment, group.experiment_run) == (context, f"{context}-r")
 
 
+def test_the_service_account_reaches_draft_and_run_group() -> None:
+    """The door asks whether the caller may act as it; the programs are it."""
+    asked = message([POOL], serviceAccount="a@b")
+    assert KIND.draft(asked).run_as == ("a@b",)
+    assert KIND.draft(message([POOL])).run_as == ()
+    assert KIND.run_group(running(job(asked))).service_account == "a@b"
+
+
 def test_a_demand_is_all_replicas_at_once() -> None:
     """CPU and memory come from the machine type; GPUs that are asked for count, TPUs do not."""
     gpu = {

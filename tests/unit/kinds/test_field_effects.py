@@ -66,7 +66,6 @@ USED: dict[str, Any] = {
 
 BY_RUNTIME: dict[str, Any] = {
     "network": job({"network": "n"}),
-    "serviceAccount": job({"serviceAccount": "a@b"}),
     "reservedIpRanges": job({"reservedIpRanges": ["r"]}),
     "pscInterfaceConfig": job({"pscInterfaceConfig": {}}),
 }

@@ -12,7 +12,16 @@ import pytest
 from trainyard.core.errors import ApiError, InvalidArgument, PermissionDenied, Unauthenticated, Unavailable
 from trainyard.core.names import JobName, Scope, project_number
 from trainyard.credentials import BadCredentialFile, Credential, CredentialFile, Form, new_account, new_secret
-from trainyard.service.access import Caller, CredentialAccess, OpenAccess, caller_of, require
+from trainyard.service.access import (
+    Caller,
+    CredentialAccess,
+    OpenAccess,
+    caller_of,
+    may_act_as,
+    require,
+    require_act_as,
+    subject_of,
+)
 from trainyard.service.access_tickets import ACCESS, METADATA, Ticket, Tickets
 
 NOW_US = 1_700_000_000_000_000
@@ -273,3 +282,95 @@ def test_every_refusal_is_an_error_of_the_api(file: CredentialFile, opened: Call
     for raw in (os.urandom(40).decode("latin-1"), "ey.a.b", "ey..", "tyt_", "tyt_" + "A" * 5000, "ey" + "." * 9):
         with pytest.raises(ApiError):
             access.identify(f"Bearer {raw}x")
+
+
+EMAIL = "trainer@p1.iam.gserviceaccount.com"
+OF_P1 = frozenset({project_number("p1")})
+
+
+def an_account(**more: object) -> Credential:
+    known = Credential("trainer", Form.ACCOUNT, "user", ("p1",), NOW_US, email=EMAIL, key_id="k", public_key="p")
+    return replace(known, **more)  # type: ignore[arg-type]  # fields by name
+
+
+@pytest.mark.parametrize(
+    ("caller", "account", "may"),
+    [
+        (Caller("ann", "user"), {}, True),
+        (Caller("ann", "user", OF_P1, member="user:ann"), {}, True),
+        (Caller("ann", "admin", OF_P1), {"role": "admin"}, True),
+        (Caller("ann", "user", OF_P1), {"role": "viewer"}, True),
+        (Caller("the replicas of x", "user", OF_P1), {}, True),
+        (Caller("ann", "viewer"), {"role": "viewer"}, False),
+        (Caller("ann", "user", OF_P1), {"role": "admin"}, False),
+        (Caller("ann", "user", frozenset({"2"})), {}, False),
+        (Caller("ann", "user", OF_P1), {"projects": ()}, False),
+        (Caller("ann", "user", OF_P1), {"projects": ("p1", "p2")}, False),
+        (Caller("ann", "user", frozenset({"2"}), member="user:ann"), {"actors": ("ann",)}, True),
+        (Caller("ann", "viewer"), {"actors": ("ann",)}, False),
+        (Caller(EMAIL, "user", OF_P1, member=f"serviceAccount:{EMAIL}"), {"google": "/k.json"}, True),
+        (Caller("ann", "user", member="user:ann"), {"google": "/k.json"}, False),
+        (Caller("ann", "user", member="user:ann"), {"google": "/k.json", "actors": ("ann",)}, True),
+        (Caller("ann", "admin", OF_P1), {"google": "/k.json"}, True),
+        (Caller(), {}, False),
+    ],
+)
+def test_who_may_act_as_an_account(caller: Caller, account: dict[str, object], may: bool) -> None:
+    """Who is named with it, or may do all that it may; real credentials are for admins and for who is named."""
+    assert may_act_as(caller, an_account(**account)) is may
+
+
+def test_acting_as_an_account_is_a_permission_on_it(
+    file: CredentialFile, opened: Callable[[], CredentialAccess]
+) -> None:
+    """Asked for by IAM's name of the account; nobody has another permission on one, nor any where there is none."""
+    file.add(an_account())
+    access, there = opened(), f"projects/-/serviceAccounts/{EMAIL}"
+    caller = Caller("ann", "user", OF_P1)
+    assert access.may(caller, "iam.serviceAccounts.actAs", there)
+    assert not access.may(caller, "aiplatform.customJobs.create", there)
+    assert not access.may(caller, "iam.serviceAccounts.actAs", "projects/-/serviceAccounts/other@p1")
+    require_act_as(access, caller, EMAIL)
+    require_act_as(OpenAccess(), Caller(), "whoever@it.is")
+    with pytest.raises(
+        PermissionDenied, match=r"^You do not have permission to act as service_account: o@p\. "
+    ) as caught:
+        require_act_as(access, caller, "o@p")
+    assert caught.value.metadata["permission"] == "iam.serviceAccounts.actAs"
+
+
+def test_a_runs_token_with_an_account_is_that_account(
+    file: CredentialFile, opened: Callable[[], CredentialAccess], tickets: Tickets
+) -> None:
+    """Its role, projects and name, as long as both the run and the account last."""
+    file.add(an_account(role="viewer", expires_us=NOW_US + 1))
+    access = opened()
+
+    def token(run_id: str, email: str = EMAIL) -> str:
+        return f"Bearer {tickets.write(Ticket(ACCESS, subject_of(run_id, email), NOW_US))}"
+
+    caller = access.identify(token("7-1"))
+    assert caller == Caller(EMAIL, "viewer", OF_P1, member=f"serviceAccount:{EMAIL}")
+    access.recheck(caller)
+    for refused, words in ((token("7-2"), "has ended"), (token("7-1", "other@p1"), "has been revoked")):
+        with pytest.raises(Unauthenticated, match=words):
+            access.identify(refused)
+    file.revoke("trainer")
+    with pytest.raises(Unauthenticated):
+        access.recheck(caller)
+
+
+def test_an_open_service_names_the_account_of_a_job(tickets: Tickets) -> None:
+    """By our own tokens, for the audit log; everybody else stays nobody in particular."""
+    access = OpenAccess(tickets)
+    named = tickets.write(Ticket(ACCESS, subject_of("7-1", EMAIL), NOW_US))
+    assert access.identify(f"Bearer {named}") == Caller(EMAIL)
+    plain = tickets.write(Ticket(ACCESS, subject_of("7-1", ""), NOW_US))
+    for other in (
+        "",
+        "Bearer x",
+        f"Bearer {plain}",
+        f"Bearer {named}x",
+        f"Bearer {tickets.write(Ticket(METADATA, 'x'))}",
+    ):
+        assert access.identify(other) == Caller()

@@ -93,10 +93,11 @@ def test_a_run_finds_its_token_by_its_ticket(closed: Grants, open_grants: Grants
         granted = grants.run_token(ticket)
         assert granted is not None
         assert granted.seconds == TOKEN_SECONDS
-        assert grants.job_of(ticket) == JOB
+        assert grants.holder_of(ticket) == (JOB, "")
+        assert grants.holder_of(grants.run_ticket("7-1", "a@b")) == (JOB, "a@b")
         for ended in (grants.run_ticket("7-2"), "tyt_x", granted.token):
             assert grants.run_token(ended) is None
-            assert grants.job_of(ended) is None
+            assert grants.holder_of(ended) is None
 
 
 def test_a_signed_jwt_is_worth_a_token(closed: Grants) -> None:

@@ -11,7 +11,7 @@ import pytest
 from trainyard.audit import AuditLog
 from trainyard.core.errors import NotFound, PermissionDenied, Unimplemented
 from trainyard.core.names import project_number
-from trainyard.credentials import CredentialFile
+from trainyard.credentials import Credential, CredentialFile, Form
 from trainyard.service.access import Caller, CredentialAccess
 from trainyard.service.access_tickets import Tickets
 from trainyard.service.hiding import HIDDEN
@@ -180,3 +180,18 @@ def test_our_own_faults_are_written_down(
     with pytest.raises(RuntimeError):
         bench.call("CancelCustomJob", {"name": name}, caller=Caller(role="admin"))
     assert (lines(tmp_path)[-1]["who"], lines(tmp_path)[-1]["result"]) == ("anyone", "INTERNAL")
+
+
+def test_nobody_runs_programs_as_an_account_beyond_their_rights(bench: Bench, tmp_path: Path) -> None:
+    """A job with such a serviceAccount is refused and not kept; an account within the caller's rights is taken."""
+    email = "trainer@p1.iam.gserviceaccount.com"
+    job = {**JOB, "jobSpec": {**JOB["jobSpec"], "serviceAccount": email}}
+    asked = {"parent": PARENT, "customJob": job}
+    with pytest.raises(PermissionDenied, match=f"^You do not have permission to act as service_account: {email}. "):
+        bench.call("CreateCustomJob", asked, caller=USER)
+    assert bench.call("ListCustomJobs", {"parent": PARENT}, caller=USER) == {}
+    account = Credential("trainer", Form.ACCOUNT, "user", ("p1",), email=email, key_id="k", public_key="p")
+    CredentialFile(tmp_path).add(account)
+    made = bench.call("CreateCustomJob", asked, caller=USER)
+    assert made["jobSpec"]["serviceAccount"] == email
+    assert [line["result"] for line in lines(tmp_path)] == ["PERMISSION_DENIED", "OK"]

@@ -15,10 +15,9 @@ from urllib.parse import unquote
 import orjson
 
 from trainyard.core.errors import ApiError
-from trainyard.core.names import JobName
 from trainyard.edges.rest.browsers import Names, refuse_foreign_page
 from trainyard.edges.rest.exchange import Exchange, Receive, Send
-from trainyard.service.access_grants import Grants
+from trainyard.service.access_grants import Grants, Holder
 
 PREFIX: Final = "/trainyard/v1/runs/"
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
@@ -77,15 +76,16 @@ class MetadataApp:
         if exchange.method not in ("GET", "HEAD"):
             return 405, b"The metadata server is only read.\n", _TEXT
         ticket, _, path = unquote(exchange.path.removeprefix(PREFIX)).partition("/")
-        job = self._grants.job_of(ticket)
-        if job is None:
+        holder = self._grants.holder_of(ticket)
+        if holder is None:
             return 404, b"The run that this address was made for has ended, or there never was one.\n", _TEXT
         return self._found(
-            job, ticket, path.removeprefix(_ROOT), recursive=b"recursive" in exchange.scope["query_string"]
+            holder, ticket, path.removeprefix(_ROOT), recursive=b"recursive" in exchange.scope["query_string"]
         )
 
-    def _found(self, job: JobName, ticket: str, path: str, *, recursive: bool) -> tuple[int, bytes, bytes]:
-        email = f"job-{job.id}@{job.scope.project}.{_DOMAIN}"
+    def _found(self, holder: Holder, ticket: str, path: str, *, recursive: bool) -> tuple[int, bytes, bytes]:
+        job = holder.job
+        email = holder.account or f"job-{job.id}@{job.scope.project}.{_DOMAIN}"
         account = path.replace(f"service-accounts/{email}", "service-accounts/default").rstrip("/")
         if account == _ACCOUNT and recursive:
             whole = {"aliases": ["default"], "email": email, "scopes": SCOPES}

@@ -195,9 +195,9 @@ class Containers:
         return planned, (*notes_on_container(spec, talents, where, gpus), *planned.notes)
 
     def _files_named(self, group: RunGroup) -> tuple[tuple[str, str, bool], ...]:
-        """The service's own files that its variables name (certificates to trust), to be there under the same names."""
-        home = f"{self._directory.parent}/"
-        named = sorted({value for value in group.extra_env.values() if value.startswith(home)})
+        """The files that the service's variables name (certificates to trust, a key), there under the same names."""
+        home, key = f"{self._directory.parent}/", group.extra_env.get("GOOGLE_APPLICATION_CREDENTIALS")
+        named = sorted({value for value in group.extra_env.values() if value.startswith(home) or value == key})
         return tuple((path, path, True) for path in named if os.path.isfile(path))  # noqa: PTH113 - they are texts
 
     async def come_up(self, held: Collection[str]) -> None:

@@ -20,7 +20,7 @@ from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
 from trainyard.kinds.running.shells import replicas_up
 from trainyard.kinds.running.simulated import NEVER, Preemptions
-from trainyard.kinds.worker_pools import demand_of, replica_names, run_group
+from trainyard.kinds.worker_pools import accounts_named, demand_of, replica_names, run_group
 
 
 class CustomJobKind:
@@ -69,6 +69,7 @@ class CustomJobKind:
             spec=asked.SerializeToString(deterministic=True),
             priority=spec.priority_of(asked.labels, asked.job_spec),
             notes=notes,
+            run_as=accounts_named(asked.job_spec),
         )
 
     def render(self, job: Job) -> Any:

@@ -24,6 +24,7 @@ from trainyard.kinds.persistent import check_exists
 from trainyard.kinds.resource_message import stamp_job
 from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import spec as running
+from trainyard.kinds.worker_pools import accounts_named
 from trainyard.searcher import Open
 
 _Labels = tuple[tuple[str, str], ...]
@@ -65,13 +66,15 @@ class NasJobKind:
         asked = without_output(message, rules.OUTPUT_ONLY)
         rules.check(asked, self._machines, running.priority_faults(asked.labels))
         check_exists(asked, self._machines)
-        search = asked.nas_job_spec.multi_trial_algorithm_spec.search_trial_spec
+        algorithm = asked.nas_job_spec.multi_trial_algorithm_spec
+        search, train = algorithm.search_trial_spec.search_trial_job_spec, algorithm.train_trial_spec
         return Draft(
             display_name=asked.display_name,
             labels=dict(asked.labels),
             spec=asked.SerializeToString(deterministic=True),
-            priority=running.priority_of(asked.labels, search.search_trial_job_spec),
+            priority=running.priority_of(asked.labels, search),
             notes=effects.kept_in_part(asked, contained=self._contained),
+            run_as=accounts_named(search, train.train_trial_job_spec),
         )
 
     def render(self, job: Job) -> Any:
