@@ -17,7 +17,7 @@ from test_local_executor import RealClock
 from test_trees import of_group
 
 from trainyard.agent import processes
-from trainyard.core.errors import FailedPrecondition
+from trainyard.core.errors import FailedPrecondition, Unavailable
 from trainyard.core.runs import Cause, Phase, RunGroup
 from trainyard.core.shells import Shell, Terminal
 from trainyard.executors.local.client import LocalExecutor, LocalOptions, open_executor
@@ -39,7 +39,7 @@ class Typist:
 
     async def reads(self, words: str) -> str:
         """Everything up to these words, which are dropped; fails where they do not come."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while words not in self.seen:
                 chunk = await self.shell.read()
                 assert chunk, f"the shell has ended: {self.seen!r}"
@@ -196,8 +196,14 @@ def test_the_programs_end_ends_the_shell(tmp_path: Path) -> None:
                 await person.types("touch stop\r")
                 assert await person.shell.ended() == 137
                 assert (await end(executor, group)).code == 3
+
+                async def asked() -> Shell | None:
+                    with contextlib.suppress(Unavailable):  # its agents are leaving this moment
+                        return await executor.open_shell(group.run_id, REPLICA, SMALL)
+                    return None
+
                 with pytest.raises(FailedPrecondition, match="ended"):
-                    await executor.open_shell(group.run_id, REPLICA, SMALL)
+                    await until(asked, "a refusal")
             await gone(group)
 
     run(story)
@@ -251,7 +257,7 @@ def test_who_takes_over_opens_shells_too(tmp_path: Path) -> None:
                 os.kill(shell.parent, signal.SIGKILL)
                 assert await person.shell.ended() is None
             again = None
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while again is None:
                     with contextlib.suppress(FailedPrecondition):
                         again = Typist(await executor.open_shell(group.run_id, REPLICA, SMALL))
