@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import http.client
 import json
+import os
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from trainyard.cli.problems import Problem, Refused, Unreachable, Usage
 
 PATIENCE_SECONDS = 60.0
+SWITCHED = 101
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Connection:
         self._secure = parts.scheme == "https"
         self._prefix = parts.path.rstrip("/")
         self._open: http.client.HTTPConnection | None = None
+        self._asks: dict[str, str] = {}  # headers that a request for another protocol has besides
 
     def call(self, verb: str, path: str, query: Mapping[str, str] | None = None, body: object = None) -> Any:
         """The decoded answer. Raises Refused with the service's own words, or Unreachable."""
@@ -76,6 +82,7 @@ class Connection:
         if body is not None:
             data = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
+        headers |= self._asks
         if self.target.token:
             headers["Authorization"] = f"Bearer {self.target.token}"
         fresh = self._open is None
@@ -92,6 +99,31 @@ class Connection:
         if response.status >= 400:
             raise refusal(response.status, response.reason, response.read())
         return response
+
+    def websocket(self, path: str, query: Mapping[str, str]) -> tuple[socket.socket, bytes]:
+        """A WebSocket's connection, which is the caller's, and what has come over it already. Raises as `send`."""
+        from trainyard.core.frames import accept_key  # noqa: PLC0415 - hashes, which no other command needs
+
+        key = base64.b64encode(os.urandom(16))
+        self._asks = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": key.decode(),
+        }
+        try:
+            response = self.send("GET", path, query)
+        finally:
+            self._asks = {}
+        accepted = (response.getheader("Sec-WebSocket-Accept") or "").encode() == accept_key(key)
+        if response.status != SWITCHED or not accepted or self._open is None:
+            raise Problem(f"what answers at {self.target.endpoint} opens no WebSocket; a proxy between may not let it")
+        connection, self._open = self._open.sock, None
+        connection.setblocking(False)
+        early = b""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            early = response.fp.peek() or b""
+        return connection, early
 
     def _exchange(
         self,

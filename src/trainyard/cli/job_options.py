@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from trainyard.cli.options import Commands, command, format_option, positive
+
+_SHELL: Final = "sit at a shell in a replica of a running job that was created with --enable-web-access"
 
 
 def add_job_commands(commands: Commands, shared: argparse.ArgumentParser) -> None:
@@ -13,6 +16,9 @@ def add_job_commands(commands: Commands, shared: argparse.ArgumentParser) -> Non
     _add_create_custom_job(verbs, shared)
     _add_verbs(verbs, shared, "custom_jobs:describe")
     _add_metrics(verbs, shared)
+    shell = command(verbs, "shell", "shell:custom_job", _SHELL, shared)
+    _job_operand(shell)
+    _replica_operand(shell)
     verbs = _add_noun(commands, "nas-jobs", "search for neural architectures: create, follow, look at what was found")
     _add_create_nas_job(verbs, shared)
     _add_verbs(verbs, shared, "nas_jobs:describe")
@@ -86,8 +92,16 @@ def _add_nas_verbs(verbs: Commands, shared: argparse.ArgumentParser) -> None:
     finish = command(
         verbs, "finish", "nas_jobs:finish", "begin no further trials; end once those under way have", shared
     )
-    for parser in (trials, plot, finish):
+    shell = command(verbs, "shell", "shell:nas_trial", _SHELL, shared)
+    for parser in (trials, plot, finish, shell):
         _job_operand(parser)
+    shell.add_argument("trial", type=positive, metavar="TRIAL", help="its number, as `trials` shows it")
+    shell.add_argument("--stage", choices=("search", "train"), default="search", help="which of its programs (search)")
+    _replica_operand(shell)
+
+
+def _replica_operand(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("replica", nargs="?", metavar="REPLICA", default="", help="such as workerpool1-0 (the primary)")
 
 
 def _job_operand(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +165,7 @@ def _add_job_options(more: argparse._ArgumentGroup) -> None:
     more.add_argument("--labels", metavar="K=V,…", help="labels of the job")
     more.add_argument("--service-account", metavar="EMAIL", help="identity to run as")
     more.add_argument("--network", metavar="NAME", help="projects/NUMBER/global/networks/NAME")
-    more.add_argument("--enable-web-access", action="store_true", help="ask for interactive shells")
+    more.add_argument("--enable-web-access", action="store_true", help="let people open shells in its replicas")
     more.add_argument("--enable-dashboard-access", action="store_true", help="ask for the chief's dashboard")
     more.add_argument("--persistent-resource-id", metavar="ID", help="run on a persistent resource")
     more.add_argument("--kms-key", "--kms-key-name", metavar="KEY", help="key for all that the job writes")

@@ -1,0 +1,169 @@
+"""`trainyard custom-jobs shell` as a person has it: on a real terminal, and fed by a pipe."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from edge_server import Api, Server, running
+from test_shells import UP, WAITS, with_shells
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def environment(server: Server, project: str, tmp_path: Path) -> dict[str, str]:
+    """A user's shell, with the service's address."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRAINYARD_")}
+    ours = {"TRAINYARD_ENDPOINT": f"http://127.0.0.1:{server.port}", "GOOGLE_CLOUD_PROJECT": project}
+    return kept | ours | {"HOME": str(tmp_path), "TERM": "xterm"}
+
+
+class Person:
+    """Types into a terminal and reads what stands there."""
+
+    def __init__(self, *words: str, environment: dict[str, str]) -> None:
+        self.process, self.terminal = pty.fork()
+        if self.process == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", 33, 99, 0, 0))
+            os.execve(str(BIN / "trainyard"), ["trainyard", *words], environment)
+        self.seen = ""
+
+    def reads(self, words: str) -> str:
+        """Everything up to these words; fails where they do not come."""
+        deadline = time.monotonic() + 20
+        while words not in self.seen:
+            readable, _, _ = select.select([self.terminal], [], [], max(0.0, deadline - time.monotonic()))
+            assert readable, f"{words!r} did not come: {self.seen!r}"
+            self.seen += os.read(self.terminal, 4096).decode(errors="replace")
+        before, _, self.seen = self.seen.partition(words)
+        return before
+
+    def types(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self.terminal, text.encode())
+
+    def resizes(self, rows: int, columns: int) -> None:
+        """Pull at the window's corner."""
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+    def ends(self) -> int:
+        """The command's exit code; what it prints before is read away."""
+        while True:
+            try:
+                chunk = os.read(self.terminal, 4096).decode(errors="replace")
+            except OSError:  # nobody has the other end open any more
+                chunk = ""
+            self.seen += chunk
+            if not chunk:
+                return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+
+@pytest.fixture
+def job(api: Api) -> str:
+    """The id of a job that is up, with shells."""
+    return with_shells(api, running(*WAITS))["name"].rpartition("/")[2]
+
+
+def test_a_person_at_a_shell(job: str, api: Api, environment: dict[str, str]) -> None:
+    """The window's size goes along; Ctrl-C stops what runs in the shell; its exit code is the command's own."""
+    person = Person("custom-jobs", "shell", job, environment=environment)
+    person.reads("A shell in workerpool0-0; the job goes on when you leave it.")
+    person.types("stty size; echo si''ze\r")
+    assert "33 99" in person.reads("size\r\n").splitlines()
+    person.resizes(44, 111)
+    deadline = time.monotonic() + 20
+    size = ""
+    while "44 111" not in size:
+        assert time.monotonic() < deadline, size
+        person.types("stty size; echo si''ze\r")
+        size = person.reads("size\r\n")
+    person.types("echo be''gun; sleep 900\r")
+    person.reads("begun\r\n")
+    person.types("\x03")
+    person.types("echo code=$?\r")
+    person.reads("code=130")
+    person.types("yes\r")
+    person.reads("y\r\ny\r\n")
+    person.types("\x03")
+    person.types("echo af''ter\r")
+    person.reads("after\r\n")
+    person.types("exit 9\r")
+    assert person.ends() == 9
+    assert api.get(f"{api.parent}/customJobs/{job}").json["state"] in UP
+
+
+def test_the_job_ends_under_the_shell(job: str, api: Api, environment: dict[str, str]) -> None:
+    """137, as the original has it."""
+    person = Person("custom-jobs", "shell", job, "workerpool0-0", environment=environment)
+    person.types("echo h''ere\r")
+    person.reads("here\r\n")
+    api.call("POST", f"{api.parent}/customJobs/{job}:cancel", {})
+    assert person.ends() == 137
+
+
+def test_commands_from_a_pipe(job: str, environment: dict[str, str]) -> None:
+    """Without a terminal, input is typed once the shell is there, and its end ends the shell."""
+    done = run("custom-jobs", "shell", job, environment=environment, stdin="echo pi''ped; (exit 5)\n")
+    assert "piped" in done.stdout
+    assert done.returncode == 5
+
+
+def test_what_the_service_refuses_is_said(api: Api, environment: dict[str, str]) -> None:
+    """A job without web access, a replica that there is not."""
+    plain = api.wait(api.made(running(*WAITS))["name"], UP)["name"].rpartition("/")[2]
+    done = run("custom-jobs", "shell", plain, environment=environment)
+    assert done.returncode == 1
+    assert "Set enableWebAccess in its job spec" in done.stderr
+    other = with_shells(api, running(*WAITS))["name"].rpartition("/")[2]
+    done = run("custom-jobs", "shell", other, "workerpool0-3", environment=environment)
+    assert done.returncode == 1
+    assert "has no replica 'workerpool0-3'; it has workerpool0-0" in done.stderr
+
+
+def run(*words: str, environment: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """The command to its end, without a terminal."""
+    return subprocess.run(
+        [str(BIN / "trainyard"), *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
+
+
+def test_a_dying_service_gives_the_terminal_back(tmp_path: Path, environment: dict[str, str]) -> None:
+    """After kill -9 of the service the person reads one sentence, and the job goes on."""
+    with Server(tmp_path / "data") as server:
+        api = Api(server.port)
+        job = with_shells(api, running(*WAITS))["name"]
+        here = environment | {"TRAINYARD_ENDPOINT": f"http://127.0.0.1:{server.port}", "GOOGLE_CLOUD_PROJECT": "p1"}
+        person = Person("custom-jobs", "shell", job.rpartition("/")[2], environment=here)
+        person.types("echo pi''d=$$\r")
+        person.reads("pid=")
+        pid = person.reads("\r\n")
+        server.process.kill()
+        assert person.ends() == 1
+        assert "the connection to the shell was lost" in person.seen
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    with Server(tmp_path / "data") as again:
+        api = Api(again.port)
+        assert api.get(job).json["state"] in UP
+        api.call("POST", f"{job}:cancel", {})
+        api.wait(job)
