@@ -170,14 +170,6 @@ def test_case_77_lines_have_their_severity(api: Api) -> None:
     assert output(api, name).endswith(b"\xff\xfe caf\xc3\xa9\n" + b"x" * 1_000_000 + b"\nno newline")
 
 
-def test_case_78_no_shell_is_promised(api: Api) -> None:
-    """enableWebAccess is said to have no effect here, in the service log; webAccessUris stays absent."""
-    name = api.made(running("true", job_spec={"enableWebAccess": True}))["name"]
-    job = api.wait(name)
-    assert "webAccessUris" not in job
-    assert "enableWebAccess has no effect here" in narration(api, name)
-
-
 def test_what_depends_on_the_runtime_is_told_of_the_one_that_ran(api: Api) -> None:
     """A job that names a network hears what that means on the host, where it ran, once, and nothing of containers."""
     pools = running("sh", "-c", "true", job_spec={"network": "projects/1/global/networks/n"})

@@ -184,7 +184,11 @@ _SURROUNDINGS = (
         "AIP_TENSORBOARD_RESOURCE_NAME is set, but no TensorBoard instance stands behind it; point "
         "tensorboard at AIP_TENSORBOARD_LOG_DIR instead.",
     ),
-    _none("enable_web_access", "this server opens no interactive shells; webAccessUris stays empty."),
+    _full(
+        "enable_web_access",
+        "While the job runs, people who may create, get and cancel it open shells beside its programs, at the "
+        "addresses in webAccessUris or by trainyard custom-jobs shell; the replica needs bash. They end with the job.",
+    ),
     _none(
         "enable_dashboard_access",
         "this server forwards no dashboards; connect to the replica's port on this machine instead.",

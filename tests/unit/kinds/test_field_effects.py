@@ -51,7 +51,6 @@ def test_a_plain_job_is_told_nothing() -> None:
 
 USED: dict[str, Any] = {
     "tensorboard": job({"tensorboard": "t"}),
-    "enableWebAccess": job({"enableWebAccess": True}),
     "enableDashboardAccess": job({"enableDashboardAccess": True}),
     "protectedArtifactLocationId": job({"protectedArtifactLocationId": "us"}),
     "models": job({"models": ["m"]}),
