@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from trainyard.core.errors import AlreadyExists, FailedPrecondition, NotFound
 from trainyard.core.filters import Filter
-from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord, Severity
+from trainyard.core.jobs import Change, Decision, Job, Note, QueuePlace, ReplicaRecord, Severity, Step
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
 from trainyard.core.trials import OpenTrial, Stage, Trial, TrialState
@@ -317,11 +317,12 @@ class Ledger(Protocol):
     def trial_history(self, job_id: int) -> tuple[Trial, ...]:
         """Every trial of a search as it has written them, each stage in order of number; its past is a stage."""
 
-    async def commit(self, job: Job, decision: Decision) -> Job | None:
+    async def commit(self, job: Job, decision: Decision, along: Sequence[Step] = ()) -> Job | None:
         """Write status, history, notes and replica records in one transaction, guarded by `job.revision`.
 
         Also the trials that are new or have changed, the jobs of `births`, and the intent of those of `ends` to end.
-        Returns the job as it is now, or None (and nothing is written) where somebody moved first.
+        `along`: further steps, each guarded likewise and written in this order, of other jobs or of births.
+        Returns the job as it is now, or None (and nothing at all is written) where somebody moved first.
         """
 
     def removals(self) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from store_suite import HERE, START_US, a_job, ended
 from trainyard.core.errors import Internal, Unavailable
 from trainyard.core.jobs import Decision, Intent, Job
 from trainyard.core.states import Event
+from trainyard.core.trials import Trial
 from trainyard.store import StoreError
 from trainyard.stores.sqlite import files
 from trainyard.stores.sqlite.faults import DATABASE
@@ -173,6 +174,10 @@ def test_the_last_room_is_for_ending_what_there_is(tmp_path: Path, monkeypatch: 
         for count in (1, 3):
             answers = await asyncio.gather(*(store.insert(a_job()) for _ in range(count)), return_exceptions=True)
             assert [isinstance(answer, Unavailable) for answer in answers] == [True] * count
+        asks = Decision(kept.status, births=(a_job(),), trials=(Trial(1, (0,)),))
+        with pytest.raises(Unavailable):
+            await store.commit(kept, asks)
+        assert (store.find(kept.id), store.open_trials(kept.id)) == (kept, ())
         assert (await store.ask_cancel(kept.name, "ann", 7)).intent is Intent.CANCEL
         assert ["is full" in problem for problem in store.problems()] == [True]
         assert [job.id for job in store.live()] == [kept.id]

@@ -10,7 +10,7 @@ import pytest
 from store_suite import HERE, a_deletion, a_job, ended
 
 from trainyard.core.errors import FailedPrecondition, NotFound
-from trainyard.core.jobs import Decision, Intent, Job, Parentage, ReplicaRecord
+from trainyard.core.jobs import Decision, Intent, Job, Parentage, ReplicaRecord, Step
 from trainyard.core.runs import Cause, Exit
 from trainyard.core.states import Event, JobState
 from trainyard.core.trials import Ending, Measurement, OpenTrial, Stage, Trial, TrialRun, TrialState
@@ -228,6 +228,30 @@ class TrialSuite:
                 store.run_of(search.name, Stage.TRAIN, 1)
             with pytest.raises(NotFound):
                 store.run_of(search.name, Stage.SEARCH, 3)
+
+        self.tell(tmp_path, story)
+
+    def test_steps_of_several_jobs_are_one_commit(self, tmp_path: Path) -> None:
+        """The end of a trial, what its search makes of it, and the first step of the next one: all of it or nothing."""
+
+        async def story(store: Store) -> None:
+            search = a_search()
+            await store.insert(search)
+            search = await store.commit(search, asking(search, 1)) or search
+            run, asks = store.find(search.id + 1), asking(search, 2)
+            assert run is not None
+            ends, born = replace(ended(run), records=(reported("{}"),)), asks.births[0]
+            asks = replace(asks, trials=(*asks.trials, measured(Trial(1, (1, 0, -1), asked_after=2))))
+            along = [Step(search, asks), Step(born, ended(born))]
+            for moved in ([along[0]._replace(job=replace(search, revision=7)), along[1]], [Step(a_job(), asks)]):
+                assert await store.commit(run, ends, moved) is None
+            assert await store.commit(replace(run, revision=7), ends, along) is None
+            assert (store.find(run.id), store.find(search.id), store.find(born.id)) == (run, search, None)
+            assert [one.trial.number for one in store.open_trials(search.id)] == [1]
+            assert await store.commit(run, ends, along) == Step(run, ends).after == store.find(run.id)
+            assert store.find(search.id) == along[0].after
+            assert store.find(born.id) == along[1].after
+            assert [one.trial.number for one in store.open_trials(search.id)] == [2]
 
         self.tell(tmp_path, story)
 

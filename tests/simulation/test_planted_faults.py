@@ -30,11 +30,11 @@ def act_before_commit(patch: pytest.MonkeyPatch) -> None:
     """Launch first, write it down afterwards."""
     original = laws.WatchedStore.commit
 
-    async def commit(self, job, decision):
+    async def commit(self, job, decision, along=()):
         for action in decision.actions:
             if isinstance(action, Launch):
                 await CONTROLLERS[-1]._acts.perform(replace(job, status=decision.status), action)
-        return await original(self, job, decision)
+        return await original(self, job, decision, along)
 
     remember_controllers(patch)
     patch.setattr(laws.WatchedStore, "commit", commit)
@@ -44,10 +44,10 @@ def unguarded_commit(patch: pytest.MonkeyPatch) -> None:
     """Write over whatever is there."""
     original = laws.WatchedStore.commit
 
-    async def commit(self, job, decision):
+    async def commit(self, job, decision, along=()):
         await asyncio.sleep(0.05)
         stored = self.find(job.id)
-        return await original(self, replace(job, revision=stored.revision) if stored else job, decision)
+        return await original(self, replace(job, revision=stored.revision) if stored else job, decision, along)
 
     patch.setattr(laws.WatchedStore, "commit", commit)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from trainyard.core.jobs import Step
 from trainyard.core.trials import Ending, Stage
 from trainyard.kinds.nas_job import conduct, live
 from trainyard.stores import memory, memory_files
@@ -29,8 +30,14 @@ def a_trial_without_its_job(patch: pytest.MonkeyPatch) -> None:
     """Write down that a trial was asked for, and forget who is to run it."""
     original = memory.MemoryStore.commit
 
-    async def commit(self, job, decision):
-        return await original(self, job, replace(decision, births=decision.births[:-1]))
+    async def commit(self, job, decision, along=()):
+        first, *others = [
+            step._replace(decision=replace(step.decision, births=step.decision.births[:-1]))
+            for step in (Step(job, decision), *along)
+        ]
+        born = {birth.id for step in (first, *others) for birth in step.decision.births}
+        there = [step for step in others if step.job.id in born or self.find(step.job.id)]
+        return await original(self, *first, there)
 
     patch.setattr(memory.MemoryStore, "commit", commit)
 

@@ -76,14 +76,24 @@ class ScriptedExecutor:
         }
 
 
+class Unheard:
+    """Nobody is woken: a story says who steps."""
+
+    def now(self, job_id):
+        pass
+
+    def later(self, job_id, delay_seconds):
+        pass
+
+
 class StoryStore(MemoryStore):
     """Can crash at its commit."""
 
     story: Story
 
-    async def commit(self, job, decision):
+    async def commit(self, job, decision, along=()):
         self.story.maybe_crash("commit")
-        written = await super().commit(job, decision)
+        written = await super().commit(job, decision, along)
         for change in decision.changes if written else ():
             self.story.say(f"{self.story.names[job.id]} {change.target.name}: {change.why}")
         if written and not decision.changes:
@@ -110,7 +120,7 @@ class Story:
         self.watcher = Watcher(self.executor, self.clock, pace, Problems(), lambda job_id: None)
         acts = Acts(self.executor, kinds, self.watcher, self.clock, pace)
         self.admission = Admission(self.executor.capacity, pace.backfill)
-        self.reconciler = Reconciler(self.store, kinds, acts, self.admission, self.clock, lambda job_id: None)
+        self.reconciler = Reconciler(self.store, kinds, acts, self.admission, self.clock, Unheard())
         for job in self.store.live():
             self.reconciler.adopt(job)
 

@@ -63,14 +63,14 @@ class Controller:
         self._watcher = Watcher(executor, clock, pace, self._problems, self._wakeups.now)
         self._acts = Acts(executor, kinds, self._watcher, clock, pace, equip)
         self._admission = Admission(executor.capacity, pace.backfill, pace.near)
-        self._reconciler = Reconciler(store, kinds, self._acts, self._admission, clock, self._wakeups.now)
+        self._reconciler = Reconciler(store, kinds, self._acts, self._admission, clock, self._wakeups)
         self._removals = Removals(store, executor, pace, self._problems)
         self._reconciler.on_deleted = self._removals.hint
         store.on_write(lambda job_id, _: self._hinted(job_id))
 
     def share_ids(self, ids: Ids) -> None:
         """Name the jobs of trials from the same source as all other jobs; before `run`, where there are searches."""
-        self._reconciler.ids = ids
+        self._reconciler.share_ids(ids)
 
     def set_aside(self, kept: Sequence[Places]) -> None:
         """Keep these places for who asks for them, and let in who has room now. Raises as Admission.set_aside."""

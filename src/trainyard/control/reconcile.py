@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
+from typing import Protocol
 
 from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
+from trainyard.control.kin import Kin
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.ids import Ids
-from trainyard.core.jobs import Decision, Job, Parentage, Release, Spawn, Status, Stop
-from trainyard.core.names import JobName
+from trainyard.core.jobs import Decision, Job, Release, Step, Stop
 from trainyard.core.runs import Reading
 from trainyard.core.states import JobState
-from trainyard.kind import Kind, Moment, Room, Searches
+from trainyard.kind import Kind, Moment, Room
 from trainyard.store import Ledger
 
 
+class Wakes(Protocol):
+    """Who sees to it that a job gets its step."""
+
+    def now(self, job_id: int) -> None:
+        """As soon as there is a turn."""
+
+    def later(self, job_id: int, delay_seconds: float | None) -> None:
+        """After a while; None: only when something happens."""
+
+
 class Reconciler:
-    """The shell around every kind's `decide`. `wake(job id)` is called for others that got room."""
+    """The shell around every kind's `decide`. `wakes` hears of others that got room."""
 
     def __init__(
         self,
@@ -29,7 +39,7 @@ class Reconciler:
         acts: Acts,
         admission: Admission,
         clock: Clock,
-        wake: Callable[[int], None],
+        wakes: Wakes,
     ) -> None:
         self._store = store
         self._kinds = kinds
@@ -37,9 +47,10 @@ class Reconciler:
         self._watcher = acts.watcher
         self._admission = admission
         self._clock = clock
-        self._wake = wake
-        self._searching = {name: kind for name, kind in kinds.items() if isinstance(kind, Searches)}
-        self.ids: Ids | None = None  # for the jobs of trials, from the one source that names all jobs
+        self._wakes = wakes
+        self._kin = Kin(store, kinds, self._room)
+        self._busy: dict[int, bool] = {}  # jobs whose step is under way, and whether somebody wants another
+        self._alone: set[int] = set()  # whose last commit failed: the next one carries nothing along
         self._runs: dict[int, str] = {}  # job id -> the run group that it may hold
         self._releases: dict[str, int] = {}  # run id -> job id: over, and the executor does not know yet
         self._kept: dict[int, Job | None] = {}  # to be looked at soon, as last written; None: read it again
@@ -47,12 +58,16 @@ class Reconciler:
         self.revisions: dict[int, int] = {}  # job id -> the revision that the last step ended at
         store.on_write(self.read_again)
 
+    def share_ids(self, ids: Ids) -> None:
+        """Name the jobs of trials from this source."""
+        self._kin.ids = ids
+
     def adopt(self, job: Job) -> bool:
         """Take up a live job, after a start before anybody else may ask: what it holds is held again.
 
         Says whether a step is due. Who waits for nothing but room, and need not be told so, needs none until there is.
         """
-        if job.name.collection in self._searching:
+        if self._kin.searches(job):
             return True
         demand = self._kinds[job.name.collection].demand(job)
         status, steady_us = job.status, self._clock.steady_us()
@@ -91,6 +106,25 @@ class Reconciler:
 
     async def step(self, job_id: int) -> float | None:
         """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""
+        if job_id in self._busy:  # somebody else's step carries one of this job along
+            self._busy[job_id] = True
+            return None
+        with self._stepping([job_id]):
+            return await self._step(job_id)
+
+    @contextmanager
+    def _stepping(self, job_ids: Iterable[int]) -> Iterator[None]:
+        """Nobody else takes a step of these jobs meanwhile; whoever was to have one is woken afterwards."""
+        mine = dict.fromkeys(job_ids, False)
+        self._busy |= mine
+        try:
+            yield
+        finally:
+            for job_id in mine:
+                if self._busy.pop(job_id):
+                    self._wakes.now(job_id)
+
+    async def _step(self, job_id: int) -> float | None:
         if self._releases:
             await self.release_leftovers(job_id)
         job = self._kept.pop(job_id, None) or self._store.find(job_id)
@@ -105,58 +139,92 @@ class Reconciler:
         decision = self._decide(job, now_us)
         if decision.actions and job.status.run_id is not None:
             self._watcher.asking(job.status.run_id)  # before the commit: it may land and still be reported as failed
+        step = Step(job, decision)
         if _says_something(job, decision):
-            committed = await self._store.commit(job, decision)
-            if committed is None:
+            along = self._along(step, now_us)
+            if not await self._commit(step, along):
                 return 0.0  # somebody moved first: look again
-            self._tell_kin(job, committed, decision)
-            job = committed
-        self.revisions[job_id] = job.revision
+            await self._tell_kin(step, along, now_us)
+            job = step.after
+        return await self._follow(job, decision, now_us)
+
+    async def _follow(self, job: Job, decision: Decision, now_us: int) -> float | None:
+        """Act on what is durable; seconds until the job wants to be looked at again."""
+        self.revisions[job.id] = job.revision
         await self._act(job, decision)
         if job.status.run_id is not None or (decision.look_again_us is not None and not job.is_final):
-            self._kept.setdefault(job_id, job)  # unless somebody wrote meanwhile
+            self._kept.setdefault(job.id, job)  # unless somebody wrote meanwhile
         if decision.look_again_us is None:
             return None
         return max(0, decision.look_again_us - now_us) / MICROSECONDS
 
-    def _decide(self, job: Job, now_us: int) -> Decision:
-        searching = self._searching.get(job.name.collection)
-        steady_us = self._clock.steady_us()
-        if searching is None:
-            kind = self._kinds[job.name.collection]
-            return kind.decide(job, self._reading(job.status.run_id), self._room(job, kind, steady_us), now_us)
-        history = partial(self._store.trial_history, job.id)
-        decision = searching.conduct(job, self._store.open_trials(job.id), history, Moment(now_us, steady_us))
-        births = tuple(self._born(job, spawn, now_us) for spawn in decision.spawns)
-        return replace(decision, births=births) if births else decision
+    def _along(self, step: Step, now_us: int) -> list[Step]:
+        """What its kin decide because of this step."""
+        if step.job.id in self._alone:
+            return []
+        moment, parent, found = Moment(now_us, self._clock.steady_us()), step.job.parent, []
+        if parent is not None and step.after.is_final and parent.job_id not in self._busy:
+            search = self._kept.pop(parent.job_id, None) or self._store.find(parent.job_id)
+            taken = self._kin.search_after(step, search, moment) if search is not None else None
+            found += [taken] if taken is not None else []
+        return [*found, *self._kin.admitted(_births(step, *found), moment)]
 
-    def _born(self, parent: Job, spawn: Spawn, now_us: int) -> Job:
-        assert self.ids is not None, "a controller of searches shares the ids of whoever makes other jobs (share_ids)"
-        return Job(
-            name=JobName(parent.name.scope, spawn.collection, self.ids.next_id()),
-            create_time_us=now_us,
-            display_name=spawn.display_name,
-            labels=spawn.labels,
-            spec=spawn.spec,
-            status=Status(JobState.QUEUED, now_us),
-            priority=spawn.priority,
-            parent=Parentage(parent.id, spawn.stage, spawn.number),
-        )
+    async def _commit(self, step: Step, along: Sequence[Step]) -> bool:
+        """Make all of it durable; False where somebody moved first."""
+        births, done = _births(step, *along), False
+        others = {each.job.id for each in along} | {birth.id for birth in births}
+        self._alone.add(step.job.id)  # unless it gets through
+        try:
+            with self._stepping(others):
+                done = await self._store.commit(step.job, step.decision, along) is not None
+            self._alone.discard(step.job.id)
+        finally:
+            for birth in () if done else births:
+                self._give_back(birth)
+        return done
 
-    def _tell_kin(self, before: Job, after: Job, decision: Decision) -> None:
+    def _give_back(self, birth: Job) -> None:
+        """Nothing came of the commit, as far as it says: who was not born leaves the room that it was to have."""
+        try:
+            is_there = self._store.find(birth.id) is not None
+        except Exception:  # its step meets it again, and reports it
+            is_there = True
+        if is_there:
+            self._wakes.now(birth.id)
+        elif self._admission.drop(birth.id):
+            self.make_room(self._clock.steady_us())
+
+    async def _tell_kin(self, step: Step, along: Sequence[Step], now_us: int) -> None:
         """Trials hear what their search has decided, and a search when one of its trials is up or has ended."""
-        for birth in decision.births:
-            self.read_again(birth.id, birth)
-            self._wake(birth.id)
-        for run in decision.ends:
+        steps = (step, *along)
+        births = _births(*steps)
+        self._kept |= {birth.id: birth for birth in births}
+        for each in along:
+            if self._kin.searches(each.job):
+                self._wakes.later(each.job.id, await self._follow(each.after, each.decision, now_us))
+            else:
+                self._kin.owes(each)
+                self._kept[each.job.id] = each.after
+        for run in (run for each in steps for run in each.decision.ends):
             self.read_again(run)
-            self._wake(run)
-        if after.parent is None:
+            self._wakes.now(run)
+        for birth in births:
+            self._wakes.now(birth.id)
+        parent, after = step.job.parent, step.after
+        if parent is None or any(each.job.id == parent.job_id for each in along):
             return
-        is_up = after.status.start_time_us is not None and before.status.start_time_us is None
-        parent = self._kept.get(after.parent.job_id)
-        if after.is_final or (is_up and not (parent and parent.status.start_time_us)):  # only the first one matters
-            self._wake(after.parent.job_id)
+        is_up = after.status.start_time_us is not None and step.job.status.start_time_us is None
+        search = self._kept.get(parent.job_id)
+        if after.is_final or (is_up and not (search and search.status.start_time_us)):  # only the first one matters
+            self._wakes.now(parent.job_id)
+
+    def _decide(self, job: Job, now_us: int) -> Decision:
+        steady_us = self._clock.steady_us()
+        if self._kin.searches(job):
+            return self._kin.conduct(job, Moment(now_us, steady_us))
+        kind = self._kinds[job.name.collection]
+        owed = self._kin.owed(job)
+        return owed or kind.decide(job, self._reading(job.status.run_id), self._room(job, kind, steady_us), now_us)
 
     async def release_leftovers(self, job_id: int) -> None:
         """Release the job's groups that are over and that the executor could not be told about before."""
@@ -168,7 +236,7 @@ class Reconciler:
         """Grant what can be granted, and let those know who got it, and those who are to go; the asker looks itself."""
         for job_id in (*self._admission.admit(steady_us), *self._admission.displaced()):
             if job_id != asker:
-                self._wake(job_id)
+                self._wakes.now(job_id)
 
     def _reading(self, run_id: str | None) -> Reading | None:
         """What is known of a run group. Where that is nothing yet, the first look is asked for."""
@@ -226,8 +294,13 @@ class Reconciler:
             self._releases[run_id] = job_id
         await self.release_leftovers(job_id)
         self.revisions.pop(job_id, None)
+        self._alone.discard(job_id)
         if self._admission.drop(job_id):
             self.make_room(self._clock.steady_us())
+
+
+def _births(*steps: Step) -> list[Job]:
+    return [birth for step in steps for birth in step.decision.births]
 
 
 def _says_something(job: Job, decision: Decision) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from trainyard.core.names import JobName
 from trainyard.core.runs import Exit
@@ -240,6 +240,18 @@ class Decision:
     def doing(self, *actions: Action) -> Decision:
         """This decision with further actions after its commit."""
         return replace(self, actions=(*self.actions, *actions))
+
+
+class Step(NamedTuple):
+    """A job as it was read, and what was decided about it."""
+
+    job: Job
+    decision: Decision
+
+    @property
+    def after(self) -> Job:
+        """The job once the decision is durable."""
+        return replace(self.job, status=self.decision.status, revision=self.job.revision + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Self
 from trainyard.core.clock import Clock
 from trainyard.core.errors import AlreadyExists
 from trainyard.core.filters import Filter, matches
-from trainyard.core.jobs import Change, Decision, Intent, Job, Note, Parentage, QueuePlace, ReplicaRecord
+from trainyard.core.jobs import Change, Decision, Intent, Job, Note, Parentage, QueuePlace, ReplicaRecord, Step
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import FINAL, JobState
 from trainyard.core.trials import OpenTrial, Stage, Trial, TrialRun, TrialState, seen_now
@@ -275,11 +275,20 @@ class MemoryStore:
         kept = self._files[job_id].trials
         return tuple(kept[key] for key in sorted(kept))
 
-    async def commit(self, job: Job, decision: Decision) -> Job | None:
+    async def commit(self, job: Job, decision: Decision, along: Sequence[Step] = ()) -> Job | None:
         """See Ledger."""
-        file = self._files.get(job.id)
-        if file is None or file.job.revision != job.revision:
-            return None
+        steps = (Step(job, decision), *along)
+        born = {birth.id for step in steps for birth in step.decision.births}
+        for step in steps:
+            file = self._files.get(step.job.id)
+            if step.job.id not in born and (file is None or file.job.revision != step.job.revision):
+                return None
+        for step in steps:
+            self._write(step.job, step.decision)
+        return steps[0].after
+
+    def _write(self, job: Job, decision: Decision) -> None:
+        file = self._files[job.id]
         records = {(r.attempt, r.replica, r.incarnation): r for r in file.records}
         for record in decision.records:
             records.setdefault((record.attempt, record.replica, record.incarnation), record)
@@ -297,7 +306,6 @@ class MemoryStore:
             self.largest_id = max(self.largest_id, birth.id)
         for run in decision.ends:
             self._end(run, job.name.collection, decision.status.update_time_us)
-        return written
 
     def _end(self, run_id: int, by: str, now_us: int) -> None:
         file = self._files[run_id]

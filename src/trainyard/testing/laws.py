@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from trainyard.core.clock import Clock
 from trainyard.core.errors import Unavailable
 from trainyard.core.history import faults
-from trainyard.core.jobs import Decision, Intent, Job
+from trainyard.core.jobs import Decision, Intent, Job, Step
 from trainyard.core.names import JobName
 from trainyard.core.runs import Cause, RunGroup
 from trainyard.core.states import FINAL, JobState
@@ -178,19 +178,19 @@ class WatchedStore(MemoryStore):
         self._weather = weather
         self._rng = rng
 
-    async def commit(self, job: Job, decision: Decision) -> Job | None:
+    async def commit(self, job: Job, decision: Decision, along: Sequence[Step] = ()) -> Job | None:
         """See Ledger; may refuse before it wrote, or after."""
         await self._weather.before("commit")
         await asyncio.sleep(self._rng.choice((0.0, 0.0, 0.002, 0.05)))
-        stored = self.find(job.id)
-        if stored is not None and stored.revision == job.revision:
-            self._laws.on_commit(job, stored, decision, self)
-        written = await super().commit(job, decision)
-        if written is not None:
-            self._laws.changed(written)
+        written = await super().commit(job, decision, along)
         await asyncio.sleep(self._rng.choice((0.0, 0.0, 0.002, 0.05)))
         await self._weather.after("commit")
         return written
+
+    def _write(self, job: Job, decision: Decision) -> None:
+        self._laws.on_commit(job, self._files[job.id].job, decision, self)
+        super()._write(job, decision)
+        self._laws.changed(self._files[job.id].job)
 
     async def ask_cancel(self, name: JobName, by: str, now_us: int) -> Job:
         """See Desk."""

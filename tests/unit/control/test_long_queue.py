@@ -38,9 +38,9 @@ class CountingStore(MemoryStore):
         self.counts["find"] += 1
         return super().find(job_id)
 
-    async def commit(self, job, decision):
+    async def commit(self, job, decision, along=()):
         self.counts["commit"] += 1
-        return await super().commit(job, decision)
+        return await super().commit(job, decision, along)
 
     def live(self):
         self.counts["live"] += 1

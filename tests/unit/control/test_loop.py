@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -13,17 +14,20 @@ import pytest
 from trainyard.control.loop import Controller
 from trainyard.control.pace import Pace
 from trainyard.core.errors import ResourceExhausted, Unavailable
-from trainyard.core.jobs import Intent
+from trainyard.core.ids import TimeOrderedIds
+from trainyard.core.jobs import Intent, Step
 from trainyard.core.names import OperationName
-from trainyard.core.runs import Capacity
+from trainyard.core.runs import Capacity, Cause, Exit
 from trainyard.core.states import JobState
 from trainyard.store import StoredOperation
 from trainyard.stores.memory import MemoryStore
 from trainyard.testing.builders import PlainKind, PlainSpec, plain_job
 from trainyard.testing.fake_executor import Behaviour, FakeExecutor, Weather
+from trainyard.testing.searches import METRIC, PlainSearch, PlainSearchKind, PlainTrialKind, search_job
 from trainyard.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
 KINDS = {PlainKind.collection: PlainKind()}
+REPORT = json.dumps({METRIC: "3"})
 
 
 class World:
@@ -37,6 +41,7 @@ class World:
 
     def start(self) -> None:
         self.controller = Controller(self.store, self.kinds, self.executor, self.clock)
+        self.controller.share_ids(TimeOrderedIds(self.clock, self.store.largest_id))
         self.task = asyncio.get_running_loop().create_task(self.controller.run())
 
     async def kill(self) -> None:
@@ -132,8 +137,8 @@ def test_a_cancel_while_a_step_commits_is_not_overlooked() -> None:
         world.executor.behave = lambda *_: Behaviour(run=1000.0)
         original = world.store.commit
 
-        async def commit(job, decision):
-            committed = await original(job, decision)
+        async def commit(job, decision, along):
+            committed = await original(job, decision, along)
             if decision.status.state is JobState.RUNNING and job.intent is Intent.RUN:
                 await world.store.ask_cancel(job.name, "", world.clock.now_us())
                 await asyncio.sleep(0)  # the hint is heard before the step goes on
@@ -191,7 +196,7 @@ def test_a_full_store_is_a_problem_that_passes() -> None:
         await asyncio.sleep(1)
         working = world.store.commit
 
-        async def full(job, decision):
+        async def full(job, decision, along):
             raise ResourceExhausted("The disk that holds the store is full.")
 
         world.store.commit = full
@@ -368,10 +373,10 @@ def test_a_cancel_that_overtakes_the_commit_is_honoured() -> None:
         await asyncio.sleep(1)
         working = world.store.commit
 
-        async def overtaken(job, decision):
+        async def overtaken(job, decision, along):
             world.store.commit = working
             await world.store.ask_cancel(job.name, "ann", world.clock.now_us())
-            return await working(job, decision)
+            return await working(job, decision, along)
 
         world.store.commit = overtaken
         await world.create(1)
@@ -471,5 +476,57 @@ def test_a_late_hint_does_not_bring_an_old_job_back() -> None:
         await asyncio.sleep(3)
         assert world.state(1) is JobState.SUCCEEDED
         assert len(world.executor.processes) == 1
+
+    in_a_world(body)
+
+
+def test_a_trials_end_and_the_next_ones_admission_are_one_commit() -> None:
+    """From one trial to the next nothing is written but once: the end, the measurement, the next point, its launch."""
+
+    async def body(world: World) -> None:
+        world.kinds |= {kind.collection: kind for kind in (PlainSearchKind(), PlainTrialKind())}
+        world.executor.behave = lambda *_: Behaviour(start=0.0, run=0.0, exit=Exit(Cause.EXITED, 0, report=REPORT))
+        commits: list[int] = []
+        original = world.store.commit
+
+        async def commit(job, decision, along):
+            commits.append(1 + len(along))
+            return await original(job, decision, along)
+
+        world.store.commit = commit
+        world.start()
+        await world.store.insert(search_job(1, PlainSearch(trials=5, at_once=1), "p", world.clock.now_us()))
+        await asyncio.sleep(2)
+        assert world.state(1) is JobState.SUCCEEDED
+        assert commits == [2, 3, 3, 3, 3, 2]
+        assert [trial.measurement.metrics for trial in world.store.trial_history(1)] == [{METRIC: 3.0}] * 5
+
+    in_a_world(body)
+
+
+def test_a_trials_end_is_kept_where_nothing_new_can_be_taken() -> None:
+    """On a disk that is nearly full what runs can end; its search asks for the next trial once there is room again."""
+
+    async def body(world: World) -> None:
+        world.kinds |= {kind.collection: kind for kind in (PlainSearchKind(), PlainTrialKind())}
+        world.executor.behave = lambda *_: Behaviour(run=1.0, exit=Exit(Cause.EXITED, 0, report=REPORT))
+        original = world.store.commit
+
+        async def commit(job, decision, along):
+            if any(step.decision.births for step in (Step(job, decision), *along)):
+                raise Unavailable("The disk is nearly full.")
+            return await original(job, decision, along)
+
+        world.start()
+        await world.store.insert(search_job(1, PlainSearch(trials=2, at_once=1), "p", world.clock.now_us()))
+        await asyncio.sleep(0.5)
+        world.store.commit = commit
+        await asyncio.sleep(3)
+        (first,) = world.store.runs_after(1, 1, 9)
+        assert (first.state, len(world.executor.unreleased())) == (JobState.SUCCEEDED, 0)
+        assert world.controller.problems() == ("The disk is nearly full.",)
+        world.store.commit = original
+        await asyncio.sleep(12)
+        assert world.state(1) is JobState.SUCCEEDED
 
     in_a_world(body)

@@ -79,6 +79,9 @@ INSERT INTO label (place, k, v, job) VALUES (?, ?, ?, ?)
 UPDATE job SET state = ?, update_time_us = ?, start_time_us = ?, end_time_us = ?, revision = revision + 1
 WHERE id = ? AND revision = ?
 
+-- name: revision_of_job
+SELECT revision FROM job WHERE id = ?
+
 -- name: advance_detail
 UPDATE job_detail SET attempt = ?, run_id = ?, waits_for = ?, memo = ?, error_code = ?, error_message = ? WHERE id = ?
 

@@ -18,7 +18,7 @@ from threading import local
 
 from trainyard.core.clock import Clock
 from trainyard.core.filter_tree import Filter, name_like
-from trainyard.core.jobs import Change, Decision, Intent, Job, Note, QueuePlace, ReplicaRecord
+from trainyard.core.jobs import Change, Decision, Intent, Job, Note, QueuePlace, ReplicaRecord, Step
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
 from trainyard.core.trials import OpenTrial, Stage, Trial, TrialState, seen_now
@@ -261,9 +261,9 @@ class SqliteStore:
         """See Ledger."""
         return tuple(map(trials.trial_from, self._rows("trial_history", job_id)))
 
-    async def commit(self, job: Job, decision: Decision) -> Job | None:
+    async def commit(self, job: Job, decision: Decision, along: Sequence[Step] = ()) -> Job | None:
         """See Ledger."""
-        return await self._writer.do(self._writes.commit(job, decision))
+        return await self._writer.do(self._writes.commit((Step(job, decision), *along)))
 
     def removals(self) -> tuple[int, ...]:
         """See Ledger."""

@@ -10,7 +10,7 @@ from itertools import chain
 
 from trainyard.core.errors import AlreadyExists
 from trainyard.core.ids import lowest_id_at
-from trainyard.core.jobs import Decision, Intent, Job, Note
+from trainyard.core.jobs import Decision, Intent, Job, Note, Step
 from trainyard.core.names import JobName, OperationName
 from trainyard.store import StoredOperation, first_change, id_taken, job_missing, not_final, operation_missing
 from trainyard.stores.sqlite import rows, trials
@@ -140,27 +140,37 @@ class Writes:
 
         return work
 
-    def commit(self, job: Job, decision: Decision) -> Work[Job | None]:
-        """None where the job is gone or has another revision."""
+    def commit(self, steps: Sequence[Step]) -> Work[Job | None]:
+        """The first job; None where any has moved on. Raises Unavailable where there is no room for births."""
 
         def work(connection: sqlite3.Connection) -> tuple[Job | None, None]:
-            status, execute = decision.status, connection.execute
-            if not execute(SQL["advance_job"], rows.advance_row(job, status)).rowcount:
-                return None, None
-            execute(SQL["advance_detail"], rows.advance_detail_row(job.id, status))
-            for change in decision.changes:
-                execute(SQL["add_change"], rows.change_row(job.id, change))
-            for note in decision.notes:
-                execute(SQL["add_note"], rows.note_row(job.id, note))
-            for record in decision.records:
-                execute(SQL["add_record"], rows.record_row(job.id, record))
-                trials.keep_report(connection, job, record)
-            trials.put(connection, job, decision)
-            if decision.births:
-                self.insert(connection, [Insertion(self, birth, ()) for birth in decision.births])
-            return replace(job, status=status, revision=job.revision + 1), None
+            born = {birth.id for step in steps for birth in step.decision.births}
+            for job in (step.job for step in steps[1:] if step.job.id not in born):
+                if connection.execute(SQL["revision_of_job"], (job.id,)).fetchone() != (job.revision,):
+                    return None, None
+            if born:
+                self.room()
+            moved_first = not all(self._advance(connection, *step) for step in steps)  # only the first one may have
+            return None if moved_first else steps[0].after, None
 
         return work
+
+    def _advance(self, connection: sqlite3.Connection, job: Job, decision: Decision) -> bool:
+        status, execute = decision.status, connection.execute
+        if not execute(SQL["advance_job"], rows.advance_row(job, status)).rowcount:
+            return False
+        execute(SQL["advance_detail"], rows.advance_detail_row(job.id, status))
+        for change in decision.changes:
+            execute(SQL["add_change"], rows.change_row(job.id, change))
+        for note in decision.notes:
+            execute(SQL["add_note"], rows.note_row(job.id, note))
+        for record in decision.records:
+            execute(SQL["add_record"], rows.record_row(job.id, record))
+            trials.keep_report(connection, job, record)
+        trials.put(connection, job, decision)
+        if decision.births:
+            self.insert(connection, [Insertion(self, birth, ()) for birth in decision.births])
+        return True
 
     def removed(self, job_id: int) -> Work[None]:
         """No error where it was not there: it may be said twice."""
