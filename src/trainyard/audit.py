@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import threading
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +22,6 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 KEPT: Final = 8
 """Old files: audit.log.1 is the newest of them."""
 MOST_TEXT: Final = 1024
-
-_written: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 log = logging.getLogger("trainyard.audit")
 
@@ -48,7 +46,7 @@ class AuditLog:
         entry = {"time": rfc3339(time_us), "who": who, "what": what, "resource": resource[:MOST_TEXT], "result": result}
         if address:
             entry["address"] = address
-        line = _written(entry)
+        line = "{" + ",".join([f'"{key}":{encode_basestring_ascii(value)}' for key, value in entry.items()]) + "}"
         try:
             with self._lock:
                 self._append(line.encode() + b"\n")

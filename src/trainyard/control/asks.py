@@ -12,7 +12,7 @@ from trainyard.core.errors import ResourceExhausted
 from trainyard.core.jobs import Job
 from trainyard.core.names import JobName
 from trainyard.core.outcomes import Wait
-from trainyard.core.runs import Capacity, Places
+from trainyard.core.runs import Capacity, Places, Resources
 from trainyard.kind import Demand
 
 _GIB = 2**30
@@ -146,14 +146,20 @@ class Ask:
 
 def ask_of(job: Job, demand: Demand, steady_us: int) -> Ask:
     """What a job asks for."""
-    amount = Amount(
-        len(demand.replicas),
-        sum(one.gpus for one in demand.replicas),
-        sum(one.cpus for one in demand.replicas),
-        sum(one.memory_bytes for one in demand.replicas),
-        tuple(sorted(Counter(one.reservation for one in demand.replicas if one.reservation).items())),
-    )
+    amount = _amount_of(demand.replicas)
     return Ask(job.name, job.priority, amount, steady_us, job.create_time_us, demand.preemptible)
+
+
+@lru_cache(maxsize=64)
+def _amount_of(replicas: tuple[Resources, ...]) -> Amount:
+    """All of them together; many jobs ask for the same."""
+    return Amount(
+        len(replicas),
+        sum(one.gpus for one in replicas),
+        sum(one.cpus for one in replicas),
+        sum(one.memory_bytes for one in replicas),
+        tuple(sorted(Counter(one.reservation for one in replicas if one.reservation).items())),
+    )
 
 
 @lru_cache(maxsize=64)

@@ -37,7 +37,8 @@ def check_pool(pool: Any, faults: Faults, machines: Machines) -> None:
         _check_package(pool.python_package_spec, faults.under("python_package_spec"))
     if pool.HasField("disk_spec"):
         check_disk(pool.disk_spec, faults.under("disk_spec"))
-    _check_mounts(pool, faults)
+    if pool.nfs_mounts or pool.lustre_mounts:
+        _check_mounts(pool, faults)
 
 
 def check_machine(machine_spec: Any, faults: Faults, machines: Machines) -> None:
@@ -46,9 +47,15 @@ def check_machine(machine_spec: Any, faults: Faults, machines: Machines) -> None
     machine = machines.find(name)
     if faults.required("machine_type", name) and machine is None and not machines.allow_any:
         faults.add("machine_type", f"Machine type {shortened(name)} is not supported.")
+    if any(field.name != "machine_type" for field, _ in machine_spec.ListFields()):
+        _check_extras(machine_spec, machine, faults, machines)
+
+
+def _check_extras(machine_spec: Any, machine: Machine | None, faults: Faults, machines: Machines) -> None:
+    """What a MachineSpec says beside its machine type; most say nothing."""
     _check_accelerator(machine_spec, machine, faults)
     if machine_spec.tpu_topology and machine is not None and not machine.is_tpu:
-        faults.add("tpu_topology", f"Machine type {name} has no TPUs.")
+        faults.add("tpu_topology", f"Machine type {machine.name} has no TPUs.")
     faults.matches("tpu_topology", machine_spec.tpu_topology, *forms.TPU_TOPOLOGY)
     faults.matches("gpu_partition_size", machine_spec.gpu_partition_size, *forms.GPU_PARTITION)
     faults.matches("min_gpu_driver_version", machine_spec.min_gpu_driver_version, *forms.DRIVER_VERSION)
@@ -60,16 +67,21 @@ def check_machine(machine_spec: Any, faults: Faults, machines: Machines) -> None
 
 def check_enum(message: Any, name: str, faults: Faults) -> None:
     """A fault where an enum field holds a number that means nothing; the wire lets any number through."""
-    enum, number = message.DESCRIPTOR.fields_by_name[name].enum_type, getattr(message, name)
-    if number and number not in enum.values_by_number:
+    number = getattr(message, name)
+    if not number:
+        return
+    enum = message.DESCRIPTOR.fields_by_name[name].enum_type
+    if number not in enum.values_by_number:
         faults.add(name, f"{number} is not a value of {enum.name}.")
 
 
 def accelerator_name(machine_spec: Any) -> str:
     """The enum name of the accelerator, empty where none (or none that we know) is asked for."""
+    if not machine_spec.accelerator_type:
+        return ""
     field = machine_spec.DESCRIPTOR.fields_by_name["accelerator_type"]
     value = field.enum_type.values_by_number.get(machine_spec.accelerator_type)
-    return "" if value is None or value.number == 0 else value.name
+    return "" if value is None else value.name
 
 
 def _check_accelerator(machine_spec: Any, machine: Machine | None, faults: Faults) -> None:

@@ -31,6 +31,8 @@ FLEX_START_ACCELERATORS = frozenset(
     }
 )
 _SPOT = frozenset({"SPOT", "LOW_COST"})
+_OF_MOST = frozenset({"worker_pool_specs", "scheduling", "psc_interface_config"})
+"""Who sets no other field says nothing of surroundings, tracking or a persistent resource; most specs are such."""
 
 
 def check_spec(spec: Any, faults: Faults, machines: Machines) -> None:
@@ -39,18 +41,21 @@ def check_spec(spec: Any, faults: Faults, machines: Machines) -> None:
     _check_pools(spec, faults, machines)
     if spec.HasField("scheduling"):
         _check_scheduling(spec, faults, machines)
-    _check_surroundings(spec, faults)
-    persistent.check(spec, strategy_name(spec.scheduling), faults, machines)
-    _check_tracking(spec, faults)
+    if not all(field.name in _OF_MOST for field, _ in spec.ListFields()):
+        _check_surroundings(spec, faults)
+        persistent.check(spec, strategy_name(spec.scheduling), faults, machines)
+        _check_tracking(spec, faults)
     if spec.HasField("psc_interface_config"):
         _check_psc(spec.psc_interface_config, faults.under("psc_interface_config"))
 
 
 def strategy_name(scheduling: Any) -> str:
     """The enum name of the scheduling strategy; STANDARD where it is not set or not known."""
+    if not scheduling.strategy:
+        return "STANDARD"
     field = scheduling.DESCRIPTOR.fields_by_name["strategy"]
     value = field.enum_type.values_by_number.get(scheduling.strategy)
-    return "STANDARD" if value is None or value.number == 0 else value.name
+    return "STANDARD" if value is None else value.name
 
 
 def is_spot(strategy: str) -> bool:
@@ -100,7 +105,8 @@ def _check_pools(spec: Any, faults: Faults, machines: Machines) -> None:
         replicas += max(pool.replica_count, 1)
     if replicas > MOST_REPLICAS:
         faults.add("worker_pool_specs", f"There can be no more than {MOST_REPLICAS} replicas; found {replicas}.")
-    characters = sum(len(argument) for pool in pools for argument in _arguments(pool))
+    too_many = spec.ByteSize() > MOST_ARGUMENT_CHARACTERS  # else there is nothing to count
+    characters = sum(len(argument) for pool in pools for argument in _arguments(pool)) if too_many else 0
     if characters > MOST_ARGUMENT_CHARACTERS:
         faults.add(
             "worker_pool_specs",

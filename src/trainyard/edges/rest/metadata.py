@@ -20,6 +20,7 @@ from trainyard.edges.rest.exchange import Exchange, Receive, Send
 from trainyard.service.access_grants import Grants, Holder
 
 PREFIX: Final = "/trainyard/v1/runs/"
+_RAW_PREFIX: Final = PREFIX.encode()
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 UNIVERSE: Final = "googleapis.com"
 _ROOT: Final = "computeMetadata/v1/"
@@ -33,7 +34,7 @@ _JSON: Final = b"application/json"
 
 def claims(scope: Mapping[str, Any]) -> bool:
     """Whether a request is for the metadata server."""
-    return bool(scope["raw_path"].startswith(PREFIX.encode()))
+    return bool(scope["raw_path"].startswith(_RAW_PREFIX))
 
 
 def is_near(scope: Mapping[str, Any]) -> bool:

@@ -209,7 +209,9 @@ class StorageApp:
 
 def claims(scope: Mapping[str, Any]) -> bool:
     """Whether a request is for Cloud Storage."""
-    return scope["raw_path"].startswith(_PREFIXES) or _is_xml(scope) or _is_object(scope)
+    if scope["raw_path"].startswith(_PREFIXES) or (b"host", _XML_HOST) in scope["headers"]:
+        return True
+    return bool(scope["query_string"]) and (_is_xml(scope) or _is_signed(scope))
 
 
 def client_of(scope: Mapping[str, Any]) -> str:
