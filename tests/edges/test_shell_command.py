@@ -89,7 +89,7 @@ def test_a_person_at_a_shell(job: str, api: Api, environment: dict[str, str]) ->
         assert time.monotonic() < deadline, size
         person.types("stty size; echo si''ze\r")
         size = person.reads("size\r\n")
-    person.types("echo be''gun; sleep 900\r")
+    person.types("sh -c \"echo be''gun; exec sleep 900\"\r")  # in the foreground by then
     person.reads("begun\r\n")
     person.types("\x03")
     person.types("echo code=$?\r")
