@@ -6,7 +6,6 @@ nobody can tell: the text is that of json_write, resource by resource.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -21,24 +20,25 @@ _MOST_REMEMBERED = 48 << 20  # bytes of text and wire
 _LONGEST_REMEMBERED = 16 * 1024  # bytes of text
 _PRETTY = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 _INDENT = b"\n    "  # of a resource in its list
+_BEFORE, _AFTER = orjson.dumps([[0]], option=orjson.OPT_INDENT_2).split(b"0")  # round what stands as deep as it does
+_HERE = b"\0"  # no text has one of its own
 
 
 def page_bytes(answer: Any, enums_as_ints: bool, pretty: bool) -> bytes | None:
     """The JSON text of a List…Response, which may be a WirePage; None for what is none."""
-    full_name = answer.full_name if isinstance(answer, WirePage) else answer.DESCRIPTOR.full_name
-    items = items_of(full_name)
-    if items is None:
+    page = answer if isinstance(answer, WirePage) else WirePage.of(answer)
+    if page is None:
         return None
-    wires: Iterable[bytes]
-    if isinstance(answer, WirePage):
-        wires, value = answer.wires, {"nextPageToken": answer.next_page_token} if answer.next_page_token else {}
-    else:
-        fields = dict(answer.ListFields())
-        wires = [one.SerializeToString(deterministic=True) for one in fields.pop(items, ())]
-        value = {field.json_name: content for field, content in fields.items()}
-    if texts := [orjson.Fragment(_text(items.message_type.full_name, enums_as_ints, pretty, one)) for one in wires]:
-        value = {items.json_name: texts, **value}
-    return orjson.dumps(value, option=_PRETTY if pretty else None)
+    items, option = items_of(page.full_name), _PRETTY if pretty else None
+    token = {"nextPageToken": page.next_page_token} if page.next_page_token else {}
+    texts = [_text(items.message_type.full_name, enums_as_ints, pretty, wire) for wire in page.wires]
+    if not texts:
+        return orjson.dumps(token, option=option)
+    frame = orjson.dumps({items.json_name: [orjson.Fragment(_HERE)], **token}, option=option)
+    head, _, tail = frame.partition(_HERE)
+    texts[0] = head + texts[0]
+    texts[-1] += tail
+    return (b"," + _INDENT if pretty else b",").join(texts)  # copied once: a page is the largest answer there is
 
 
 def _text(name: str, enums_as_ints: bool, pretty: bool, wire: bytes) -> bytes:
@@ -57,4 +57,4 @@ def _written(name: str, enums_as_ints: bool, pretty: bool, wire: bytes) -> bytes
     value = writer(name, enums_as_ints)(message_class(name).FromString(wire))
     if not pretty:
         return orjson.dumps(value)
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).replace(b"\n", _INDENT)  # no text has a line feed of its own
+    return orjson.dumps([[value]], option=orjson.OPT_INDENT_2)[len(_BEFORE) : -len(_AFTER)]

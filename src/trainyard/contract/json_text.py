@@ -71,15 +71,23 @@ def write_timestamp(seconds: int, nanos: int) -> str:
     """(0, 5000000) -> `1970-01-01T00:00:00.005Z`; a time outside the years 1 to 9999 is drawn to the nearest end."""
     if not 0 <= nanos < NANOS:
         seconds, nanos = divmod(seconds * NANOS + nanos, NANOS)
-    minute, second = divmod(min(max(seconds, MIN_TIMESTAMP_SECONDS), MAX_TIMESTAMP_SECONDS), 60)
-    return f"{_minute_text(minute)}{second:02}{_fraction(nanos)}Z"
+    if not MIN_TIMESTAMP_SECONDS <= seconds <= MAX_TIMESTAMP_SECONDS:
+        seconds = min(max(seconds, MIN_TIMESTAMP_SECONDS), MAX_TIMESTAMP_SECONDS)
+    minute, second = divmod(seconds, 60)
+    day, minute = divmod(minute, 1440)
+    return f"{_day_text(day)}{_minute_text(minute)}{second:02}{_fraction(nanos)}Z"
 
 
 @lru_cache(maxsize=1024)
+def _day_text(day: int) -> str:
+    """`1970-01-01`. Most answers name the same few days; `date` takes longer than the rest of the text."""
+    return date.fromordinal(day + _EPOCH_DAY).isoformat()
+
+
+@lru_cache(maxsize=1440)
 def _minute_text(minute: int) -> str:
-    """`1970-01-01T00:00:`. Most answers name the same few minutes; `date` takes longer than the rest of the text."""
-    day, minute = divmod(minute, 1440)
-    return f"{date.fromordinal(day + _EPOCH_DAY).isoformat()}T{minute // 60:02}:{minute % 60:02}:"
+    """`T00:00:`."""
+    return f"T{minute // 60:02}:{minute % 60:02}:"
 
 
 def _fraction(nanos: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -16,7 +17,7 @@ class Remembered(Generic[K]):
         """Nothing yet. What is longer than `longest` bytes is never kept."""
         self._most = most_bytes
         self._longest = longest
-        self._known: dict[K, bytes] = {}
+        self._known: OrderedDict[K, bytes] = OrderedDict()  # a dict looks for its first key through all that have gone
         self._held = 0
 
     def get(self, key: K) -> bytes | None:
@@ -30,14 +31,14 @@ class Remembered(Generic[K]):
         self._known[key] = made
         self._held += _size(key, made)
         while self._held > self._most:
-            first = next(iter(self._known))
-            self._held -= _size(first, self._known.pop(first))
+            self._held -= _size(*self._known.popitem(last=False))
         return made
 
 
 def _size(key: object, made: bytes) -> int:
-    return (
-        len(made)
-        + _BESIDE
-        + sum(len(part) for part in (key if isinstance(key, tuple) else ()) if isinstance(part, bytes))
-    )
+    size = len(made) + _BESIDE
+    if isinstance(key, tuple):
+        for part in key:
+            if isinstance(part, bytes):
+                size += len(part)
+    return size

@@ -23,6 +23,15 @@ class WirePage:
     wires: tuple[bytes, ...]
     next_page_token: str
 
+    @classmethod
+    def of(cls, message: Any) -> WirePage | None:
+        """The page that a message is; None for one that is none."""
+        items = items_of(message.DESCRIPTOR.full_name)
+        if items is None:
+            return None
+        wires = tuple(one.SerializeToString(deterministic=True) for one in getattr(message, items.name))
+        return cls(message.DESCRIPTOR.full_name, wires, message.next_page_token)
+
     def message(self) -> Any:
         """The same as a message, without the fields that its type does not know."""
         page: Any = message_class(self.full_name)(next_page_token=self.next_page_token)

@@ -20,7 +20,7 @@ def both(*names: str, token: str = "more") -> tuple[WirePage, Any]:
     """The same page in the stored version, in wire bytes and as a message; with a field that v1 does not have."""
     jobs = [{"name": name, "labels": {"b": "1", "a": "2"}, "job_spec": {"worker_pool_specs": [POOL]}} for name in names]
     page: Any = message_class(versioned(PAGE, STORED_VERSION))(custom_jobs=jobs, next_page_token=token)
-    wires = tuple(job.SerializeToString() for job in page.custom_jobs)
+    wires = tuple(job.SerializeToString(deterministic=True) for job in page.custom_jobs)
     return WirePage(versioned(PAGE, STORED_VERSION), wires, token), page
 
 
@@ -46,13 +46,17 @@ def test_versions_of_a_page_are_not_mixed_up() -> None:
 
 
 def test_what_is_no_page_is_opened_already() -> None:
-    """A message is its own."""
-    _, page = both("one")
+    """A message is its own; a job is none, however it is asked."""
+    wires, page = both("one")
     assert opened(page) is page
+    assert WirePage.of(page.custom_jobs[0]) is None
+    assert WirePage.of(page) == wires
 
 
-def test_the_resources_of_a_page_come_first() -> None:
-    """As in a text whose fields stand in the order of their numbers; a job is no page."""
-    found = [name for name in messages() if items_of(versioned(name, "v1"))]
-    assert PAGE in found
-    assert {items_of(versioned(name, "v1")).number for name in found} == {1}
+def test_a_page_is_its_resources_and_a_token() -> None:
+    """In this order, as the numbers of their fields are, and nothing else."""
+    found = [item for name in messages() if (item := items_of(versioned(name, "v1")))]
+    assert items_of(versioned(PAGE, "v1")) in found
+    for item in found:
+        fields = [(field.name, field.number) for field in item.containing_type.fields]
+        assert fields == [(item.name, 1), ("next_page_token", 2)]

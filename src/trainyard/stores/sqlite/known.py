@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
 
@@ -24,7 +25,7 @@ class KnownJobs:
         """Nothing yet."""
         self._most = most_bytes
         self._held = 0
-        self._jobs: dict[int, Job] = {}
+        self._jobs: OrderedDict[int, Job] = OrderedDict()  # a dict looks for its first key through all that have gone
         self._lock = Lock()
 
     def at(
@@ -48,15 +49,11 @@ class KnownJobs:
         with self._lock:
             for job in fresh:
                 if len(job.spec) <= _LONGEST_SPEC:
-                    self._drop(job.id)
+                    before = self._jobs.pop(job.id, None)
+                    self._held += _size(job) - (_size(before) if before is not None else 0)
                     self._jobs[job.id] = job
-                    self._held += _size(job)
             while self._held > self._most:
-                self._drop(next(iter(self._jobs)))
-
-    def _drop(self, job_id: int) -> None:
-        job = self._jobs.pop(job_id, None)
-        self._held -= _size(job) if job is not None else 0
+                self._held -= _size(self._jobs.popitem(last=False)[1])
 
 
 def _size(job: Job) -> int:
