@@ -20,6 +20,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from trainyard.whole_files import write_whole
+
 FILE_NAME: Final = "credentials.json"
 OLD_NAME: Final = "tokens"
 LOCK_NAME: Final = "credentials.lock"
@@ -158,19 +160,8 @@ class CredentialFile:
 
     def _write(self, known: Sequence[Credential]) -> None:
         entries = [{key: value for key, value in asdict(each).items() if value not in ("", None, ())} for each in known]
-        write_private(self.path, json.dumps({"version": VERSION, "credentials": entries}, indent=1).encode() + b"\n")
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file that its owner alone may read, whole or not at all, durably; raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - by descriptor, so that it never is anybody else's to read
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    draft.replace(path)
+        content = json.dumps({"version": VERSION, "credentials": entries}, indent=1).encode() + b"\n"
+        write_whole(self.path, content, durable=True)
 
 
 def _check_mode(path: Path, mode: int) -> None:

@@ -153,15 +153,14 @@ def read_exit(control: str) -> dict[str, Any] | None:
 def write_stop(run_directory: str, grace_seconds: float, asked_at: float) -> None:
     """Ask for the end of a run group. `asked_at` is on the machine's monotonic clock, which all processes share."""
     path, record = f"{run_directory}/{STOP}", {"grace_seconds": grace_seconds, "asked_at": round(asked_at, 6)}
+    draft = f"{path}.{os.urandom(8).hex()}"  # others may ask at the same time, in this process too
     try:
-        _replace(path, record)
+        _replace(path, draft, record)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{path}.link")
-        os.symlink(json.dumps(record), f"{path}.link")  # so short a target is kept in the inode: it takes no room
-        os.rename(f"{path}.link", path)
+        os.symlink(json.dumps(record), draft)  # so short a target is kept in the inode: it takes no room
+        os.rename(draft, path)
 
 
 def listen(state: int) -> int:
@@ -259,10 +258,9 @@ def _read(path: str) -> bytes:
         os.close(descriptor)
 
 
-def _replace(path: str, record: dict[str, Any]) -> None:
+def _replace(path: str, draft: str, record: dict[str, Any]) -> None:
     """Whole or not at all, as far as processes see it."""
-    draft = f"{path}.{os.getpid()}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         content = json.dumps(record).encode()
         if os.write(descriptor, content) != len(content):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from trainyard.cli.problems import Problem
+from trainyard.whole_files import write_whole
 
 REMOVED: Final = "REMOVED"
 MOST_KEPT_BYTES: Final = 4 << 20
@@ -176,9 +176,8 @@ class Folder:
         self._number += 1
         words = re.sub(r"[^A-Za-z0-9:]+", "-", urlsplit(exchange.path).path).strip("-")[-60:].replace(":", ".")
         path = self._path / f"{self._number:06d}-{exchange.method}-{words}.json"
-        half = path.with_suffix(".part")
-        half.write_text(json.dumps(asdict(exchange), indent=2, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(half, path)  # noqa: PTH105 - as everywhere where a file appears as a whole
+        content = json.dumps(asdict(exchange), indent=2, ensure_ascii=False) + "\n"
+        write_whole(path, content.encode(), 0o644)
         return path
 
     def read(self) -> list[Exchange]:

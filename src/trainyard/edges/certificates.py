@@ -7,7 +7,6 @@ certificate. Form of the certificates: RFC 5280, as strictly as Python 3.13 and 
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -19,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from trainyard.whole_files import write_whole
 
 CA_NAME: Final = "ca.pem"
 CA_KEY_NAME: Final = "ca.key"
@@ -49,7 +50,7 @@ class Authority:
         ca = self._authority()
         path = self._directory / SERVER_NAME
         if not self._still_good(path, ca):
-            _write(path, 0o600, self._issue(ca))
+            write_whole(path, self._issue(ca), durable=True)
         return path
 
     def _authority(self) -> Pair:
@@ -57,13 +58,13 @@ class Authority:
         key = _read_key(key_path)
         if key is None:
             key = ec.generate_private_key(ec.SECP256R1())
-            _write(key_path, 0o600, _key_bytes(key))
+            write_whole(key_path, _key_bytes(key), durable=True)
         found = _read_certificates(path)
         if found and _belongs(found[0], key) and found[0].not_valid_after_utc - self._now() > CA_RENEWED_BEFORE:
             return found[0], key
         certificate = self._self_signed(key)
-        _write(path, 0o644, _pem(certificate))
-        _write(self._directory / BUNDLE_NAME, 0o644, _system_roots() + _pem(certificate))
+        write_whole(path, _pem(certificate), 0o644, durable=True)
+        write_whole(self._directory / BUNDLE_NAME, _system_roots() + _pem(certificate), 0o644, durable=True)
         return certificate, key
 
     def _still_good(self, path: Path, ca: Pair) -> bool:
@@ -195,16 +196,3 @@ def _system_roots() -> bytes:
         return Path(path).read_bytes().rstrip() + b"\n" if path else b""
     except OSError:
         return b""
-
-
-def _write(path: Path, mode: int, content: bytes) -> None:
-    """Whole or not at all, and never readable to others for a moment first."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - by descriptor
-        file.write(content)
-        os.fchmod(descriptor, mode)
-        file.flush()
-        os.fsync(descriptor)
-    draft.replace(path)

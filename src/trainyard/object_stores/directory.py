@@ -23,6 +23,7 @@ from trainyard.object_stores.bytes_kept import Loose, Sight
 from trainyard.object_stores.catalogue import Catalogue
 from trainyard.object_stores.kept import KeptObjects
 from trainyard.objects import Reader, no_bucket, no_object
+from trainyard.whole_files import sync_directory
 
 _COPY_BYTES: Final = 64 * 1024 * 1024
 
@@ -148,7 +149,7 @@ class DirectoryBytes:
     def make_bucket(self, bucket: str) -> None:
         """A directory."""
         (self._root / check_bucket(bucket)).mkdir(exist_ok=True)
-        _sync(self._root)
+        sync_directory(self._root)
 
     def remove_bucket(self, bucket: str) -> bool:
         """Empty directories in it are nothing."""
@@ -161,7 +162,7 @@ class DirectoryBytes:
                     raise
                 return False
         shutil.rmtree(self._versions / bucket, ignore_errors=True)
-        _sync(self._root)
+        sync_directory(self._root)
         return True
 
     def look(self, bucket: str, name: str) -> Sight | None:
@@ -258,7 +259,7 @@ class DirectoryBytes:
                 if error.errno != errno.EXDEV:
                     raise
                 self._copy_aside(reader, seen.size, path)
-            _sync(path.parent)
+            sync_directory(path.parent)
 
     def _copy_aside(self, reader: FileReader, size: int, path: Path) -> None:
         """The bucket lies on another file system, where its files cannot have a second name here."""
@@ -292,14 +293,6 @@ class DirectoryBytes:
 def sight(found: os.stat_result) -> Sight:
     """A file's status as a sight: other bytes have another inode, another size or another time of change."""
     return Sight(f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}", found.st_size, found.st_mtime_ns // 1000)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _may_be_bucket(name: str) -> bool:

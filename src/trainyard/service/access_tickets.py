@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trainyard.credentials import write_private
+from trainyard.whole_files import write_whole
 
 KEY_NAME: Final = "tickets.key"
 KEY_BYTES: Final = 32
@@ -82,7 +82,7 @@ def ticket_key(data_dir: Path) -> bytes:
         key = b""
     if len(key) != KEY_BYTES:
         key = secrets.token_bytes(KEY_BYTES)
-        write_private(path, key)
+        write_whole(path, key, durable=True)
     elif path.stat().st_mode & 0o077:
         os.chmod(path, 0o600)  # noqa: PTH101 - the one call that says it
     return key

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainyard.core.errors import Unavailable
-from trainyard.credentials import write_private
+from trainyard.whole_files import write_whole
 
 FILE_NAME: Final = "persistent-resources.json"
 VERSION: Final = 1
@@ -42,7 +42,7 @@ class ResourceFile:
     def write(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace what is kept; durable when this returns. Raises OSError, and the old file stays."""
         content = {"version": VERSION, "persistentResources": list(entries.values())}
-        write_private(self.path, json.dumps(content, indent=1).encode() + b"\n")
+        write_whole(self.path, json.dumps(content, indent=1).encode() + b"\n", durable=True)
         directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)

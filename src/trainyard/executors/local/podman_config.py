@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from trainyard.whole_files import write_whole
 
 CONFIG, RUNTIME = "containers.conf", "runtime"
 _MOST_FILES, _MOST_PROCESSES = 1_048_576, 32_768  # podman lowers its own limit of processes to that
@@ -125,10 +126,7 @@ def write(machine: Machine, directory: Path) -> Path:
     for name, content, mode in ((RUNTIME, script, 0o755), (CONFIG, containers_conf(machine, str(directory)), 0o644)):
         path = directory / name
         if not path.exists() or path.read_text("utf-8") != content:
-            draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")  # two replicas may be the first at once
-            draft.write_text(content, "utf-8")
-            draft.chmod(mode)
-            draft.rename(path)
+            write_whole(path, content.encode(), mode)  # two replicas may be the first at once
     return directory / CONFIG
 
 

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import stat
 from pathlib import Path
 
 from trainyard.keyrings.envelope import KEY_BYTES, new_key
 from trainyard.store import StoreError
+from trainyard.whole_files import sync_directory, write_whole
 
 
 def make(path: Path) -> bytes:
     """A new master key, durable when it returns; that of the file where there is one already. Raises StoreError."""
     if path.exists():
         return read(path)
-    key, draft = new_key(), path.with_name(f"{path.name}.{os.getpid()}")
+    key = new_key()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, base64.b64encode(key) + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        draft.rename(path)
-        _sync(path.parent)
+        write_whole(path, base64.b64encode(key) + b"\n", durable=True)
+        sync_directory(path.parent)
     except OSError as error:
         raise StoreError(
             f"The master key cannot be written to {path} ({error.strerror}). Make that place writable, or name another "
@@ -50,11 +44,3 @@ def read(path: Path) -> bytes:
     if stat.S_IMODE(mode) & 0o077:
         raise StoreError(f"The master key {path} is open to others (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}.")
     return key
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
