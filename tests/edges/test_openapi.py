@@ -12,6 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from trainyard.contract.operations import operations
 
+POOL = {"name": "described", "resourcePools": [{"machineSpec": {"machineType": "n1-standard-4"}}]}
+
 
 @pytest.fixture
 def document(api: Api) -> dict[str, Any]:
@@ -74,12 +76,15 @@ def test_answers_are_as_described(api: Api, project: str, document: dict[str, An
         "trainyard.Explanation": api.call("GET", f"{own}:explain").json,
         "trainyard.Logs": api.call("GET", f"{own}/logs").json,
         "trainyard.Usage": api.call("GET", f"{own}:usage").json,
+        "trainyard.Pool": api.call("POST", "/trainyard/v1/pools", POOL).json,
+        "trainyard.Pools": api.call("GET", "/trainyard/v1/pools").json,
         "Error": api.get(f"{name}9").json,
         "longrunning.Operation": api.call("DELETE", name).json,
     }
     assert {schema: faults(document, schema, value) for schema, value in answers.items()} == {
         key: [] for key in answers
     }
+    assert api.call("DELETE", f"/trainyard/v1/pools/{POOL['name']}").json == {}
     assert len(answers["trainyard.Logs"]["entries"]) > 2
     assert faults(document, "v1.CustomJob", {"displayName": 1})
 

@@ -189,7 +189,7 @@ class PersistentResources:
             try:
                 use = (await self._uses()).get(name)
                 if use is not None:
-                    jobs = ", ".join(self._visible(use, caller)) or "jobs of other projects"
+                    jobs = ", ".join(use.jobs) or "trials of a search that has ended"
                     raise FailedPrecondition(
                         f"The PersistentResource {name} is in use by {jobs}; it can be deleted once they have ended."
                     )
