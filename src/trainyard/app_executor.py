@@ -9,13 +9,18 @@ from trainyard import executors
 from trainyard.core.clock import Clock
 from trainyard.core.errors import Unavailable
 from trainyard.executor import Executor
+from trainyard.kinds.machines import Machines
 from trainyard.objects import ObjectStore
-from trainyard.setting_checks import reserved
 from trainyard.settings import Settings, names_in
 
 
-async def open_executor(settings: Settings, clock: Clock, port: int, objects: ObjectStore) -> Executor:
-    """The executor of this machine, started; `port` is the service's, `objects` its gs://. Raises Unavailable."""
+async def open_executor(
+    settings: Settings, clock: Clock, port: int, objects: ObjectStore, machines: Machines
+) -> Executor:
+    """The executor of this machine, started; `port` is the service's, `objects` its gs://. Raises Unavailable.
+
+    `machines` hold the reservations.
+    """
     module = import_module(executors.BUILT_IN["local"])
     environments = import_module("trainyard.executors.local.environments")
     first, last = map(int, settings.replica_ports.split("-"))
@@ -24,7 +29,7 @@ async def open_executor(settings: Settings, clock: Clock, port: int, objects: Ob
         ports=range(first, last + 1),
         accelerators=settings.accelerators,
         enforced=settings.machines == "enforced",
-        reserved=reserved(settings.reservations),
+        reserved=tuple(each.places for each in machines.reservations.values()),
         prepared=environments.Options(prebuilt=settings.prebuilt, images=_overrides(settings)),
         gcs_mount=settings.gcs_mount != "never",
         objects=objects if settings.objects_url else None,

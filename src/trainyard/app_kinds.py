@@ -10,9 +10,10 @@ from pathlib import Path
 from trainyard import kinds, searchers
 from trainyard.audit import AuditLog
 from trainyard.core.errors import InvalidArgument, Unavailable
+from trainyard.core.runs import Places, Resources
 from trainyard.executor import Executor, Warms
 from trainyard.kind import Kind
-from trainyard.kinds.machines import Machines
+from trainyard.kinds.machines import Machines, Reservation
 from trainyard.kinds.persistent import PersistentResource
 from trainyard.kinds.persistent_json import read
 from trainyard.kinds.running.simulated import Preemptions
@@ -20,14 +21,31 @@ from trainyard.searcher import Open
 from trainyard.service.access import Access
 from trainyard.service.persistent import Grounds, PersistentResources
 from trainyard.service.persistent_file import ResourceFile
-from trainyard.setting_checks import reserved
+from trainyard.setting_checks import Reserved, reserved
 from trainyard.settings import Settings
 
 
 def known_machines(settings: Settings) -> Machines:
-    """The machine types that jobs may name, and the reservations."""
-    reservations = [name for name, _ in reserved(settings.reservations)]
-    return Machines.known(allow_any=settings.machine_types == "any", reservations=reservations)
+    """The machine types that jobs may name, and the reservations. Raises Unavailable."""
+    plain = Machines.known(allow_any=settings.machine_types == "any")
+    reservations = [_reservation(each, plain) for each in reserved(settings.reservations)]
+    return Machines.known(allow_any=plain.allow_any, reservations=reservations)
+
+
+def _reservation(share: Reserved, machines: Machines) -> Reservation:
+    machine = machines.find(share.machine)
+    if share.machine and machine is None and not machines.allow_any:
+        raise Unavailable(
+            f"The setting reservations names the machine type {share.machine} for {share.name}, which is not known. "
+            "Name one of the original's, or set machine_types to any."
+        )
+    built_in = machine.count if machine is not None and machine.accelerator.startswith("NVIDIA_") else 0
+    each = Resources(
+        float(machine.cpus) if machine else 0.0,
+        machine.memory_bytes if machine else 0,
+        built_in if share.gpus is None else share.gpus,
+    )
+    return Reservation(Places(share.name, share.replicas, each), share.machine)
 
 
 def known_kinds(settings: Settings, machines: Machines, shells_at: str) -> Mapping[str, Kind]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from trainyard.kinds.running.simulated import MOST_AN_HOUR, Preemptions
 
-_RESERVATION: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_RESERVATION: Final = re.compile(
+    r"(?P<name>[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)=(?P<replicas>[1-9][0-9]{0,5})"
+    r"(?::(?P<machine>[A-Za-z0-9-]+))?(?:\+(?P<gpus>[0-9]{1,4})gpus?)?"
+)
 
 
 def port(value: int) -> str:
@@ -42,25 +45,39 @@ def port_range(value: str) -> str:
     return "a range of ports is two numbers from 1024 to 65535, such as 20000-29999"
 
 
-def reserved(value: str) -> tuple[tuple[str, int], ...]:
-    """`a=2,b=1` as names and replicas; raises ValueError."""
-    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-    found = {name.strip(): int(count) for name, _, count in pairs}
-    if (
-        len(found) < len(pairs)
-        or not all(_RESERVATION.fullmatch(name) for name in found)
-        or min(found.values(), default=1) < 1
-    ):
+class Reserved(NamedTuple):
+    """One share as the setting has it; `gpus` of each replica, None where they are those of the machine type."""
+
+    name: str
+    replicas: int
+    machine: str
+    gpus: int | None
+
+
+def reserved(value: str) -> tuple[Reserved, ...]:
+    """`a=2,b=1:n1-standard-8+1gpu` in the order of their names; raises ValueError."""
+    found = [_RESERVATION.fullmatch(share.strip()) for share in value.split(",") if share.strip()]
+    shares = {
+        each["name"]: Reserved(
+            each["name"], int(each["replicas"]), each["machine"] or "", int(each["gpus"]) if each["gpus"] else None
+        )
+        for each in found
+        if each
+    }
+    if len(shares) < len(found):
         raise ValueError(value)
-    return tuple(sorted(found.items()))
+    return tuple(shares[name] for name in sorted(shares))
 
 
 def reservations(value: str) -> str:
-    """Names, each with a number of replicas."""
+    """Names, each with a number of replicas, and perhaps a machine type and GPUs."""
     try:
         reserved(value)
     except ValueError:
-        return "it is NAME=REPLICAS, separated by commas, such as team-a=2,team-b=1, each name once"
+        return (
+            "it is NAME=REPLICAS[:MACHINE_TYPE][+GPUSgpu], separated by commas, such as "
+            "team-a=2,team-b=1:n1-standard-8+1gpu, each name once"
+        )
     return ""
 
 

@@ -150,8 +150,9 @@ class Settings:
     )
     reservations: str = _setting(
         "",
-        "Shares of the replicas that are set aside for jobs whose reservationAffinity names them: NAME=REPLICAS, "
-        "separated by commas.",
+        "Shares that are set aside for jobs whose reservationAffinity names them or takes any: "
+        "NAME=REPLICAS[:MACHINE_TYPE][+GPUSgpu], separated by commas; with GPUs for each replica, and for replicas of "
+        "that machine type only (team-a=2,team-b=1:n1-standard-8+1gpu).",
         checks.reservations,
     )
     persistent_resources: str = _setting(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +184,44 @@ def test_a_reservation_is_kept_for_those_who_name_it(tmp_path: Path) -> None:
         gate.touch()
         assert api.wait(waits)["state"] == "JOB_STATE_SUCCEEDED"
         api.close()
+
+
+def test_any_reservation_takes_reserved_gpus_that_are_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two GPUs one is reserved: a second plain job waits for the other one, who takes any reservation runs."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    reserved = "--reservations", "team-g=1:n1-standard-4+1gpu"
+    gpu = {"acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 1}
+    with Server(tmp_path / "gpus", "--replicas", "8", *reserved, "--grace", "1") as server:
+        api, gate = Api(server.port), tmp_path / "gate"
+
+        def asking(script: str, **affinity: Any) -> str:
+            more = {"reservationAffinity": affinity} if affinity else {}
+            return str(api.made(pools(shell(script, **gpu, **more)))["name"])
+
+        waiting = f"until test -e {gate}; do sleep 0.02; done; echo $CUDA_VISIBLE_DEVICES"
+        first = asking(waiting)
+        api.wait(first, RUNNING)
+        second = asking("true")
+        chosen = asking(waiting, reservationAffinityType="ANY_RESERVATION")
+        api.wait(chosen, RUNNING)
+        assert api.get(second).json["state"] == "JOB_STATE_QUEUED"
+        gate.touch()
+        for name in (first, second, chosen):
+            assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
+        printed = {api.call("GET", f"/trainyard/v1/{name}/logs/workerpool0-0/stdout").body for name in (first, chosen)}
+        assert printed == {b"0\n", b"1\n"}
+        api.close()
+
+
+def test_more_reserved_gpus_than_there_are_are_refused_at_the_start(tmp_path: Path) -> None:
+    """With a sentence that says how many there are."""
+    command = [sys.executable, "-m", "trainyard", "serve", "--port=0", "--sql-port=off", f"--data-dir={tmp_path}"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0"}
+    command.append("--reservations=a=2+1gpu")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "The setting reservations sets 2 GPUs aside; this machine has 1." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_projects_take_turns(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from socket import gethostname
 
 import pytest
 
+from trainyard.setting_checks import reserved
 from trainyard.settings import BadSetting, Settings, settings_table
 
 
@@ -168,9 +169,18 @@ def test_a_port_is_checked_under_each_name(name: str) -> None:
         Settings.load({name: 65536}, {"HOME": "/h"})
 
 
-@pytest.mark.parametrize("value", ["a", "a=", "a=0", "a=1,a=2", "A=1", "a=1;b=2", "a=-1"])
+@pytest.mark.parametrize("value", ["a", "a=", "a=0", "a=1,a=2", "A=1", "a=1;b=2", "a=-1", "a=1:", "a=1+gpu", "a=1+1"])
 def test_reservations_that_cannot_be_meant_are_refused(value: str) -> None:
     """Each name once, each with a number of replicas."""
-    with pytest.raises(BadSetting, match="such as team-a=2,team-b=1, each name once"):
+    with pytest.raises(BadSetting, match=r"such as team-a=2,team-b=1:n1-standard-8\+1gpu, each name once"):
         Settings.load({"reservations": value}, {"HOME": "/h"})
     assert Settings.load({"reservations": "team-a=2, b=1"}, {"HOME": "/h"}).reservations == "team-a=2, b=1"
+
+
+def test_reservations_are_read_as_they_are_written() -> None:
+    """With GPUs of each replica, and a machine type, each or both left out."""
+    assert reserved("c=3+0gpu, b=1:n1-standard-8+2gpus,a=2:a2-highgpu-1g") == (
+        ("a", 2, "a2-highgpu-1g", None),
+        ("b", 1, "n1-standard-8", 2),
+        ("c", 3, "", 0),
+    )

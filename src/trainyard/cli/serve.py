@@ -61,7 +61,9 @@ def _add_room_arguments(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     flag("--replicas", type=int, metavar="N", help="how many replicas run at once (four per core, at least eight)")
     flag("--machines", metavar="WHICH", help="machine types are labels, or their CPUs and memory are enforced")
-    flag("--reservations", metavar="NAME=N,…", help="replicas set aside for jobs whose reservationAffinity names them")
+    flag(
+        "--reservations", metavar="NAME=N[:TYPE][+Ngpu],…", help="set aside for jobs whose reservationAffinity names it"
+    )
     flag("--persistent-resources", metavar="FILE", help="JSON: machines kept for jobs with persistentResourceId")
     flag("--simulate-preemption", metavar="N[,SEED]", help="preempt running SPOT jobs N times an hour, to try them")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import bisect
 import heapq
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
-from trainyard.control.asks import Amount, Ask, ask_of, check_places, is_persistent, why_here, why_not, with_places
+from trainyard.control.asks import Amount, Ask, ask_of, check_places, is_persistent, why_here, why_not
 from trainyard.control.preemption import Preemption, missing
 from trainyard.core.jobs import Job, QueuePlace
 from trainyard.core.runs import Capacity, Places
@@ -47,7 +48,7 @@ class Admission:
 
         Raises ResourceExhausted, and nothing has changed, where there is not so much.
         """
-        check_places(with_places(self._capacity(), kept))
+        check_places(self._capacity().keeping(kept))
         self._kept, self._whole, self._settled = tuple(kept), None, None
 
     def _total(self) -> Capacity:
@@ -55,7 +56,7 @@ class Admission:
         if not self._kept:
             return base
         if self._whole is None or self._whole[0] != base:
-            self._whole = base, with_places(base, self._kept)
+            self._whole = base, base.keeping(self._kept)
         return self._whole[1]
 
     @property
@@ -71,7 +72,8 @@ class Admission:
         """The job has room (it was admitted, now or before a restart)."""
         if job.id not in self._held:
             self._stop_waiting(job.id)
-            self._take(ask_of(job, demand, 0))
+            ask = ask_of(job, demand, 0)
+            self._take(ask, ask.placed(self._total(), self._used) if ask.choices else ask.amount)
         if demand.is_leaving:
             self.leave(job.id)
 
@@ -102,7 +104,8 @@ class Admission:
         self._waiting[job.id] = ask
         bisect.insort(self._lanes.setdefault(ask.lane, []), job.id)
         if self._settled is not None and (
-            self._may_preempt(ask, self._settled) or ask.amount.fits(self._settled, self._used)
+            self._may_preempt(ask, self._settled)
+            or ask.placed(self._settled, self._used).fits(self._settled, self._used)
         ):
             self._settled = None  # it may be the one that fits; one that does not changes nothing for the others
 
@@ -139,17 +142,18 @@ class Admission:
                 break
             if barred and any(share in barred for share, _ in ask.amount.reserved):
                 continue
-            if ask.amount.fits(total, self._used) and self._leaves(promised, ask, total):
+            wanted = ask.placed(total, self._used)
+            if wanted.fits(total, self._used) and self._leaves(promised, wanted, total):
                 self._stop_waiting(ask.job_id)
-                self._take(ask)
+                self._take(ask, wanted)
                 granted.append(ask.job_id)
                 continue
-            if not ask.preemptible and self._will_fit(ask, total, promised):
-                promised = promised + ask.amount
+            if not ask.preemptible and (coming := self._coming(ask, total, promised)) is not None:
+                promised = promised + coming
                 continue
-            can_ever = ask.amount.fits(total, Amount())
+            can_ever = ask.placed(total, _NOTHING).fits(total, _NOTHING)
             if can_ever and steady_us - ask.since_steady_us >= self._backfill_us:
-                lacks = [part.removeprefix("reserved ") for part, _ in missing(ask.amount, total, self._used)]
+                lacks = [part.removeprefix("reserved ") for part, _ in missing(wanted, total, self._used)]
                 if not lacks or not all(map(is_persistent, lacks)):
                     break  # nobody overtakes it any longer, so that it cannot starve
                 barred.update(lacks)  # who asks for nothing of that takes nothing from it
@@ -160,21 +164,26 @@ class Admission:
 
     def _may_preempt(self, ask: Ask, total: Capacity) -> bool:
         used = self._used - self._preemption.soon
-        return not ask.preemptible and self._preemption.could_help(ask.amount, total, used)
+        return not ask.preemptible and self._preemption.could_help(ask, total, used)
 
-    def _leaves(self, promised: Amount, ask: Ask, total: Capacity) -> bool:
+    def _leaves(self, promised: Amount, wanted: Amount, total: Capacity) -> bool:
         """Whether, with this one in, those who were promised room will find it once the others have gone."""
         if promised is _NOTHING:
             return True
-        return ask.amount.fits(total, self._used + promised - self._preemption.soon)
+        return wanted.fits(total, self._used + promised - self._preemption.soon)
 
-    def _will_fit(self, ask: Ask, total: Capacity, promised: Amount) -> bool:
-        """Whether there will be room once those on their way out have gone; if need be more of them are sent there."""
+    def _coming(self, ask: Ask, total: Capacity, promised: Amount) -> Amount | None:
+        """What it will hold once those on their way out have gone, to whom more are sent if need be; None: no room."""
         soon = self._preemption.soon
         if soon == _NOTHING and not self._preemption.possible:
-            return False
+            return None
         used = self._used + promised - soon
-        return ask.amount.fits(total, used) or self._preemption.make_room(ask, total, used, self._used_by)
+        wanted = ask.placed(total, used)
+        if wanted.fits(total, used):
+            return wanted
+        if not self._preemption.make_room(ask, total, used, self._used_by):
+            return None
+        return ask.placed(total, self._used + promised - self._preemption.soon)
 
     def room(self, job_id: int, steady_us: int) -> Room:
         """The answer for one job that has asked. Its sentence changes only when the reason does."""
@@ -182,8 +191,9 @@ class Admission:
             return Room(granted=True, steady_us=steady_us)
         ask = self._waiting[job_id]
         total = self._total()
-        never = not ask.amount.fits(total, Amount())
-        return Room(False, why_not(ask.amount, total, never), never, steady_us, far=not never and self._is_far(ask))
+        wanted = ask.placed(total, _NOTHING)
+        never = not wanted.fits(total, _NOTHING)
+        return Room(False, why_not(wanted, total, never), never, steady_us, far=not never and self._is_far(ask))
 
     def places(self) -> Mapping[int, QueuePlace]:
         """Where everyone stands, in the order in which they would be served if nothing else changed.
@@ -201,11 +211,11 @@ class Admission:
 
     def place(self, job_id: int) -> QueuePlace:
         """Where one job stands; raises KeyError where it does not wait."""
-        ask = self._waiting[job_id]
+        ask, total = self._waiting[job_id], self._total()
         shares = {share for share, _ in ask.amount.reserved if is_persistent(share)}
         held = self._held.values() if shares else ()
         holders = [each.name for each in held if not shares.isdisjoint(dict(each.amount.reserved))]
-        why = why_here(ask.amount, self._total(), self._used, holders)
+        why = why_here(ask.placed(total, self._used), total, self._used, holders)
         return QueuePlace(self._ahead(ask) + 1, len(self._waiting), why, ask.since_us)
 
     def waiting(self) -> Collection[int]:
@@ -263,7 +273,8 @@ class Admission:
             if behind < len(ids):
                 heapq.heappush(lanes, (priority, used_by.get(lane[1], 0), ids[behind], lane))
 
-    def _take(self, ask: Ask) -> None:
+    def _take(self, asked: Ask, amount: Amount) -> None:
+        ask = replace(asked, amount=amount, choices=()) if asked.choices else asked
         self._held[ask.job_id] = ask
         self._preemption.holds(ask)
         self._used = self._used + ask.amount

@@ -12,7 +12,7 @@ from trainyard.core.errors import ResourceExhausted
 from trainyard.core.jobs import Job
 from trainyard.core.names import JobName
 from trainyard.core.outcomes import Wait
-from trainyard.core.runs import Capacity, Places, Resources
+from trainyard.core.runs import Capacity, Resources
 from trainyard.kind import Demand
 
 _GIB = 2**30
@@ -80,12 +80,6 @@ def idle(total: Capacity, used: Amount) -> Amount:
     return found
 
 
-def with_places(total: Capacity, kept: Sequence[Places]) -> Capacity:
-    """What there is, with these places kept as well."""
-    pairs = tuple((places.share, places.replicas) for places in kept)
-    return replace(total, reserved=(*total.reserved, *pairs), kept=tuple(kept))
-
-
 def check_places(whole: Capacity) -> None:
     """Raises ResourceExhausted where more is set aside than there is."""
     rest, aside = idle(whole, Amount()), sum(count for _, count in whole.reserved)
@@ -119,7 +113,10 @@ def _merged(
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One job's wish for room. `since_steady_us`: since when this controller knows that it waits."""
+    """One job's wish for room. `since_steady_us`: since when this controller knows that it waits.
+
+    `choices`: how many of the replicas, counted as unreserved in `amount`, take a place of these shares first.
+    """
 
     name: JobName
     priority: int
@@ -127,6 +124,21 @@ class Ask:
     since_steady_us: int
     since_us: int
     preemptible: bool = False
+    choices: tuple[tuple[tuple[str, ...], int], ...] = ()
+
+    def placed(self, total: Capacity, used: Amount) -> Amount:
+        """What it would hold beside what is `used`: whoever may choose is of the first share that has a place free."""
+        if not self.choices:
+            return self.amount
+        free = dict((Amount(reserved=total.reserved) - self.amount - used).reserved)
+        taken: Counter[str] = Counter()
+        for shares, count in self.choices:
+            left = count
+            for share in shares:
+                here = max(0, min(left, free.get(share, 0) - taken[share]))
+                taken[share] += here
+                left -= here
+        return replace(self.amount, reserved=_merged(self.amount.reserved, tuple(taken.items()), 1))
 
     @property
     def job_id(self) -> int:
@@ -146,8 +158,13 @@ class Ask:
 
 def ask_of(job: Job, demand: Demand, steady_us: int) -> Ask:
     """What a job asks for."""
-    amount = _amount_of(demand.replicas)
-    return Ask(job.name, job.priority, amount, steady_us, job.create_time_us, demand.preemptible)
+    amount, choices = _amount_of(demand.replicas), _choices_of(demand.replicas)
+    return Ask(job.name, job.priority, amount, steady_us, job.create_time_us, demand.preemptible, choices)
+
+
+@lru_cache(maxsize=64)
+def _choices_of(replicas: tuple[Resources, ...]) -> tuple[tuple[tuple[str, ...], int], ...]:
+    return tuple(Counter(one.any_of for one in replicas if one.any_of and not one.reservation).items())
 
 
 @lru_cache(maxsize=64)

@@ -70,9 +70,10 @@ class Preemption:
 
     def make_room(self, needy: Ask, total: Capacity, used: Amount, used_by: Mapping[str, int]) -> bool:
         """Ask as many to go as this job needs beside what will be `used` soon; False where that cannot help."""
-        if not self.could_help(needy.amount, total, used):
+        if not self.could_help(needy, total, used):
             return False
-        chosen = chosen_for(needy.amount, self._may.values(), total, used, used_by)
+        wanted = needy.placed(total, used - self._most)
+        chosen = chosen_for(wanted, self._may.values(), total, used, used_by)
         for ask in chosen:
             self._exempt(ask)
             self._asked[ask.job_id] = (ask, needy.name)
@@ -80,9 +81,10 @@ class Preemption:
             self.told.append(ask.job_id)
         return bool(chosen)
 
-    def could_help(self, wanted: Amount, total: Capacity, used: Amount) -> bool:
-        """Whether so much would fit if all who may be ended were gone from what is `used`."""
-        return self.possible and wanted.fits(total, used - self._most)
+    def could_help(self, needy: Ask, total: Capacity, used: Amount) -> bool:
+        """Whether it would fit if all who may be ended were gone from what is `used`."""
+        left = used - self._most
+        return self.possible and needy.placed(total, left).fits(total, left)
 
     def _admit(self, ask: Ask) -> None:
         self._may[ask.job_id] = ask

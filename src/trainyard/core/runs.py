@@ -7,8 +7,8 @@ triple run id, replica name, incarnation is started at most once, ever (law 5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -20,6 +20,7 @@ class Resources:
     memory_bytes: int = 0
     gpus: int = 0
     reservation: str = ""  # whose share of the replicas it is to be of; empty: of what is not reserved
+    any_of: tuple[str, ...] = ()  # with no reservation: the shares that it takes a place of first, where one is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,12 @@ class Capacity:
     memory_bytes: int | None = None
     reserved: tuple[tuple[str, int], ...] = ()
     kept: tuple[Places, ...] = ()
+
+    def keeping(self, places: Sequence[Places]) -> Capacity:
+        """This, with these places set aside as well."""
+        pairs = tuple((each.share, each.replicas) for each in places)
+        own = tuple(each for each in places if each.each != Resources())
+        return replace(self, reserved=(*self.reserved, *pairs), kept=(*self.kept, *own))
 
 
 @dataclass(frozen=True, slots=True)

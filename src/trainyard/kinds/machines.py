@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainyard.kinds.persistent import PersistentResource
 
+from trainyard.core.runs import Places
+
 _GIB = 2**30
 
 
@@ -36,23 +38,47 @@ class Machine:
     is_tpu: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Places that are set aside for whom names them, on machines of this type; of any where it is empty."""
+
+    places: Places
+    machine: str = ""
+
+    @property
+    def name(self) -> str:
+        """As affinities name it, without the project and the zone."""
+        return self.places.share
+
+    def suits(self, machine: str, gpus: int) -> bool:
+        """Whether a replica on such a machine, with so many GPUs, may be of it; the original wants both to be equal."""
+        if not self.machine and not self.places.each.gpus:
+            return True
+        return self.machine in ("", machine) and self.places.each.gpus == gpus
+
+    def __str__(self) -> str:
+        """`n1-standard-8 with 1 GPU`."""
+        gpus = self.places.each.gpus
+        return f"{self.machine or 'any machine type'} with {gpus or 'no'} GPU{'' if gpus == 1 else 's'}"
+
+
 class Machines:
     """The catalogue of machine types. With `allow_any`, a name that it does not hold passes for one without limits."""
 
     def __init__(
-        self, table: Mapping[str, Machine], *, allow_any: bool = False, reservations: Collection[str] = ()
+        self, table: Mapping[str, Machine], *, allow_any: bool = False, reservations: Collection[Reservation] = ()
     ) -> None:
         """Keep the table; `allow_any` is for hosts whose users invent machine types of their own.
 
-        `reservations` are the names under which parts of what there is are set aside.
+        `reservations` are the parts of what there is that are set aside.
         """
         self._table = table
         self.allow_any = allow_any
-        self.reservations = tuple(reservations)
+        self.reservations = {each.name: each for each in reservations}
         self.persistent: Mapping[str, PersistentResource] = {}  # by name; whoever keeps them puts his own here
 
     @classmethod
-    def known(cls, *, allow_any: bool = False, reservations: Collection[str] = ()) -> Machines:
+    def known(cls, *, allow_any: bool = False, reservations: Collection[Reservation] = ()) -> Machines:
         """The catalogue that comes with this release."""
         return cls(_table(), allow_any=allow_any, reservations=reservations)
 

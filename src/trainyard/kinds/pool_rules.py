@@ -62,7 +62,7 @@ def _check_extras(machine_spec: Any, machine: Machine | None, faults: Faults, ma
     if machine_spec.multihost_gpu_node_count < 0:
         faults.add("multihost_gpu_node_count", "The number of nodes must not be negative.")
     if machine_spec.HasField("reservation_affinity"):
-        _check_reservation(machine_spec.reservation_affinity, faults.under("reservation_affinity"), machines)
+        _check_reservation(machine_spec, faults.under("reservation_affinity"), machines)
 
 
 def check_enum(message: Any, name: str, faults: Faults) -> None:
@@ -110,24 +110,50 @@ def _check_accelerator(machine_spec: Any, machine: Machine | None, faults: Fault
         )
 
 
+def gpus_of(machine_spec: Any, machines: Machines) -> int:
+    """How many GPUs a replica on such a machine has: those asked for, else those built in."""
+    machine = machines.find(machine_spec.machine_type)
+    accelerator, count = accelerator_name(machine_spec), machine_spec.accelerator_count
+    if not accelerator and machine is not None:
+        accelerator, count = machine.accelerator, machine.count
+    return count if accelerator.startswith("NVIDIA_") else 0
+
+
 def reservation_name(machine_spec: Any, machines: Machines) -> str:
     """The reservation that replicas on such a machine are to be of: the first of those named that is here.
 
     Empty where none is named, or the server has none at all.
     """
-    named = (value.rpartition("/")[2] for value in machine_spec.reservation_affinity.values)
-    return next((name for name in named if name in machines.reservations), "")
+    named = [value.rpartition("/")[2] for value in machine_spec.reservation_affinity.values]
+    here = [machines.reservations[name] for name in named if name in machines.reservations]
+    gpus = gpus_of(machine_spec, machines)
+    suiting = (each for each in here if each.suits(machine_spec.machine_type, gpus))
+    return next((each.name for each in (*suiting, *here)), "")
 
 
-def _check_reservation(affinity: Any, faults: Faults, machines: Machines) -> None:
+def any_of(machine_spec: Any, machines: Machines) -> tuple[str, ...]:
+    """ANY_RESERVATION: all that suit, first those of its machine type or GPUs, which fewer others may take."""
+    affinity = machine_spec.reservation_affinity
+    if affinity.reservation_affinity_type != _affinity(affinity, "ANY_RESERVATION"):
+        return ()
+    gpus = gpus_of(machine_spec, machines)
+    suiting = [each for each in machines.reservations.values() if each.suits(machine_spec.machine_type, gpus)]
+    suiting.sort(key=lambda each: (not each.machine, not each.places.each.gpus, each.name))
+    return tuple(each.name for each in suiting)
+
+
+def _affinity(affinity: Any, name: str) -> int:
+    enum = affinity.DESCRIPTOR.fields_by_name["reservation_affinity_type"].enum_type
+    return int(enum.values_by_name[name].number)
+
+
+def _check_reservation(machine_spec: Any, faults: Faults, machines: Machines) -> None:
+    affinity = machine_spec.reservation_affinity
     check_enum(affinity, "reservation_affinity_type", faults)
     kind, key, values = affinity.reservation_affinity_type, affinity.key, affinity.values
-    specific = affinity.DESCRIPTOR.fields_by_name["reservation_affinity_type"].enum_type.values_by_name[
-        "SPECIFIC_RESERVATION"
-    ]
     if not faults.required("reservation_affinity_type", kind):
         return
-    if kind != specific.number:
+    if kind != _affinity(affinity, "SPECIFIC_RESERVATION"):
         if key or values:
             faults.add("key", "A key and values may be given with SPECIFIC_RESERVATION only.")
         return
@@ -140,6 +166,14 @@ def _check_reservation(affinity: Any, faults: Faults, machines: Machines) -> Non
     here = machines.reservations
     if values and here and not any(value.rpartition("/")[2] in here for value in values):
         faults.add("values", f"The reservation does not exist; this server has {', '.join(here)}.")
+    chosen = here.get(reservation_name(machine_spec, machines))
+    asked, gpus = machine_spec.machine_type, gpus_of(machine_spec, machines)
+    if chosen is not None and not chosen.suits(asked, gpus):
+        faults.add(
+            "values",
+            f"The reservation {chosen.name} is of {chosen}; the replicas ask for {asked} with {gpus or 'no'} "
+            f"GPU{'' if gpus == 1 else 's'}, and both must match.",
+        )
 
 
 def _check_container(container: Any, faults: Faults) -> None:

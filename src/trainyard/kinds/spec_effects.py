@@ -108,10 +108,11 @@ _PLACE = (
     _none(f"{_MACHINE}.tpu_topology", "there are no TPUs on this machine; the program runs without them."),
     _none(f"{_MACHINE}.multihost_gpu_node_count", "replicas are not spread over GPU hosts."),
     _none(f"{_MACHINE}.min_gpu_driver_version", "the driver is the one that this machine has."),
-    _part(
+    _full(
         f"{_MACHINE}.reservation_affinity",
         "SPECIFIC_RESERVATION takes places of the share of that name (the setting reservations) and no others; "
-        "ANY_RESERVATION and NO_RESERVATION take what is not reserved, as does every job where nothing is.",
+        "ANY_RESERVATION takes free ones of any share that suits by machine type and GPUs, then what is not reserved; "
+        "NO_RESERVATION takes what is not reserved, as does every job where nothing is.",
     ),
     FieldEffect(
         f"{_POOL}.disk_spec",

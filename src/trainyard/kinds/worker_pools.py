@@ -11,7 +11,7 @@ from trainyard.core.jobs import Job
 from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup, Share
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.persistent import share_of
-from trainyard.kinds.pool_rules import accelerator_name, is_skipped, reservation_name
+from trainyard.kinds.pool_rules import any_of, gpus_of, is_skipped, reservation_name
 from trainyard.kinds.spec_effects import remarks_on
 
 
@@ -48,14 +48,12 @@ def directory(uri_prefix: str) -> str:
 def resources_of(machine_spec: Any, machines: Machines) -> Resources:
     """What one replica on such a machine asks for: the machine type's vCPUs and memory, and its GPUs."""
     machine = machines.find(machine_spec.machine_type)
-    accelerator, gpus = accelerator_name(machine_spec), machine_spec.accelerator_count
-    if not accelerator and machine is not None:
-        accelerator, gpus = machine.accelerator, machine.count
     return Resources(
         cpus=float(machine.cpus) if machine else 0.0,
         memory_bytes=machine.memory_bytes if machine else 0,
-        gpus=gpus if accelerator.startswith("NVIDIA_") else 0,
+        gpus=gpus_of(machine_spec, machines),
         reservation=reservation_name(machine_spec, machines),
+        any_of=any_of(machine_spec, machines),
     )
 
 

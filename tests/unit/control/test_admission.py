@@ -305,6 +305,91 @@ def test_a_reservation_that_is_gone_holds_nobody() -> None:
     assert "all there is here is 0 replicas in the reservation a, so it cannot ever start" in desk.room(1, 0).why_not
 
 
+def test_any_reservation_is_taken_before_what_is_not_reserved() -> None:
+    """First the places of the shares, in their order, then the rest; what is given back is the shares' again."""
+    desk = admission(replicas=4, reserved=(("a", 1), ("b", 1)))
+    desk.wait(job(1), demand(3, any_of=("b", "a")), 0)
+    assert desk.admit(0) == [1]
+    for number, reservation in ((2, "a"), (3, "b"), (4, "")):
+        desk.wait(job(number), demand(1, reservation=reservation), 0)
+    assert desk.admit(0) == [4]
+    desk.drop(1)
+    assert desk.admit(0) == [2, 3]
+    desk.wait(job(5), demand(2, any_of=("a",)), 0)
+    assert desk.admit(0) == []
+    assert desk.place(5).why == (
+        "It asks for 2 replicas outside of reservations; free now: 1 of 2 replicas outside of reservations."
+    )
+    desk.drop(2)
+    assert desk.admit(0) == [5]
+
+
+def test_any_reservation_can_never_be_more_than_all_of_them() -> None:
+    """Shares that suit and what is not reserved together are the limit; other shares are not."""
+    desk = admission(replicas=4, reserved=(("a", 1), ("b", 1)))
+    desk.wait(job(1), demand(4, any_of=("a",)), 0)
+    assert desk.admit(0) == []
+    assert desk.room(1, 0).never
+    assert "asks for 3 replicas outside of reservations and 1 replica in the reservation a" in desk.room(1, 0).why_not
+
+
+def test_who_has_any_reservation_keeps_it_over_a_restart() -> None:
+    """A controller that begins anew counts its replicas in the shares again."""
+    desk = admission(replicas=2, reserved=(("a", 1),))
+    desk.hold(job(1), demand(1, any_of=("a",)))
+    desk.wait(job(2), demand(1, reservation="a"), 0)
+    desk.wait(job(3), demand(1), 0)
+    assert desk.admit(0) == [3]
+    desk.drop(1)
+    assert desk.admit(0) == [2]
+
+
+def test_reserved_gpus_are_for_those_of_the_share() -> None:
+    """Others do not get them while they are idle; who takes any reservation does."""
+    desk = Admission(lambda: Capacity(8, 2).keeping([kept(1, "a", gpus=1)]), backfill_seconds=60.0)
+    for number in (1, 2):
+        desk.wait(job(number), demand(1, gpus=1), 0)
+    assert desk.admit(0) == [1]
+    desk.wait(job(3), demand(1, gpus=1, any_of=("a",)), 0)
+    assert desk.admit(0) == [3]
+    desk.drop(1)
+    assert desk.admit(0) == [2]
+    desk.wait(job(4), demand(1, gpus=1, reservation="a"), 0)
+    assert desk.admit(0) == []
+    desk.drop(3)
+    assert desk.admit(0) == [4]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_shares_are_never_exceeded_and_nothing_leaks(seed) -> None:
+    """Whoever names a share, takes any or none: those of a share never are more than it has, nor are the others."""
+    rng = random.Random(seed)
+    sizes = {"a": 2, "b": 1}
+    desk = admission(replicas=5, reserved=tuple(sizes.items()))
+    wishes = ({}, {"reservation": "a"}, {"reservation": "b"}, {"any_of": ("a", "b")}, {"any_of": ("b",)})
+    held: dict[int, tuple[int, dict[str, object]]] = {}
+    asked: dict[int, tuple[int, dict[str, object]]] = {}
+    for number in range(1, 200):
+        asked[number] = rng.randint(1, 3), rng.choice(wishes)
+        replicas, wish = asked[number]
+        desk.wait(job(number, rng.choice("abc")), demand(replicas, **wish), number)
+        held |= {granted: asked[granted] for granted in desk.admit(number * 1_000_000)}
+        assert sum(count for count, _ in held.values()) <= 5
+        for share, size in sizes.items():
+            assert sum(count for count, wish in held.values() if wish == {"reservation": share}) <= size
+        assert sum(count for count, wish in held.values() if not wish) <= 2
+        if held and rng.random() < 0.6:
+            gone = rng.choice(sorted(held))
+            desk.drop(gone)
+            del held[gone]
+    for number in asked:
+        desk.drop(number)
+    desk.wait(job(500), demand(2, any_of=("a",)), 0)
+    desk.wait(job(501), demand(2), 0)
+    desk.wait(job(502), demand(1, reservation="b"), 0)
+    assert desk.admit(0) == [500, 501, 502]
+
+
 def kept(replicas: int, share: str = "warm/n1", **each) -> Places:
     return Places(share, replicas, Resources(**each))
 

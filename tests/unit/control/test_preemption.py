@@ -210,3 +210,18 @@ def test_who_gives_way_is_of_the_share_that_is_needed() -> None:
     for number, name in enumerate(("a", "b", ""), 1):
         wanted = ask_of(plain_job(9), Demand((Resources(reservation=name),)), 0).amount
         assert [ask.job_id for ask in chosen_for(wanted, rows, total, used, {})] == [number]
+
+
+def test_any_reservation_may_need_the_place_of_another() -> None:
+    """Who may be of a share or of none has one that gives way, wherever it is, and takes what becomes free."""
+    admission = Admission(lambda: Capacity(2, reserved=(("a", 1),)), backfill_seconds=60.0)
+    admission.hold(plain_job(1, priority=-1000), Demand((Resources(reservation="a"),), preemptible=True))
+    admission.hold(plain_job(2), Demand((Resources(),)))
+    admission.wait(plain_job(3), Demand((Resources(any_of=("a",)),)), 0)
+    assert (admission.admit(0), admission.displaced()) == ([], [1])
+    admission.wait(plain_job(4), Demand((Resources(reservation="a"),)), 0)
+    admission.leave(1)
+    admission.drop(1)
+    assert admission.admit(0) == [3]
+    admission.drop(3)
+    assert admission.admit(0) == [4]

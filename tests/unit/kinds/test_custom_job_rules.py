@@ -10,8 +10,9 @@ from google.protobuf import json_format
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
 from trainyard.core.errors import FieldViolation, InvalidArgument
+from trainyard.core.runs import Places, Resources
 from trainyard.kinds.custom_job import rules
-from trainyard.kinds.machines import Machines
+from trainyard.kinds.machines import Machines, Reservation
 from trainyard.kinds.resource_rules import without_output
 
 MACHINES = Machines.known()
@@ -499,3 +500,22 @@ def test_a_value_quoted_in_an_error_is_short() -> None:
     """Whoever sends a megabyte does not get it back."""
     found = faults(machine(machineType="x" * 1_000_000))
     assert len(found[0].description) < 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            {"machineType": "n1-standard-4"},
+            "is of n1-standard-8 with 1 GPU; the replicas ask for n1-standard-4 with",
+        ),
+        ({"machineType": "n1-standard-8"}, "the replicas ask for n1-standard-8 with no GPUs, and both must match"),
+        ({"machineType": "n1-standard-8", "acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 1}, ""),
+    ],
+)
+def test_replicas_are_as_their_reservation(asked: dict[str, Any], words: str) -> None:
+    """Machine type and GPUs alike, as the original wants them; a reservation of no machine type takes any."""
+    shares = (Reservation(Places("r", 1, Resources(gpus=1)), "n1-standard-8"),)
+    found = faults(machine(**asked, reservationAffinity=RESERVATION), Machines.known(reservations=shares))
+    assert [fault.field for fault in found] == ([f"{MACHINE}.reservation_affinity.values"] if words else [])
+    assert all(words in fault.description for fault in found)

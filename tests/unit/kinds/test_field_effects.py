@@ -59,7 +59,6 @@ USED: dict[str, Any] = {
     "workerPoolSpecs.machineSpec.gpuPartitionSize": job(pool={"machineSpec": {"gpuPartitionSize": "1g.10gb"}}),
     "workerPoolSpecs.machineSpec.multihostGpuNodeCount": job(pool={"machineSpec": {"multihostGpuNodeCount": 2}}),
     "workerPoolSpecs.machineSpec.minGpuDriverVersion": job(pool={"machineSpec": {"minGpuDriverVersion": "5"}}),
-    "workerPoolSpecs.machineSpec.reservationAffinity": job(pool={"machineSpec": {"reservationAffinity": {}}}),
 }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
-from trainyard.kinds.machines import Machines
+from trainyard.core.runs import Places, Resources
+from trainyard.kinds.machines import Machines, Reservation
 from trainyard.kinds.worker_pools import resources_of
 
 MACHINES = Machines.known()
@@ -103,6 +105,45 @@ def affinity(*values: str) -> Any:
 )
 def test_replicas_are_of_the_first_reservation_that_is_here(values: tuple[str, ...], name: str) -> None:
     """Of several that a machine names; a server without reservations knows none."""
-    machines = Machines.known(reservations=("a", "b"))
+    machines = Machines.known(reservations=[Reservation(Places(each, 1)) for each in ("a", "b")])
     assert resources_of(affinity(*values), machines).reservation == name
     assert resources_of(affinity(*values), Machines.known()).reservation == ""
+
+
+SHARES = (
+    Reservation(Places("any", 2)),
+    Reservation(Places("gpu", 1, Resources(gpus=1))),
+    Reservation(Places("small", 1), "n1-standard-4"),
+    Reservation(Places("t4", 1, Resources(gpus=1)), "n1-standard-4"),
+)
+T4 = {"acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "shares"),
+    [
+        ({"machineType": "n1-standard-4"}, ("small", "any")),
+        ({"machineType": "n1-standard-4", **T4}, ("t4", "gpu", "any")),
+        ({"machineType": "n1-standard-8"}, ("any",)),
+        ({"machineType": "n1-standard-8", **T4}, ("gpu", "any")),
+        ({"machineType": "a2-highgpu-1g"}, ("gpu", "any")),
+        ({"machineType": "a2-highgpu-2g"}, ("any",)),
+    ],
+)
+def test_any_reservation_takes_those_that_suit(asked: dict[str, Any], shares: tuple[str, ...]) -> None:
+    """By machine type and number of GPUs, those that nobody else could take first; without that type, none."""
+    machines = Machines.known(reservations=SHARES)
+    spec = json_format.ParseDict(asked, affinity())
+    assert resources_of(spec, machines).any_of == ()
+    spec.reservation_affinity.reservation_affinity_type = 2  # ANY_RESERVATION
+    assert resources_of(spec, machines).any_of == shares
+    assert resources_of(spec, Machines.known()).any_of == ()
+
+
+def test_of_several_named_the_one_that_suits_is_taken() -> None:
+    """Whatever comes first; where none suits, the first, which is a fault (test_custom_job_rules.py)."""
+    machines = Machines.known(reservations=SHARES)
+    named = [f"projects/p/zones/z/reservations/{each}" for each in ("t4", "small")]
+    assert resources_of(affinity(*named), machines).reservation == "small"
+    assert resources_of(affinity(named[0]), machines).reservation == "t4"
+    assert [str(each) for each in SHARES[1:3]] == ["any machine type with 1 GPU", "n1-standard-4 with no GPUs"]

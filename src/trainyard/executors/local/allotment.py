@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainyard.core.errors import Unavailable
-from trainyard.core.runs import RunGroup
+from trainyard.core.runs import Capacity, Places, RunGroup
 from trainyard.executors.local.plan import Allotment
 
+Kept = Places
 _DRIVER_DEVICES = Path("/proc/driver/nvidia/gpus")
 _ASKING_THE_DRIVER_SECONDS = 10.0
 
@@ -93,10 +94,16 @@ def cpus_and_memory() -> tuple[float, int]:
     return float(len(os.sched_getaffinity(0))), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def check_reservations(replicas: int, reserved: Sequence[tuple[str, int]]) -> None:
+def check_reservations(whole: Capacity) -> None:
     """Raises Unavailable where more is set aside than there is."""
-    if (asked := sum(count for _, count in reserved)) > replicas:
-        raise Unavailable(f"The setting reservations sets {asked} replicas aside; {replicas} run here (--replicas).")
+    replicas = sum(count for _, count in whole.reserved)
+    if replicas > whole.replicas:
+        raise Unavailable(
+            f"The setting reservations sets {replicas} replicas aside; {whole.replicas} run here (--replicas)."
+        )
+    gpus = sum(each.replicas * each.each.gpus for each in whole.kept)
+    if gpus > (whole.gpus or 0):
+        raise Unavailable(f"The setting reservations sets {gpus} GPUs aside; this machine has {whole.gpus or 0}.")
 
 
 def gpus_of_this_machine(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.errors import Unavailable
 from trainyard.core.runs import Capacity, Phase, Reading, ReplicaSpec, RunGroup
 from trainyard.executors.local import environments
-from trainyard.executors.local.allotment import Room, check_reservations, cpus_and_memory, gpus_of_this_machine
+from trainyard.executors.local.allotment import Kept, Room, check_reservations, cpus_and_memory, gpus_of_this_machine
 from trainyard.executors.local.announcements import Announcements
 from trainyard.executors.local.containers import ContainerOptions, Containers
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
@@ -67,7 +67,7 @@ class LocalOptions:
     objects: ObjectStore | None = None
     containers: ContainerOptions | None = None
     enforced: bool = False
-    reserved: tuple[tuple[str, int], ...] = ()
+    reserved: tuple[Kept, ...] = ()
     usage_interval: float = 10.0
 
 
@@ -104,9 +104,9 @@ class LocalExecutor:
         if sys.platform != "linux":
             raise Unavailable("The local executor needs Linux: only there can it keep hold of every process of a job.")
         options = self._options
-        check_reservations(self._replicas, options.reserved)
         given, environment = options.gpus, options.environment
         self._gpus = await asyncio.to_thread(gpus_of_this_machine, environment) if given is None else given
+        check_reservations(self.capacity())
         self._room = Room(options.ports, self._gpus)
         prepared = replace(options.prepared or environments.Options(), gpus=bool(self._gpus))
         self._environments = environments.EnvironmentCache(
@@ -146,7 +146,7 @@ class LocalExecutor:
         unlimited = not self._gpus and self._options.accelerators == "optional"
         cpus, memory_bytes = cpus_and_memory() if self._options.enforced else (None, None)
         gpus = None if unlimited else len(self._gpus)
-        return Capacity(self._replicas, gpus, cpus, memory_bytes, self._options.reserved)
+        return Capacity(self._replicas, gpus, cpus, memory_bytes).keeping(self._options.reserved)
 
     @property
     def spawner_pid(self) -> int | None:

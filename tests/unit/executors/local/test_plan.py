@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from trainyard.core.errors import Unavailable
-from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup
-from trainyard.executors.local.allotment import Room, check_reservations, gpus_of_this_machine
+from trainyard.core.runs import Capacity, PythonPackage, ReplicaSpec, Resources, RunGroup
+from trainyard.executors.local.allotment import Kept, Room, check_reservations, gpus_of_this_machine
 from trainyard.executors.local.plan import NO_COMMAND, Allotment, Places, attempt_of, handed_on, notes_on, plan
 
 PLACES = Places(Path("/d/runs"), Path("/d/logs"), Path("/d/buckets"))
@@ -143,6 +143,10 @@ def test_the_servers_own_devices_are_the_limit(visible: str, devices: tuple[str,
 
 def test_no_more_is_reserved_than_there_is() -> None:
     """A service that could not keep its reservations does not start, and says by how much."""
-    check_reservations(3, (("a", 1), ("b", 2)))
-    with pytest.raises(Unavailable, match="sets 4 replicas aside; 3 run here"):
-        check_reservations(3, (("a", 2), ("b", 2)))
+    one, two = Kept("a", 1), Kept("b", 2, Resources(gpus=1))
+    check_reservations(Capacity(3, 2).keeping((one, two)))
+    with pytest.raises(Unavailable, match="sets 3 replicas aside; 2 run here"):
+        check_reservations(Capacity(2, 2).keeping((one, two)))
+    for gpus, there in ((1, 1), (None, 0)):
+        with pytest.raises(Unavailable, match=f"sets 2 GPUs aside; this machine has {there}"):
+            check_reservations(Capacity(3, gpus).keeping((one, two)))
