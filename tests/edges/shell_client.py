@@ -9,7 +9,9 @@ import socket
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from edge_server import Api
 
 from trainyard.core.frames import Frames, Opcode, accept_key, frame
 
@@ -20,6 +22,20 @@ ASKS = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": KEY.decode(),
 }
+
+WAITS = ("sh", "-c", "while :; do sleep 0.1; done")
+UP = frozenset({"JOB_STATE_RUNNING"})
+
+
+def with_shells(api: Api, body: dict[str, Any]) -> dict[str, Any]:
+    """A job that is up, made with enableWebAccess."""
+    body["jobSpec"]["enableWebAccess"] = True
+    return api.wait(api.made(body)["name"], UP)
+
+
+def path_of(uri: str) -> str:
+    """The path of an address."""
+    return "/" + uri.split("/", 3)[3]
 
 
 class ShellClient:

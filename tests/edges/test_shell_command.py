@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from edge_server import Api, Server, running
-from test_shells import UP, WAITS, with_shells
+from shell_client import UP, WAITS, with_shells
 
 BIN = Path(sys.executable).parent
 

@@ -5,27 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from edge_server import Api, Server, pool, pools, running
-from shell_client import ASKS, ShellClient
+from shell_client import ASKS, UP, WAITS, ShellClient, path_of, with_shells
 
 from trainyard.core.frames import Opcode
-
-WAITS = ("sh", "-c", "while :; do sleep 0.1; done")
-UP = frozenset({"JOB_STATE_RUNNING"})
-
-
-def with_shells(api: Api, body: dict[str, Any]) -> dict[str, Any]:
-    """A job that is up, made with enableWebAccess."""
-    body["jobSpec"]["enableWebAccess"] = True
-    return api.wait(api.made(body)["name"], UP)
-
-
-def path_of(uri: str) -> str:
-    """The path of an address."""
-    return "/" + uri.split("/", 3)[3]
 
 
 def left_of(job: str) -> list[str]:
