@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from histories import Plant, find
 
 from trainyard.core.jobs import Step
 from trainyard.core.trials import Ending, Stage
 from trainyard.kinds.nas_job import conduct, live
 from trainyard.stores import memory, memory_files
-from trainyard.testing import laws
 from trainyard.testing.search_simulation import SearchSimulation
-
-WITHIN = 300
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """What a broken controller logs is no news."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def a_trial_without_its_job(patch: pytest.MonkeyPatch) -> None:
@@ -144,13 +132,6 @@ PLANTED = (
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
-def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None]) -> None:
+def test_a_planted_fault_is_found(plant: Plant) -> None:
     """The simulator tells a broken search from a sound one."""
-    with pytest.MonkeyPatch.context() as patch:
-        plant(patch)
-        for seed in range(WITHIN):
-            try:
-                SearchSimulation(seed).run()
-            except laws.Violation:
-                return
-    pytest.fail(f"{plant.__name__} went unnoticed in {WITHIN} seeds")
+    find(SearchSimulation, plant)

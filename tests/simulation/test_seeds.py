@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import os
-
 import pytest
+from histories import Histories
 
 from trainyard.testing.simulation import Simulation
 
-# TRAINYARD_SEEDS=20000 widens it, TRAINYARD_FIRST_SEED moves it; a failure names its seed, which repeats it exactly.
-SEEDS = int(os.environ.get("TRAINYARD_SEEDS", "2000"))
-FIRST = int(os.environ.get("TRAINYARD_FIRST_SEED", "0"))
-BATCH = 250
+HISTORIES = Histories.of("TRAINYARD_SEEDS", seeds=2000, batch=250)
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    """The storms of a simulation are no news."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@pytest.mark.parametrize("start", range(FIRST, FIRST + SEEDS, BATCH))
+@pytest.mark.parametrize("start", HISTORIES.starts)
 def test_every_law_holds_in_every_history(start: int) -> None:
     """Whatever crashes, refuses, lags, lies or jumps: one attempt at a time, no orphan, each end with evidence."""
-    for seed in range(start, min(start + BATCH, FIRST + SEEDS)):
-        Simulation(seed).run()
+    HISTORIES.run(Simulation, start)
 
 
 def test_a_seed_repeats_its_history_exactly() -> None:

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from histories import Histories, Plant, find
 
 from trainyard.control import admission, preemption, reconcile
-from trainyard.testing import builders, laws
+from trainyard.testing import builders
 from trainyard.testing.spot_simulation import SpotSimulation
 
-# TRAINYARD_SPOT_SEEDS=20000 widens it, TRAINYARD_FIRST_SEED moves it; a failure names its seed, which repeats it.
-SEEDS = int(os.environ.get("TRAINYARD_SPOT_SEEDS", "500"))
-FIRST = int(os.environ.get("TRAINYARD_FIRST_SEED", "0"))
-BATCH = 125
-WITHIN = 300
+HISTORIES = Histories.of("TRAINYARD_SPOT_SEEDS", seeds=500, batch=125)
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    """The storms of a simulation are no news."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@pytest.mark.parametrize("start", range(FIRST, FIRST + SEEDS, BATCH))
+@pytest.mark.parametrize("start", HISTORIES.starts)
 def test_every_law_of_preemption_holds_in_every_history(start: int) -> None:
     """SPOT only, for one who waits, none too many, soon, and no attempt beside another, whatever crashes or lags."""
-    for seed in range(start, min(start + BATCH, FIRST + SEEDS)):
-        SpotSimulation(seed).run()
+    HISTORIES.run(SpotSimulation, start)
 
 
 def anybody_gives_way(patch: pytest.MonkeyPatch) -> None:
@@ -66,13 +51,6 @@ PLANTED = (anybody_gives_way, all_give_way, nobody_gives_way, the_old_room_is_ke
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
-def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None]) -> None:
+def test_a_planted_fault_is_found(plant: Plant) -> None:
     """The simulator tells a broken preemption from a sound one."""
-    with pytest.MonkeyPatch.context() as patch:
-        plant(patch)
-        for seed in range(WITHIN):
-            try:
-                SpotSimulation(seed).run()
-            except laws.Violation:
-                return
-    pytest.fail(f"{plant.__name__} went unnoticed in {WITHIN} seeds")
+    find(SpotSimulation, plant)
