@@ -6,13 +6,12 @@ One JSON file in the data directory, for people to read; written by the service 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from trainyard.core.errors import Unavailable
-from trainyard.whole_files import write_whole
+from trainyard.whole_files import sync_directory, write_whole
 
 FILE_NAME: Final = "persistent-resources.json"
 VERSION: Final = 1
@@ -43,8 +42,4 @@ class ResourceFile:
         """Replace what is kept; durable when this returns. Raises OSError, and the old file stays."""
         content = {"version": VERSION, "persistentResources": list(entries.values())}
         write_whole(self.path, json.dumps(content, indent=1).encode() + b"\n", durable=True)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self.path.parent)
