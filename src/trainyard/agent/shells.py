@@ -12,16 +12,20 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import struct
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from trainyard.agent import program, records
+from trainyard.agent import processes, program, records
 from trainyard.agent.task import Task
 
 MOST_SHELLS: Final = 16
 SHELL: Final = "bash"
+SHELL_VARIABLE: Final = "TRAINYARD_SHELL"
+_HUNG_UP: Final = 128 + signal.SIGHUP
 _MOST_BYTES: Final = 4096
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
 
@@ -35,6 +39,7 @@ class Shells:
         self._listening = records.listen_for_shells(task.lock) if task.opens_shells else None
         self._asking: dict[int, socket.socket] = {}  # by descriptor: their request is not here yet
         self._open: dict[int, socket.socket] = {}  # by pid
+        self._marks: dict[int, bytes] = {}  # by pid: what only the shell that an engine has opened there carries
 
     def close(self) -> None:
         """Hear nobody any more."""
@@ -76,7 +81,11 @@ class Shells:
         connection = self._open.pop(pid, None)
         if connection is not None:
             code = os.waitstatus_to_exitcode(status)
-            _tell(connection, {"exit": code if code >= 0 else 128 - code})  # as a shell gives it
+            code = code if code >= 0 else 128 - code  # as a shell gives it
+            mark = self._marks.pop(pid, b"")
+            if mark and code == _HUNG_UP:
+                _hang_up(mark)
+            _tell(connection, {"exit": code})
             connection.close()
 
     def _answer(self, connection: socket.socket, main: int) -> bool:
@@ -106,7 +115,11 @@ class Shells:
             return program.start_on([SHELL], {**self._environment(main), **variables}, task.work, terminal)
         if not task.engine.shell:
             raise program.CannotStart("Its container engine opens no shells.")
-        return program.start_on(task.engine.shell, {**task.engine.env, **variables}, task.engine.directory, terminal)
+        variables[SHELL_VARIABLE] = f"{os.getpid()}.{time.monotonic_ns()}"
+        environment = {**task.engine.env, **variables}
+        pid = program.start_on(task.engine.shell, environment, task.engine.directory, terminal)
+        self._marks[pid] = f"{SHELL_VARIABLE}={variables[SHELL_VARIABLE]}".encode()
+        return pid
 
     def _environment(self, main: int) -> dict[str, str]:
         """What the program was started with; from the kernel where the request for it is gone from its file."""
@@ -117,6 +130,14 @@ class Shells:
                 pairs = (os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0") if b"=" in entry)
                 return {name: value for name, _, value in pairs}
             return {}
+
+
+def _hang_up(mark: bytes) -> None:
+    """The engine's command was hung up, and has left its shell in the container without a word."""
+    for process in processes.descendants([os.getpid()]):
+        with contextlib.suppress(OSError), open(f"/proc/{process.pid}/environ", "rb") as file:
+            if mark in file.read().split(b"\0"):
+                processes.send(process, signal.SIGHUP)
 
 
 def _user_of(connection: socket.socket) -> int:

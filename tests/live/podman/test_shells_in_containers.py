@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import subprocess
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from contained import containers_of, opened
 from executor_suite import end, phase, until
 from test_shells import REPLICA, SMALL, Typist, at_a_shell, with_shells
+from test_trees import of_group
 
 from trainyard.core.errors import FailedPrecondition
-from trainyard.core.runs import Cause, Phase
+from trainyard.core.runs import Cause, Phase, RunGroup
 
 
 def with_bash(folder: Path) -> dict[str, Any]:
@@ -59,6 +61,38 @@ def test_a_shell_in_a_container(tmp_path: Path) -> None:
             await until(lambda: _nothing_left(tmp_path), "the container to be removed")
 
     asyncio.run(story())
+
+
+def test_hanging_up_ends_the_shell_in_the_container(tmp_path: Path) -> None:
+    """Podman's exec leaves its shell behind when its terminal is gone; the agent does not."""
+
+    async def story() -> None:
+        async with opened(tmp_path, **with_bash(tmp_path)) as executor:
+            group = with_shells("while :; do sleep 0.1; done")
+            async with at_a_shell(executor, group) as person:
+                assert await person.says("echo on") == "on"
+                assert len(_shells_of(group)) == 1
+
+            async def gone() -> bool:
+                return not _shells_of(group)
+
+            await until(gone, "the shell to be gone")
+            await phase(executor, group, Phase.RUNNING)
+            await executor.stop(group.run_id, 0.0)
+            await end(executor, group)
+            await executor.release(group.run_id)
+            await until(lambda: _nothing_left(tmp_path), "the container to be removed")
+
+    asyncio.run(story())
+
+
+def _shells_of(group: RunGroup) -> list[int]:
+    found = []
+    for pid in of_group(group):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes() == b"bash\0":
+                found.append(pid)
+    return found
 
 
 def test_an_image_without_bash(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from trainyard.agent.shells import SHELL_VARIABLE
 from trainyard.executors.local import podman_config
 from trainyard.executors.local.engine import (
     RUN_LABEL,
@@ -34,6 +35,7 @@ _ANSWER_SECONDS: Final = 60.0
 _PULL_SECONDS: Final = 3600.0
 _ASK_AGAIN_SECONDS: Final = (0.1, 0.5, 2.0)
 _WITHOUT_A_TRACE: Final = ("--force", "--volumes", "--time", "0", "--ignore")
+_SHELL: Final = ("exec", "--interactive", "--tty", "--detach-keys=", "--env=TERM", f"--env={SHELL_VARIABLE}")
 _COMMON: Final = "podman"
 _FIRST_ADDRESS: Final = 2  # of a network: 0 is its name, 1 its gateway
 # What the command itself reads: such a variable of a job goes into its arguments, all others through its environment,
@@ -219,7 +221,7 @@ class Podman:
             env={**hidden, **self.env},
             engine={
                 "remove": [self._program, "rm", "--force", "--volumes", "--time=0", "--ignore", container.name],
-                "shell": [self._program, "exec", "-it", "--env=TERM", "--detach-keys=", container.name, "bash"],
+                "shell": [self._program, *_SHELL, container.name, "bash"],
                 "env": self.env,
                 "init": container.init,
             },
