@@ -119,8 +119,10 @@ def _pool_for(resource: PersistentResource, pool: Any, place: Faults, machines: 
 
 def check_key(message: Any, faults: Faults, machines: Machines) -> None:
     """The same key as the persistent resource's: none, as none here has one."""
+    if not message.encryption_spec.kms_key_name:
+        return
     names = [name for name in names_in(message) if name in machines.persistent]
-    if names and message.encryption_spec.kms_key_name:
+    if names:
         faults.add(
             "encryption_spec.kms_key_name",
             f"The persistent resource {names[0]} has no key, and a job must have the same; leave encryption_spec out.",

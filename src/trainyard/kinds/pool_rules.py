@@ -22,7 +22,7 @@ _TOGETHER = "Both accelerator_type and accelerator_count should be specified or 
 
 def is_skipped(pool: Any) -> bool:
     """Whether the pool is `{}`: its position is left out."""
-    return not pool.ListFields()
+    return not pool.ByteSize()
 
 
 def check_pool(pool: Any, faults: Faults, machines: Machines) -> None:

@@ -37,8 +37,12 @@ _OF_MOST = frozenset({"worker_pool_specs", "scheduling", "psc_interface_config"}
 
 def check_spec(spec: Any, faults: Faults, machines: Machines) -> None:
     """Every rule of a CustomJobSpec; `faults` stands at the spec's own place in the request."""
-    _check_values(spec, faults)
+    wire = spec.SerializeToString()
+    if b"\0" in wire:  # most messages hold no zero byte and need no walk
+        _check_texts(spec, faults)
     _check_pools(spec, faults, machines)
+    if len(wire) > MOST_ARGUMENT_CHARACTERS:
+        _check_arguments(spec, faults)
     if spec.HasField("scheduling"):
         _check_scheduling(spec, faults, machines)
     if not all(field.name in _OF_MOST for field, _ in spec.ListFields()):
@@ -68,13 +72,8 @@ def seconds_of(duration: Any) -> float:
     return float(duration.seconds + duration.nanos / 1e9)
 
 
-def _check_values(spec: Any, faults: Faults) -> None:
-    """No NUL character anywhere: no program can be handed one. Most messages hold no zero byte and need no walk."""
-    if b"\0" in spec.SerializeToString():
-        _check_texts(spec, faults)
-
-
 def _check_texts(message: Any, faults: Faults) -> None:
+    """No NUL character anywhere: no program can be handed one."""
     for field, value in message.ListFields():
         for index, item in enumerate(value if field.is_repeated else (value,)):
             part = f"{field.name}[{index}]" if field.is_repeated else field.name
@@ -105,8 +104,10 @@ def _check_pools(spec: Any, faults: Faults, machines: Machines) -> None:
         replicas += max(pool.replica_count, 1)
     if replicas > MOST_REPLICAS:
         faults.add("worker_pool_specs", f"There can be no more than {MOST_REPLICAS} replicas; found {replicas}.")
-    too_many = spec.ByteSize() > MOST_ARGUMENT_CHARACTERS  # else there is nothing to count
-    characters = sum(len(argument) for pool in pools for argument in _arguments(pool)) if too_many else 0
+
+
+def _check_arguments(spec: Any, faults: Faults) -> None:
+    characters = sum(len(argument) for pool in spec.worker_pool_specs for argument in _arguments(pool))
     if characters > MOST_ARGUMENT_CHARACTERS:
         faults.add(
             "worker_pool_specs",

@@ -77,7 +77,7 @@ class CustomJobKind:
         message = self._class.FromString(job.spec)
         spec.complete(message.job_spec)
         stamp_job(message, job)
-        for replica in self.shells(job) or ():
+        for replica in (self.shells(job) or ()) if message.job_spec.enable_web_access else ():
             message.web_access_uris[replica] = f"{self._shells_at}/{job.name}/shells/{replica}"
         return message
 
