@@ -6,13 +6,16 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from edge_server import Answer, Api, Server, pool, pools
 from nas_requests import nas, spec
+from shell_client import ASKS as ASKS_FOR_SHELL
+from shell_client import WAITS as WAITS_FOR_EVER
+from shell_client import ShellClient, path_of
 
 FINDS = """
 import json, os, urllib.error, urllib.request
@@ -72,11 +75,13 @@ class Closed:
         """The e-mail of an account that there is from now on."""
         return str(json.loads(self.tokens("create", name, "--as", "service-account", *arguments))["client_email"])
 
-    def call(self, method: str, path: str, token: str, body: Any = None) -> Answer:
+    def call(
+        self, method: str, path: str, token: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """A request with a bearer token."""
         api = Api(self.server.port)
         try:
-            return api.call(method, path, body, {"Authorization": f"Bearer {token}"})
+            return api.call(method, path, body, {"Authorization": f"Bearer {token}", **(headers or {})})
         finally:
             api.close()
 
@@ -89,10 +94,10 @@ class Closed:
         return [json.loads(line) for line in (self.server.data_dir / "audit.log").read_text().splitlines()]
 
 
-def waited(look: Any) -> Any:
-    """What `look` shows when the job has ended."""
+def waited(look: Any, what: str = "") -> Any:
+    """What `look` shows when the job has ended, or has that field."""
     deadline = time.monotonic() + 60
-    while not (job := look())["state"].endswith(("SUCCEEDED", "FAILED", "CANCELLED")):
+    while not (what in (job := look()) or job["state"].endswith(("SUCCEEDED", "FAILED", "CANCELLED"))):
         assert time.monotonic() < deadline, job
         time.sleep(0.05)
     return job
@@ -182,6 +187,24 @@ def test_a_revoked_account_ends_its_tokens(closed: Closed, project: str) -> None
     gone.touch()
     closed.ended(made["name"])
     assert output(closed.server, made["name"]).split() == ["200", "401"]
+
+
+def test_a_shell_in_its_job_is_for_those_who_may_act_as_it(closed: Closed, project: str) -> None:
+    """Its tokens are at hand there: who may make, see and end the job has no shell in it by that alone."""
+    email = closed.account(f"w{project[2:]}", "--project", project, "--role", "admin")
+    plain = closed.tokens("create", f"z{project[2:]}", "--project", project)
+    container = {"imageUri": "host", "command": list(WAITS_FOR_EVER)}
+    body = pools(pool(containerSpec=container), serviceAccount=email, enableWebAccess=True)
+    name = closed.call("POST", f"/v1/{parent(project)}/customJobs", closed.owner, body).json["name"]
+    up = waited(lambda: closed.call("GET", f"/v1/{name}", closed.owner).json, "webAccessUris")
+    path = path_of(up["webAccessUris"]["workerpool0-0"])
+    refused = closed.call("GET", path, plain, headers=ASKS_FOR_SHELL)
+    assert (refused.status, refused.error["status"]) == (403, "PERMISSION_DENIED")
+    assert email in refused.error["message"]
+    with ShellClient(closed.server.port, path, {"Authorization": f"Bearer {closed.owner}"}) as person:
+        assert person.says("echo in") == "in"
+    assert closed.call("POST", f"/v1/{name}:cancel", plain, {}).status == 200
+    assert closed.ended(name)["state"] == "JOB_STATE_CANCELLED"
 
 
 def said(server: Server, name: str) -> bool:

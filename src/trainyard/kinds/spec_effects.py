@@ -179,7 +179,10 @@ _SURROUNDINGS = (
     _of_network("reserved_ip_ranges", "no addresses of a VPC network are taken"),
     _of_network("psc_interface_config", "there is no Private Service Connect"),
     _full("base_output_directory", "Sets AIP_MODEL_DIR, AIP_CHECKPOINT_DIR and AIP_TENSORBOARD_LOG_DIR."),
-    _none("protected_artifact_location_id", "everything that a job makes stays on this machine."),
+    _none(
+        "protected_artifact_location_id",
+        "what a job makes is kept where this server keeps everything: its data directory, or objects_url.",
+    ),
     _part(
         "tensorboard",
         "AIP_TENSORBOARD_RESOURCE_NAME is set, but no TensorBoard instance stands behind it; point "

@@ -1,7 +1,8 @@
 """Who may open a shell beside a job's program, and where: the original's rule, over our roles.
 
 The original asks for create, get and cancel on the job's collection (docs, "Monitor and debug with an interactive
-shell"); so does this. Every attempt is in the audit log: at a shell people do what no other call does.
+shell"), and to act as the job's serviceAccount where it has one; so does this. Every attempt is in the audit log: at
+a shell people do what no other call does.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from trainyard.core.shells import Shell, Terminal
 from trainyard.core.states import JobState
 from trainyard.kind import ShowsShells
 from trainyard.service import trials
-from trainyard.service.access import Access, Caller, require
+from trainyard.service.access import Access, Caller, require, require_act_as
 
 if TYPE_CHECKING:
     from trainyard.core.jobs import Job
@@ -77,6 +78,8 @@ class Shells:
             raise InvalidArgument.found([FieldViolation(field, why) for field, why in faults.items()])
         job = self._insight.job(name, caller, stage)
         self._check(job, name, replica)
+        if account := self._kinds[job.name.collection].run_group(job).service_account:
+            require_act_as(self._access, caller, account)  # at the shell its tokens are at hand
         assert job.status.run_id is not None, "replicas are up in it"
         if self._opens is None:
             raise FailedPrecondition("The executor that runs the jobs of this service opens no shells.")
