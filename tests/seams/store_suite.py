@@ -14,16 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainyard.core.errors import AlreadyExists, FailedPrecondition, NotFound
+from trainyard.core.expressions import And, Not, Or
 from trainyard.core.filter_tree import (
     TIME_FIELDS,
-    And,
     Filter,
     LabelHas,
     LabelIs,
     NameIs,
     NameLike,
-    Not,
-    Or,
     StateIs,
     TimeHas,
     TimeIs,

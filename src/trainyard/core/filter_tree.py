@@ -10,7 +10,9 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from trainyard.core.expressions import And, Not, Or, Tree
 from trainyard.core.jobs import Job
 
 TIME_FIELDS = ("create_time", "update_time", "start_time", "end_time")
@@ -22,27 +24,6 @@ _COMPARE: Mapping[str, Callable[[int, int], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class And:
-    """Every term holds."""
-
-    terms: tuple[Filter, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Or:
-    """At least one term holds; without terms: never."""
-
-    terms: tuple[Filter, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """The term does not hold."""
-
-    term: Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +78,8 @@ class LabelHas:
     key: str
 
 
-Filter = And | Or | Not | NameIs | NameLike | StateIs | TimeIs | TimeHas | LabelIs | LabelHas
+Comparison = NameIs | NameLike | StateIs | TimeIs | TimeHas | LabelIs | LabelHas
+Filter: TypeAlias = Tree[Comparison]
 
 
 def matches(tree: Filter, job: Job) -> bool:
@@ -127,7 +109,7 @@ def name_like(name: str, pieces: tuple[str, ...]) -> bool:
     return True
 
 
-def _holds(leaf: NameIs | NameLike | StateIs | TimeIs | TimeHas | LabelIs | LabelHas, job: Job) -> bool:
+def _holds(leaf: Comparison, job: Job) -> bool:
     holds: bool
     match leaf:
         case NameIs(name):

@@ -1,26 +1,23 @@
 """List filters in AIP-160's grammar: every text becomes a tree or is refused with the place and the way out.
 
-Grammar (https://google.aip.dev/160): NOT and a leading `-` bind tightest, OR binds tighter than AND, and terms side by
-side mean AND. What each comparison means stands in `filter_tree.py`.
+The grammar (https://google.aip.dev/160) is read as `expressions.py` has it; what each comparison means stands in
+`filter_tree.py`.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import NoReturn
 
-from trainyard.core.errors import FieldViolation, InvalidArgument
+from trainyard.core.expressions import Not, Or, Reader, refused
 from trainyard.core.filter_tree import (
     TIME_FIELDS,
-    And,
+    Comparison,
     Filter,
     LabelHas,
     LabelIs,
     NameIs,
     NameLike,
-    Not,
-    Or,
     StateIs,
     TimeHas,
     TimeIs,
@@ -30,7 +27,6 @@ from trainyard.core.filter_tree import (
 __all__ = ["Filter", "matches", "parse_filter"]
 
 LONGEST_FILTER = 8192
-DEEPEST_NESTING = 32
 MOST_COMPARISONS = 100
 
 STATE_VALUES = {
@@ -66,7 +62,6 @@ _WORD = re.compile(r"""[^\s()"'.,:=<>!]+""")
 _VALUE = re.compile(r"""[^\s()"',:=<>!]+""")
 _TIME_VALUE = re.compile(r"""[^\s()"',=<>!]+""")
 _COMPARATOR = re.compile(r"<=|>=|!=|<|>|=|:")
-_SPACE = re.compile(r"\s*")
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):([0-5]\d))\Z", re.ASCII
 )
@@ -78,75 +73,21 @@ _EPOCH = datetime(1970, 1, 1)  # offsets are reckoned by hand, in whole numbers
 def parse_filter(text: str) -> Filter | None:
     """Read a filter; None where it is blank. Raises InvalidArgument, with the position, on all that is not one."""
     if len(text) > LONGEST_FILTER:
-        raise _refused(f"Invalid filter: it has {len(text)} characters; at most {LONGEST_FILTER} are read.")
+        raise refused(f"Invalid filter: it has {len(text)} characters; at most {LONGEST_FILTER} are read.")
     if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise _refused("Invalid filter: it is not valid Unicode text.")
+        raise refused("Invalid filter: it is not valid Unicode text.")
     if not text.strip():
         return None
     return _Reader(text).whole()
 
 
-def _refused(message: str) -> InvalidArgument:
-    return InvalidArgument(message, [FieldViolation("filter", message)])
-
-
-class _Reader:
-    """One pass over one text, left to right; each method reads one rule of the grammar."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._position = 0
-        self._depth = 0
-        self._comparisons = 0
-
-    def whole(self) -> Filter:
-        tree = self._expression()
-        if self._position < len(self._text):
-            self._fail("this closing parenthesis was never opened")
-        return tree
-
-    def _expression(self) -> Filter:
-        terms: list[Filter] = []
-        while True:
-            terms.append(self._factor())
-            self._space()
-            if self._position >= len(self._text) or self._text[self._position] == ")":
-                return terms[0] if len(terms) == 1 else And(tuple(terms))
-            self._keyword("AND")
-
-    def _factor(self) -> Filter:
-        terms = [self._term()]
-        while self._keyword("OR"):
-            terms.append(self._term())
-        return terms[0] if len(terms) == 1 else Or(tuple(terms))
-
-    def _term(self) -> Filter:
-        self._space()
-        if self._text.startswith("-", self._position):
-            self._position += 1
-            return Not(self._simple())
-        return Not(self._simple()) if self._keyword("NOT") else self._simple()
-
-    def _simple(self) -> Filter:
-        self._space()
-        if not self._text.startswith("(", self._position):
-            return self._comparison()
-        opened = self._position
-        self._depth += 1
-        if self._depth > DEEPEST_NESTING:
-            self._fail(f"parentheses are nested deeper than {DEEPEST_NESTING}")
-        self._position += 1
-        inner = self._expression()
-        if not self._text.startswith(")", self._position):
-            self._fail("this parenthesis is never closed", opened)
-        self._position += 1
-        self._depth -= 1
-        return inner
+class _Reader(Reader[Comparison]):
+    space = re.compile(r"\s*")
+    most_comparisons = MOST_COMPARISONS
+    refusal = "Invalid filter at position {}:"
 
     def _comparison(self) -> Filter:
-        self._comparisons += 1
-        if self._comparisons > MOST_COMPARISONS:
-            self._fail(f"there are more than {MOST_COMPARISONS} comparisons")
+        self._count()
         start = self._position
         path = self._path()
         self._space()
@@ -226,20 +167,12 @@ class _Reader:
     def _path_part(self) -> str:
         if self._text[self._position : self._position + 1] in ('"', "'"):
             return "*".join(self._quoted())
-        found = _WORD.match(self._text, self._position)
-        if found is None:
-            self._fail(f"a comparison is expected here; {_ALLOWED}")
-        self._position = found.end()
-        return found.group()
+        return self._take(_WORD, f"a comparison is expected here; {_ALLOWED}")
 
     def _value(self, bare: re.Pattern[str]) -> _Texts:
         if self._text[self._position : self._position + 1] in ('"', "'"):
             return self._quoted()
-        found = bare.match(self._text, self._position)
-        if found is None:
-            self._fail("a value is expected here; put it in double quotes")
-        self._position = found.end()
-        return tuple(found.group().split("*"))
+        return tuple(self._take(bare, "a value is expected here; put it in double quotes").split("*"))
 
     def _quoted(self) -> _Texts:
         """The text between quotes, cut at each `*`; a backslash takes the next character as it is."""
@@ -256,23 +189,6 @@ class _Reader:
             position += 1
         self._position = position + 1
         return tuple(pieces)
-
-    def _keyword(self, word: str) -> bool:
-        self._space()
-        after = self._position + len(word)
-        follows = self._text[after : after + 1]
-        if not self._text.startswith(word, self._position) or not (follows in ("", "(") or follows.isspace()):
-            return False
-        self._position = after
-        return True
-
-    def _space(self) -> None:
-        found = _SPACE.match(self._text, self._position)
-        self._position = found.end() if found else self._position
-
-    def _fail(self, what: str, position: int | None = None) -> NoReturn:
-        place = (self._position if position is None else position) + 1
-        raise _refused(f"Invalid filter at position {place}: {what}.")
 
 
 def _no_comparator(path: tuple[str, ...]) -> str:

@@ -1,24 +1,20 @@
 """Queries over log entries: every text becomes a tree or is refused with the place and the way out.
 
-The language is that of Cloud Logging ("Logging query language"): NOT and a leading `-` bind tightest, OR binds tighter
-than AND, terms side by side mean AND, `--` starts a comment. Regular expressions are refused: the original's engine
-runs in linear time, Python's does not, and a query must not be able to stop the service.
+The language is that of Cloud Logging ("Logging query language"): the grammar of `expressions.py`, and `--` starts a
+comment. Regular expressions are refused: the original's engine runs in linear time, Python's does not, and a query must
+not be able to stop the service.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NoReturn
 
-from trainyard.core.errors import FieldViolation, InvalidArgument
-from trainyard.core.log_query_tree import LEVELS, TIMES, And, Anywhere, Is, LogIs, Not, Or, Query, There, number_of
+from trainyard.core.expressions import And, Not, Reader, refused
+from trainyard.core.log_query_tree import LEVELS, TIMES, Anywhere, Comparison, Is, LogIs, Query, There, number_of
 from trainyard.core.severity import named_severity
 
 LONGEST_QUERY = 20_000  # as the original
-DEEPEST_NESTING = 32
-MOST_COMPARISONS = 200
 
 FIELDS = (
     "logName", "resource", "protoPayload", "textPayload", "jsonPayload", "timestamp", "receiveTimestamp", "severity",
@@ -28,7 +24,6 @@ FIELDS = (
 
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SPELLINGS = {spelling: name for name in FIELDS for spelling in (name, _HUMP.sub("_", name).lower())}
-_SPACE = re.compile(r"(?:\s+|--[^\n]*)*")
 _WORD = re.compile(r"""[^\s().:=<>!~",]+""")
 _VALUE = re.compile(r"""[^\s()=<>!~",]+""")
 _OPERATOR = re.compile(r"=~|!~|<=|>=|!=|<|>|=|:")
@@ -40,72 +35,19 @@ _TIME = re.compile(
 def parse_log_query(text: str) -> Query:
     """Read a query; a blank one matches everything. Raises InvalidArgument, with the position, on all that is none."""
     if len(text) > LONGEST_QUERY:
-        raise _refused(f"Unparseable filter: it has {len(text)} characters; at most {LONGEST_QUERY} are read.")
+        raise refused(f"Unparseable filter: it has {len(text)} characters; at most {LONGEST_QUERY} are read.")
     return _Reader(text).whole()
 
 
-def _refused(message: str) -> InvalidArgument:
-    return InvalidArgument(message, [FieldViolation("filter", message)])
-
-
-class _Reader:
-    """One pass over one text, left to right; each method reads one rule of the grammar."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._position = 0
-        self._depth = 0
-        self._comparisons = 0
+class _Reader(Reader[Comparison]):
+    space = re.compile(r"(?:\s+|--[^\n]*)*")
+    most_comparisons = 200
+    refusal = "Unparseable filter: at position {},"
 
     def whole(self) -> Query:
+        """As every expression; a blank one is no comparison at all."""
         self._space()
-        if self._position == len(self._text):
-            return And(())
-        tree = self._expression(self._term)
-        if self._position < len(self._text):
-            self._fail("this closing parenthesis was never opened")
-        return tree
-
-    def _expression(self, term: Callable[[], Query]) -> Query:
-        terms: list[Query] = []
-        while True:
-            terms.append(self._factor(term))
-            self._space()
-            if self._position >= len(self._text) or self._text[self._position] == ")":
-                return terms[0] if len(terms) == 1 else And(tuple(terms))
-            self._keyword("AND")
-
-    def _factor(self, term: Callable[[], Query]) -> Query:
-        terms = [term()]
-        while self._keyword("OR"):
-            terms.append(term())
-        return terms[0] if len(terms) == 1 else Or(tuple(terms))
-
-    def _term(self) -> Query:
-        self._space()
-        if self._keyword("NOT"):
-            return Not(self._simple())
-        if self._text.startswith("-", self._position):
-            self._position += 1
-            return Not(self._simple())
-        return self._simple()
-
-    def _simple(self) -> Query:
-        self._space()
-        return self._parenthesised(self._term) if self._at("(") else self._comparison()
-
-    def _parenthesised(self, term: Callable[[], Query]) -> Query:
-        opened = self._position
-        self._depth += 1
-        if self._depth > DEEPEST_NESTING:
-            self._fail(f"parentheses are nested deeper than {DEEPEST_NESTING}")
-        self._position += 1
-        inner = self._expression(term)
-        if not self._at(")"):
-            self._fail("this parenthesis is never closed", opened)
-        self._position += 1
-        self._depth -= 1
-        return inner
+        return And(()) if self._position == len(self._text) else super().whole()
 
     def _comparison(self) -> Query:
         start = self._position
@@ -175,23 +117,11 @@ class _Reader:
         self._position += 1
         return LogIs(text)
 
-    def _count(self) -> None:
-        self._comparisons += 1
-        if self._comparisons > MOST_COMPARISONS:
-            self._fail(f"there are more than {MOST_COMPARISONS} comparisons")
-
     def _word(self) -> str:
         return self._take(_WORD, "a field or a text is expected here")
 
     def _bare(self) -> str:
         return self._take(_VALUE, "a value is expected here; put it in double quotes")
-
-    def _take(self, pattern: re.Pattern[str], wanted: str) -> str:
-        found = pattern.match(self._text, self._position)
-        if found is None:
-            self._fail(wanted)
-        self._position = found.end()
-        return found.group()
 
     def _quoted(self) -> str:
         """The text between double quotes; a backslash takes the next character as it is."""
@@ -204,26 +134,6 @@ class _Reader:
             position += 1
         self._position = position + 1
         return "".join(pieces)
-
-    def _keyword(self, word: str) -> bool:
-        self._space()
-        after = self._position + len(word)
-        follows = self._text[after : after + 1]
-        if not self._text.startswith(word, self._position) or not (follows in ("", "(") or follows.isspace()):
-            return False
-        self._position = after
-        return True
-
-    def _at(self, character: str) -> bool:
-        return self._text.startswith(character, self._position)
-
-    def _space(self) -> None:
-        found = _SPACE.match(self._text, self._position)
-        self._position = found.end() if found else self._position
-
-    def _fail(self, what: str, position: int | None = None) -> NoReturn:
-        place = (self._position if position is None else position) + 1
-        raise _refused(f"Unparseable filter: at position {place}, {what}.")
 
 
 def _nanoseconds(text: str) -> int | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+from trainyard.core.expressions import And, Not, Or, Tree
 from trainyard.core.jobs import Severity
 
 TIMES = frozenset({"timestamp", "receiveTimestamp"})
@@ -18,27 +19,6 @@ LEVELS: Mapping[str, int] = {severity.value: 100 * level for level, severity in 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class And:
-    """Every term holds; without terms: always."""
-
-    terms: tuple[Query, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Or:
-    """At least one term holds."""
-
-    terms: tuple[Query, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """The term does not hold."""
-
-    term: Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +54,8 @@ class LogIs:
     log_id: str
 
 
-Query = And | Or | Not | Is | There | Anywhere | LogIs
+Comparison = Is | There | Anywhere | LogIs
+Query: TypeAlias = Tree[Comparison]
 
 
 def matches(query: Query, entry: Mapping[str, Any]) -> bool:
@@ -89,7 +70,7 @@ def matches(query: Query, entry: Mapping[str, Any]) -> bool:
     return _leaf_holds(query, entry)
 
 
-def _leaf_holds(leaf: Is | There | Anywhere | LogIs, entry: Mapping[str, Any]) -> bool:
+def _leaf_holds(leaf: Comparison, entry: Mapping[str, Any]) -> bool:
     match leaf:
         case There(path):
             return any(True for _ in _values(entry, path))

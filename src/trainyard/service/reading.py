@@ -15,7 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from trainyard.core.clock import MICROSECONDS
-from trainyard.core.filter_tree import And, Filter, NameIs, StateIs, TimeIs
+from trainyard.core.expressions import And
+from trainyard.core.filter_tree import Filter, NameIs, StateIs, TimeIs
 from trainyard.core.filters import STATE_VALUES, parse_filter
 from trainyard.core.names import Scope, project_number
 from trainyard.service.access import require

@@ -7,22 +7,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trainyard.core.errors import InvalidArgument
+from trainyard.core.expressions import DEEPEST_NESTING, And, Not, Or
 from trainyard.core.filter_tree import (
-    And,
     Filter,
     LabelHas,
     LabelIs,
     NameIs,
     NameLike,
-    Not,
-    Or,
     StateIs,
     TimeHas,
     TimeIs,
     matches,
     name_like,
 )
-from trainyard.core.filters import DEEPEST_NESTING, LONGEST_FILTER, MOST_COMPARISONS, parse_filter
+from trainyard.core.filters import LONGEST_FILTER, MOST_COMPARISONS, parse_filter
 from trainyard.core.jobs import Job, Status
 from trainyard.core.names import JobName, Scope
 from trainyard.core.states import JobState

@@ -6,15 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trainyard.core.expressions import And, Not, Or
 from trainyard.core.filter_tree import (
-    And,
     Filter,
     LabelHas,
     LabelIs,
     NameIs,
     NameLike,
-    Not,
-    Or,
     StateIs,
     TimeHas,
     TimeIs,

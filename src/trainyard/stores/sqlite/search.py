@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from trainyard.core.filter_tree import And, Filter, LabelHas, LabelIs, NameIs, NameLike
+from trainyard.core.expressions import And
+from trainyard.core.filter_tree import Filter, LabelHas, LabelIs, NameIs, NameLike
 from trainyard.stores.sqlite import grams
 from trainyard.stores.sqlite.conditions import (
     ALL_STATES,
