@@ -187,7 +187,9 @@ def why_not(asked: Amount, total: Capacity, never: bool) -> str:
     if not never:
         return Wait.NO_ROOM.format(asks=asks)
     names_would_do = any(limit.unit in ("CPU", _MEMORY) and limit.asked > limit.total for limit in limits)
+    is_gone = any(is_persistent(name) and name not in dict(total.reserved) for name, _ in asked.reserved)
     way_out = ", or have machine types taken for labels (the setting machines)" if names_would_do else ""
+    way_out = ", or make the resource again (trainyard pools create)" if is_gone else way_out
     have = _listed([_count(limit.total, limit.unit) for limit in limits])
     return Wait.NEVER.format(asks=asks, total=have, way_out=way_out)
 

@@ -7,9 +7,10 @@ that it names, or the environment that stands in for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,7 @@ from trainyard.core.states import JobState
 from trainyard.kinds.persistent import PersistentResource, ResourcePool, names_in
 from trainyard.kinds.persistent_json import read, shown
 from trainyard.service.access import Access, Caller, require
+from trainyard.service.dispatch import ANYONE
 
 if TYPE_CHECKING:
     from trainyard.audit import AuditLog
@@ -148,6 +150,12 @@ class PersistentResources:
         Raises PermissionDenied, InvalidArgument, AlreadyExists, ResourceExhausted, and Unavailable on a full disk.
         """
         name = str(body.get("name", "")) if isinstance(body, dict) else ""
+        with self._noted("pools.create", f"pools/{name}", caller):
+            entry = await self._created(name, body, caller)
+        self._begin(entry)
+        return self._shown(entry, _Use(), caller)
+
+    async def _created(self, name: str, body: Any, caller: Caller) -> _Entry:
         require(self._access, caller, "trainyard.pools.create", f"pools/{name}")
         resource = read(body, self._grounds.machines)
         async with self._writing:
@@ -158,9 +166,7 @@ class PersistentResources:
             stored = {"createTimeUs": entry.create_time_us, "body": shown(resource)}
             await self._store({**self._stored, name: stored})
             self._entries[name], self._known[name] = entry, resource
-        self._begin(entry)
-        self._note("pools.create", name, caller)
-        return self._shown(entry, _Use(), caller)
+        return entry
 
     async def get(self, name: str, caller: Caller) -> dict[str, Any]:
         """One resource, with who uses it; raises NotFound."""
@@ -177,6 +183,12 @@ class PersistentResources:
 
         Raises PermissionDenied, NotFound, Unavailable; FailedPrecondition where jobs name it or settings declare it.
         """
+        with self._noted("pools.delete", f"pools/{name}", caller):
+            entry = await self._deleted(name, caller)
+        if entry.warming is not None:
+            entry.warming.cancel()
+
+    async def _deleted(self, name: str, caller: Caller) -> _Entry:
         require(self._access, caller, "trainyard.pools.delete", f"pools/{name}")
         async with self._writing:
             entry = self._entry(name)
@@ -199,9 +211,7 @@ class PersistentResources:
                 raise
             del self._entries[name]
             self._set_aside()
-        if entry.warming is not None:
-            entry.warming.cancel()
-        self._note("pools.delete", name, caller)
+        return entry
 
     def _entry(self, name: str) -> _Entry:
         if name not in self._entries:
@@ -212,7 +222,8 @@ class PersistentResources:
         try:
             return _Entry(read(stored["body"], self._grounds.machines), stored["createTimeUs"])
         except ApiError as error:  # other settings, or somebody's hand, since it was created
-            raise Unavailable(f"{self._file.path} holds what cannot be kept: {error.message}") from None
+            sentence = f"{self._file.path} holds what cannot be kept; mend it, or move it away: {error.message}"
+            raise Unavailable(sentence) from None
 
     def _set_aside(self, *further: ResourcePool) -> None:
         kept = [entry.resource.pools for entry in self._entries.values() if entry.kept]
@@ -292,7 +303,17 @@ class PersistentResources:
             "jobs": self._visible(use, caller),
         }
 
-    def _note(self, what: str, name: str, caller: Caller) -> None:
-        if self.audit is not None:
-            now_us = self._grounds.clock.now_us()
-            self.audit.write(now_us, caller.name or "anyone", what, f"pools/{name}", "OK", caller.address)
+    @contextlib.contextmanager
+    def _noted(self, what: str, resource: str, caller: Caller) -> Iterator[None]:
+        """A line of the audit log for what is asked, however it ends."""
+        result = "INTERNAL"
+        try:
+            yield
+            result = "OK"
+        except ApiError as error:
+            result = error.code.name
+            raise
+        finally:
+            if self.audit is not None:
+                now_us = self._grounds.clock.now_us()
+                self.audit.write(now_us, caller.name or ANYONE, what, resource, result, caller.address)

@@ -433,7 +433,11 @@ def test_who_waits_for_places_hears_who_has_them() -> None:
     desk.wait(job(3), demand(3), 0)
     assert "all there is here is 2 replicas outside of persistent resources" in desk.room(3, 0).why_not
     desk.set_aside([])
-    assert "all there is here is 0 replicas of the persistent resource warm (n1)" in desk.room(2, 0).why_not
+    assert desk.room(2, 0).why_not == (
+        "It asks for 1 replica of the persistent resource warm (n1); all there is here is 0 replicas of the "
+        "persistent resource warm (n1), so it cannot ever start. Ask for less, or make the resource again (trainyard "
+        "pools create)."
+    )
 
 
 @pytest.mark.parametrize("unit", ["gpus", "cpus", "memory_bytes"])

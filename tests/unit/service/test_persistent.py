@@ -247,8 +247,14 @@ def test_jobs_of_others_are_not_named(tmp_path: Path) -> None:
         await bench.job(1)
         assert len((await bench.resources.get("warm", SOMEBODY))["jobs"]) == 1
         assert (await bench.resources.get("warm", stranger))["jobs"] == []
-        (line,) = (tmp_path / "audit.log").read_text().splitlines()
-        assert json.loads(line)["what"] == "pools.create"
+        with pytest.raises(PermissionDenied):
+            await bench.resources.delete("warm", stranger)
+        lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+        told = [(line["who"], line["what"], line["resource"], line["result"]) for line in lines]
+        assert told == [
+            ("somebody", "pools.create", "pools/warm", "OK"),
+            ("stranger", "pools.delete", "pools/warm", "PERMISSION_DENIED"),
+        ]
 
     run(work)
 
