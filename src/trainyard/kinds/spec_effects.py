@@ -188,10 +188,16 @@ _SURROUNDINGS = (
         "AIP_TENSORBOARD_RESOURCE_NAME is set, but no TensorBoard instance stands behind it; point "
         "tensorboard at AIP_TENSORBOARD_LOG_DIR instead.",
     ),
-    _full(
+    FieldEffect(
         "enable_web_access",
+        Effect.FULL,
         "While the job runs, people who may create, get and cancel it open shells beside its programs, at the "
-        "addresses in webAccessUris or by trainyard custom-jobs shell; the replica needs bash. They end with the job.",
+        "addresses in webAccessUris or by trainyard custom-jobs shell; the machine needs bash. They end with the job.",
+        in_containers=(
+            Effect.FULL,
+            "As on the host, in the replica's container, whose image needs bash. Docker's API opens none: the service "
+            "log names the command that does, on this machine.",
+        ),
     ),
     _none(
         "enable_dashboard_access",

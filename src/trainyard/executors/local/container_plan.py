@@ -87,6 +87,8 @@ def plan_container(
     if not talents.why_no_limits:
         container = _limited(container, spec, bounds)
     start = engine.start(container)
+    if group.opens_shells and "shell" not in start.engine:
+        notes = (*notes, _NO_SHELL.format(replica=spec.name, engine=engine.name, container=container.name))
     tells = {"image": spec.image_uri, "program": (entrypoint or args or ("",))[0], "engine": engine.name}
     if spec.package:
         tells["program"] = "python3"
@@ -104,6 +106,12 @@ def plan_container(
         output=output_directory(group, places),
         shells=group.opens_shells,
     )
+
+
+_NO_SHELL: Final = (
+    "No shells can be opened in {replica} from elsewhere; on the machine that runs it, "
+    "`{engine} exec -it {container} bash` opens one."
+)
 
 
 def container_name(run_id: str, replica: str, incarnation: int) -> str:
