@@ -138,6 +138,7 @@ def test_what_does_not_fit_is_refused(api: Api, tmp_path: Path) -> None:
     ):
         answer = made(api, body)
         assert (answer.status, words in answer.error["message"]) == (status, True)
+    assert "no parameter 'filter' here" in api.call("GET", f"{POOLS}?filter=x").error["message"]
     assert api.call("PUT", POOLS, BODY).status == 405
     assert api.call("POST", f"{POOLS}/warm", BODY).headers["allow"] == "GET, HEAD, DELETE"
     assert api.call("GET", f"{POOLS}/cold").status == 404

@@ -32,15 +32,20 @@ def read(body: Any, machines: Machines) -> PersistentResource:
     faults = Faults()
     if not isinstance(body, dict):
         raise InvalidArgument("A persistent resource is one JSON object.")
+    try:
+        codec.write_json(body)
+    except TypeError:
+        raise InvalidArgument("The object holds text that is no Unicode: half of a surrogate pair.") from None
     _known(body, _FIELDS, faults)
-    name, network, image = (_text(body, field, faults) for field in ("name", "network", "imageUri"))
+    texts = (_text(body, field, faults) for field in ("name", "displayName", "network", "imageUri"))
+    name, display_name, network, image = texts
     if faults.required("name", name):
         faults.matches("name", name, *forms.RESOURCE_NAME)
     faults.matches("network", network, *forms.NETWORK)
     packages = _packages(body.get("packageUris", []), image, faults)
     pools = tuple(_pools(body.get("resourcePools"), name, faults, machines))
     faults.raise_if_any()
-    return PersistentResource(name, pools, _text(body, "displayName", faults), network, image, packages)
+    return PersistentResource(name, pools, display_name, network, image, packages)
 
 
 def shown(resource: PersistentResource) -> dict[str, Any]:

@@ -181,6 +181,8 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "no name": ({"name": ""}, "name", "Required"),
     "name": ({"name": "A b"}, "name", "lowercase"),
     "name of another kind": ({"name": 3}, "name", "not text"),
+    "display name": ({"displayName": 3}, "displayName", "not text"),
+    "text with a NUL": ({"displayName": "a\0"}, "displayName", "not text"),
     "network": ({"network": "n"}, "network", "project number"),
     "unknown field": ({"raySpec": {}}, "raySpec", "There is no field 'raySpec' here; there are displayName"),
     "no pools": ({"resourcePools": []}, "resourcePools", "at least one"),
@@ -242,6 +244,8 @@ def test_what_cannot_be_meant_is_refused(case: str) -> None:
 
 
 def test_what_is_no_object_is_refused() -> None:
-    """The whole body."""
+    """The whole body, and one that no answer could show again."""
     with pytest.raises(InvalidArgument, match="one JSON object"):
         read([], Machines.known())
+    with pytest.raises(InvalidArgument, match="half of a surrogate pair"):
+        read({**BODY, "displayName": "\ud800"}, Machines.known())
