@@ -42,7 +42,7 @@ class ShellClient:
     """Types and reads. Left without a word, as a lost client is."""
 
     def __init__(self, port: int, path: str, headers: Mapping[str, str] | None = None) -> None:
-        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=60)
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
         lines += [f"{name}: {value}" for name, value in {**ASKS, **(headers or {})}.items()]
         self.connection.sendall("\r\n".join((*lines, "", "")).encode())
@@ -82,7 +82,7 @@ class ShellClient:
 
     def reads(self, words: str) -> str:
         """Everything up to these words, which are dropped."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while words not in self.seen:
             assert time.monotonic() < deadline, f"{words!r} did not come: {self.seen!r}"
             chunk = self.connection.recv(65536)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import select
-import signal
-import struct
 import subprocess
-import sys
-import termios
 import time
 from pathlib import Path
 
 import pytest
 from edge_server import Api, Server, running
 from shell_client import UP, WAITS, with_shells
-
-BIN = Path(sys.executable).parent
+from terminal_person import BIN, Person
 
 
 @pytest.fixture
@@ -27,47 +19,6 @@ def environment(server: Server, project: str, tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRAINYARD_")}
     ours = {"TRAINYARD_ENDPOINT": f"http://127.0.0.1:{server.port}", "GOOGLE_CLOUD_PROJECT": project}
     return kept | ours | {"HOME": str(tmp_path), "TERM": "xterm"}
-
-
-class Person:
-    """Types into a terminal and reads what stands there."""
-
-    def __init__(self, *words: str, environment: dict[str, str]) -> None:
-        self.process, self.terminal = pty.fork()
-        if self.process == 0:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", 33, 99, 0, 0))
-            os.execve(str(BIN / "trainyard"), ["trainyard", *words], environment)
-        self.seen = ""
-
-    def reads(self, words: str) -> str:
-        """Everything up to these words; fails where they do not come."""
-        deadline = time.monotonic() + 20
-        while words not in self.seen:
-            readable, _, _ = select.select([self.terminal], [], [], max(0.0, deadline - time.monotonic()))
-            assert readable, f"{words!r} did not come: {self.seen!r}"
-            self.seen += os.read(self.terminal, 4096).decode(errors="replace")
-        before, _, self.seen = self.seen.partition(words)
-        return before
-
-    def types(self, text: str) -> None:
-        """Press these keys."""
-        os.write(self.terminal, text.encode())
-
-    def resizes(self, rows: int, columns: int) -> None:
-        """Pull at the window's corner."""
-        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-
-    def ends(self) -> int:
-        """The command's exit code; what it prints before is read away."""
-        while True:
-            try:
-                chunk = os.read(self.terminal, 4096).decode(errors="replace")
-            except OSError:  # nobody has the other end open any more
-                chunk = ""
-            self.seen += chunk
-            if not chunk:
-                return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
 
 
 @pytest.fixture
@@ -83,7 +34,7 @@ def test_a_person_at_a_shell(job: str, api: Api, environment: dict[str, str]) ->
     person.types("stty size; echo si''ze\r")
     assert "33 99" in person.reads("size\r\n").splitlines()
     person.resizes(44, 111)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     size = ""
     while "44 111" not in size:
         assert time.monotonic() < deadline, size
@@ -158,7 +109,7 @@ def test_a_dying_service_gives_the_terminal_back(tmp_path: Path, environment: di
         server.process.kill()
         assert person.ends() == 1
         assert "the connection to the shell was lost" in person.seen
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while Path(f"/proc/{pid}").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)

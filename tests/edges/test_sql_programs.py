@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from edge_server import Api, Server, running
+from terminal_person import BIN, Person
 
 Done = subprocess.CompletedProcess[str]
-BIN = Path(sys.executable).parent
 WHERE = "WHERE projectsId = '{}' AND locationsId = 'us-central1'"
 
 
@@ -205,34 +200,9 @@ def test_another_stackql_is_named(environment: dict[str, str], tmp_path: Path) -
     assert str(other) in done.stderr
 
 
-class Person:
-    """Types into a terminal and reads what stands there."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.process, self.terminal = pty.fork()
-        if self.process == 0:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
-            os.execve(str(BIN / "trainyard"), ["trainyard", "sql"], environment)
-        self.seen = ""
-
-    def reads(self, words: str) -> str:
-        """Everything up to these words; fails where they do not come."""
-        deadline = time.monotonic() + 60
-        while words not in self.seen:
-            readable, _, _ = select.select([self.terminal], [], [], max(0.0, deadline - time.monotonic()))
-            assert readable, f"{words!r} did not come: {self.seen!r}"
-            self.seen += os.read(self.terminal, 4096).decode()
-        before, _, self.seen = self.seen.partition(words)
-        return before
-
-    def types(self, text: str) -> None:
-        """Press these keys."""
-        os.write(self.terminal, text.encode())
-
-
 def test_the_shell(server: Server, environment: dict[str, str], tmp_path: Path) -> None:
     """Several lines make a statement; Tab completes; Ctrl-C stops one; \\d looks; the history is kept."""
-    person = Person(environment)
+    person = Person("sql", environment=environment)
     person.reads("trainyard> ")
     person.types("SELECT 40 + 2 AS\n")
     person.reads("...> ")
@@ -254,6 +224,6 @@ def test_the_shell(server: Server, environment: dict[str, str], tmp_path: Path) 
     person.types("SELECT 'still' || ' here' AS t;\n")
     person.reads("still here")
     person.types("\\q\n")
-    assert os.waitpid(person.process, 0)[1] == 0
+    assert person.ends() == 0
     history = (tmp_path / ".local/state/trainyard/sql_history").read_text()
     assert "answer;" in history
