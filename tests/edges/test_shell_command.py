@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from edge_server import Api, Server, running
+from nas_requests import made, nas
 from shell_client import UP, WAITS, with_shells
 from terminal_person import BIN, Person
 
@@ -118,3 +121,45 @@ def test_a_dying_service_gives_the_terminal_back(tmp_path: Path, environment: di
         assert api.get(job).json["state"] in UP
         api.call("POST", f"{job}:cancel", {})
         api.wait(job)
+
+
+def test_over_tls_with_a_credential(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A lot of output through it, too, whatever TLS holds back in its own buffers."""
+    with Server(tmp_path / "data", "--auth", "--tls") as server:
+        found = re.search(r"ty_\S+", server.stderr())
+        assert found
+        here = environment | {
+            "TRAINYARD_ENDPOINT": f"https://localhost:{server.port}",
+            "TRAINYARD_DATA_DIR": str(server.data_dir),
+            "TRAINYARD_TOKEN": found[0],
+        }
+        spec = tmp_path / "spec.yaml"
+        spec.write_text(json.dumps(running(*WAITS, job_spec={"enableWebAccess": True})["jobSpec"]))
+        created = run("custom-jobs", "create", "--display-name", "t", "--config", str(spec), environment=here)
+        assert created.returncode == 0, created.stderr
+        deadline = time.monotonic() + 30
+        while "workerpool0-0: https://127.0.0.1:" not in run("custom-jobs", "describe", "t", environment=here).stdout:
+            assert time.monotonic() < deadline
+        done = run("custom-jobs", "shell", "t", environment=here, stdin="seq 1 50000; (exit 4)\n")
+        assert done.returncode == 4, done.stderr
+        assert "\n49999\n50000\n" in done.stdout.replace("\r", "")
+        run("custom-jobs", "cancel", "t", environment=here)
+
+
+def test_a_shell_in_a_trial(api: Api, environment: dict[str, str]) -> None:
+    """Of a search, by the trial's number; a trial that there is not says so."""
+    body = nas("sleep 60", trials=1)
+    algorithm = body["nasJobSpec"]["multiTrialAlgorithmSpec"]
+    algorithm["searchTrialSpec"]["searchTrialJobSpec"]["enableWebAccess"] = True
+    job = made(api, body)["name"].rpartition("/")[2]
+    deadline = time.monotonic() + 30
+    while True:
+        done = run("nas-jobs", "shell", job, "1", environment=environment, stdin="echo trial=$CLOUD_ML_TRIAL_ID\n")
+        if done.returncode == 0:
+            break
+        assert time.monotonic() < deadline, done.stderr
+    assert "trial=1" in done.stdout
+    missing = run("nas-jobs", "shell", job, "7", environment=environment)
+    assert missing.returncode == 1
+    assert "7" in missing.stderr
+    api.call("POST", f"{api.parent}/nasJobs/{job}:cancel", {})

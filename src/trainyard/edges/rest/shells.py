@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from trainyard.core.errors import ApiError
+from trainyard.core.errors import ApiError, Unauthenticated
 from trainyard.core.frames import Opcode
 from trainyard.core.shells import Shell, Terminal
 from trainyard.edges.rest import websocket
@@ -26,6 +26,7 @@ from trainyard.service.shells import Shells
 PARAMETERS: Final = frozenset({"rows", "columns", "term", "stage"})
 RECHECK_SECONDS: Final = 2.0
 _LOOKS_A_PING: Final = 10
+_REVOKED: Final = "The credential was revoked, or its time is over."  # the error's words are too long for a goodbye
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class ShellRoute:
             try:
                 self.shells.recheck(caller)
             except ApiError as error:
-                connection.close(websocket.REFUSED, error.message)
+                connection.close(websocket.REFUSED, _REVOKED if isinstance(error, Unauthenticated) else error.message)
                 return
             looks += 1
             if looks % _LOOKS_A_PING == 0:
