@@ -105,7 +105,8 @@ _SEGMENTS = {"*": "[^/]+", "**": "[^/]+(?:/[^/]+)*"}
 
 
 def _custom_verb(path: str) -> str:
-    return path.rpartition("/")[2].rpartition(":")[2] if ":" in path.rpartition("/")[2] else ""
+    last = path.rpartition("/")[2]
+    return last.rpartition(":")[2] if ":" in last else ""
 
 
 # ------------------------------------------------------------------------------------------------------ the request

@@ -69,9 +69,9 @@ class FieldEffect:
 
 @dataclass(slots=True)
 class _Node:
-    """One step of a path: the lines that end here, and the steps below."""
+    """One step of a path: the lines that end here, each with its place in the table, and the steps below."""
 
-    lines: list[FieldEffect] = field(default_factory=list)
+    lines: list[tuple[int, FieldEffect]] = field(default_factory=list)
     below: dict[str, _Node] = field(default_factory=dict)
 
 
@@ -82,35 +82,35 @@ class EffectTable:
         """Keep the lines in their order."""
         self.lines = tuple(lines)
         self._root = _Node()
-        for line in self.lines:
+        for number, line in enumerate(self.lines):
             if any(line.by(runtime)[0] in _NOT_WHOLE for runtime in Runtime) and not line.always:
-                self._plant(line)
+                self._plant(number, line)
 
-    def _plant(self, line: FieldEffect) -> None:
+    def _plant(self, number: int, line: FieldEffect) -> None:
         node = self._root
         for name in line.path.split("."):
             node = node.below.setdefault(name, _Node())
-        node.lines.append(line)
+        node.lines.append((number, line))
 
     def used(self, message: Any, within: str = "") -> tuple[FieldEffect, ...]:
         """The lines about fields in use that have not all of their effect in this job, in the order of the table.
 
         `within` names the field of which `message` is the value, where it is not the whole.
         """
-        found: set[str] = set()
+        found: set[int] = set()
         _walk(message, self._root.below[within] if within else self._root, found)
-        return tuple(line for line in self.lines if line.path in found) if found else ()
+        return tuple(self.lines[number] for number in sorted(found))
 
 
-def _walk(message: Any, node: _Node, found: set[str]) -> None:
+def _walk(message: Any, node: _Node, found: set[int]) -> None:
     for descriptor, value in message.ListFields():
         step = node.below.get(descriptor.name)
         if step is None:
             continue
         values = value if descriptor.is_repeated else (value,)
-        for line in step.lines:
+        for number, line in step.lines:
             if line.when is None or any(line.when(item) for item in values):
-                found.add(line.path)
+                found.add(number)
         if step.below:
             for item in values:
                 _walk(item, step, found)

@@ -48,6 +48,10 @@ class Caller:
     mark: str = field(default="", compare=False, repr=False)
     member: str = field(default="", compare=False)
 
+    def at(self, address: str) -> Caller:
+        """The same caller, calling from this address."""
+        return Caller(self.name, self.role, self.projects, address, self.mark, self.member)
+
 
 class Access(Protocol):
     """Turns credentials into a caller, and answers what a caller may do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,16 @@ def added(file: CredentialFile, name: str = "ann", form: Form = Form.TOKEN, role
     secret, credential = new_secret(replace(Credential(name, form, role, (), NOW_US), **more))  # type: ignore[arg-type]  # fields by name
     file.add(credential)
     return secret
+
+
+def test_a_caller_at_an_address_is_the_same_in_all_else() -> None:
+    """Whatever else is known of it, now or in a later release."""
+    ann = Caller("ann", "user", frozenset({"1"}), "", "mark", "user:ann")
+    moved = ann.at("127.0.0.1:4")
+    assert [getattr(moved, each.name) for each in fields(Caller)] == [
+        "127.0.0.1:4" if each.name == "address" else getattr(ann, each.name) for each in fields(Caller)
+    ]
+    assert all(getattr(ann, each.name) for each in fields(Caller) if each.name != "address")
 
 
 def test_open_access_asks_nothing() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from trainyard import __version__
@@ -82,7 +81,7 @@ class RestApp:
         if not bearer and exchange.system.access_token:
             bearer = f"Bearer {exchange.system.access_token}"
         key = exchange.headers.get("x-goog-api-key") or exchange.system.key
-        return replace(self._service.access.identify(bearer, key), address=client_of(exchange.scope))
+        return self._service.access.identify(bearer, key).at(client_of(exchange.scope))
 
     async def _call(self, exchange: Exchange, caller: Caller) -> None:
         verb = "GET" if exchange.method == "HEAD" else exchange.method

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, Final
 
 from uvicorn.config import Config
@@ -92,12 +93,10 @@ class Cycle(RequestResponseCycle):
         self.response_started, self.waiting_for_100_continue = True, False
         parts = [STATUS_LINE[message["status"]]]
         for name, value in (*self.default_headers, *message["headers"]):
-            if HEADER_VALUE_RE.search(value):
-                raise RuntimeError(f"The header {name!r} would not be one line.")
             if name == b"connection":
                 self.keep_alive = False
             else:
-                parts += (name, b": ", value, b"\r\n")
+                parts.append(_line(name, value))
         parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
         if self.scope["method"] != "HEAD":
             parts.append(message["body"])
@@ -117,6 +116,14 @@ class Cycle(RequestResponseCycle):
             parts += (name, b": ", value, b"\r\n")
         self.transport.write(b"".join((*parts, b"\r\n")))
         self.hand_over(message["protocol"])
+
+
+@lru_cache(maxsize=256)
+def _line(name: bytes, value: bytes) -> bytes:
+    """One line of an answer's head; most answers have the same ones."""
+    if HEADER_VALUE_RE.search(value):
+        raise RuntimeError(f"The header {name!r} would not be one line.")
+    return b"%b: %b\r\n" % (name, value)
 
 
 def _one_length(data: bytes) -> bytes:
