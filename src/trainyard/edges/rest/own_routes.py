@@ -85,6 +85,7 @@ class OwnRoutes:
         return False
 
     async def _pools(self, exchange: Exchange, name: str | None, caller: Caller) -> None:
+        _parameters(exchange, frozenset())
         verb = (exchange.method.replace("HEAD", "GET"), name is None)
         if verb == ("GET", True):
             await send_json(exchange, {"pools": await self.pools.list_(caller)})
