@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`python -m trainyard serve` on a free port with an empty data directory."""
     with Server(tmp_path_factory.mktemp("edges") / "data", "--replicas", "64") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def offline() -> Iterator[None]:
+    """No client of these tests may look for credentials or a metadata server."""
+    before = dict(os.environ)
+    os.environ.update(NO_GCE_CHECK="true", GCE_METADATA_TIMEOUT="0.1")
+    os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,8 @@ import pytest
 from edge_server import FINAL, Api, Server
 from nas_requests import TWELVE, create, ended, made, nas, reporting, search_trials
 
+pytestmark = pytest.mark.usefixtures("offline")
 CLI_STATES_OF_THE_DONE = {"JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_SUCCEEDED"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline() -> Iterator[None]:
-    """No client of these tests may look for credentials or a metadata server."""
-    before = dict(os.environ)
-    os.environ.update(NO_GCE_CHECK="true", GCE_METADATA_TIMEOUT="0.1")
-    os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def job_service(server: Server, transport: str, version: str = "v1") -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,8 @@ import grpc
 import pytest
 from edge_server import Server, running
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.usefixtures("offline")]
 PARENT = "locations/us-central1"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline() -> Iterator[None]:
-    """No client of these tests may look for credentials or a metadata server."""
-    before = dict(os.environ)
-    os.environ.update(NO_GCE_CHECK="true", GCE_METADATA_TIMEOUT="0.1")
-    os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture

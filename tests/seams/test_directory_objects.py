@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from object_store_suite import ObjectStoreSuite, content, names, put
+from real_clock import RealClock
 
 from trainyard.core.errors import FailedPrecondition, NotFound, Unavailable
 from trainyard.object_stores.directory import open_store
 from trainyard.object_stores.kept import KeptObjects
 from trainyard.objects import Target
-
-
-class RealClock:
-    """The machine's clock."""
-
-    def now_us(self) -> int:
-        """Microseconds since the epoch."""
-        return time.time_ns() // 1000
-
-    def steady_us(self) -> int:
-        """Microseconds since some moment."""
-        return time.monotonic_ns() // 1000
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from object_store_suite import ObjectStoreSuite, content, put
+from real_clock import RealClock
 
 pytest.importorskip("obstore", reason="the extra `objects` is not installed")
 
@@ -16,18 +16,6 @@ from trainyard.core.errors import Unavailable
 from trainyard.object_stores.kept import KeptObjects
 from trainyard.object_stores.url import open_store
 from trainyard.objects import ObjectStore
-
-
-class RealClock:
-    """The machine's clock."""
-
-    def now_us(self) -> int:
-        """Microseconds since the epoch."""
-        return time.time_ns() // 1000
-
-    def steady_us(self) -> int:
-        """Microseconds since some moment."""
-        return time.monotonic_ns() // 1000
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from executor_suite import a_group, end, phase, reading, until
-from test_local_executor import RealClock
+from real_clock import RealClock
 from test_trees import opened, python
 
 from trainyard.agent import processes

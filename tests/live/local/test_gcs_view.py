@@ -6,40 +6,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from one_program import ran
 
-from trainyard.core.runs import Phase, ReplicaSpec, RunGroup
-from trainyard.executors.local.client import LocalOptions, open_executor
-
-SECONDS_TO_END = 60.0
-
-
-class SystemClock:
-    """Real time, as the composition root has it."""
-
-    def now_us(self) -> int:
-        return 0
-
-    def steady_us(self) -> int:
-        return 0
+from trainyard.executors.local.client import LocalOptions
 
 
 async def output_of(data_dir: Path, program: str, *, gcs_mount: bool = True) -> tuple[str, tuple[str, ...]]:
     """Run a shell program as a job's only replica; its stdout, and what people are told of the run."""
-    executor = await open_executor(data_dir, SystemClock(), LocalOptions(gcs_mount=gcs_mount))
-    await executor.start()
-    try:
-        spec = ReplicaSpec("workerpool0-0", 0, 0, "", ("sh", "-c", program))
-        await executor.launch(RunGroup("7-1", "name", 7, "1", "here", (spec,), "{}"))
-        deadline = asyncio.get_running_loop().time() + SECONDS_TO_END
-        while asyncio.get_running_loop().time() < deadline:
-            reading = (await executor.observe(["7-1"]))["7-1"]
-            if reading.of("workerpool0-0").phase is Phase.ENDED:
-                break
-            await asyncio.sleep(0.02)
-        written = data_dir / "logs" / "7" / "1.workerpool0-0.0" / "stdout"
-        return written.read_text() if written.exists() else "", reading.notes
-    finally:
-        await executor.close()
+    reading, printed = await ran(data_dir, program, LocalOptions(gcs_mount=gcs_mount))
+    return printed, reading.notes
 
 
 def test_a_program_reads_and_writes_buckets_at_gcs(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from executor_suite import BUSY_SECONDS, a_group, end, phase, reading, shell, until
-from test_local_executor import RealClock
+from real_clock import RealClock
 from test_trees import alive, of_group, opened, python
 
 from trainyard.agent import processes, records

@@ -10,22 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from one_program import ran
 
-from trainyard.core.runs import Cause, Exit, Phase, ReplicaSpec, RunGroup
-from trainyard.executors.local.client import LocalOptions, open_executor
+from trainyard.core.runs import Cause, Exit, ReplicaSpec
+from trainyard.executors.local.client import LocalOptions
 from trainyard.executors.local.own_environment import calls_pip
-
-SECONDS_TO_END = 60.0
-
-
-class SystemClock:
-    """No time is needed here."""
-
-    def now_us(self) -> int:
-        return 0
-
-    def steady_us(self) -> int:
-        return 0
 
 
 @pytest.fixture
@@ -54,23 +43,10 @@ def wheel(tmp_path: Path) -> Path:
 async def run(data_dir: Path, program: str, bin_dir: Path, home: Path) -> tuple[Exit, str, tuple[str, ...]]:
     """Run a shell program with a machine's Python first on PATH; its end, its stdout, and what people are told."""
     environment = {**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}", "HOME": str(home)}
-    executor = await open_executor(data_dir, SystemClock(), LocalOptions(environment=environment))
-    await executor.start()
-    try:
-        spec = ReplicaSpec("workerpool0-0", 0, 0, "python:3.12", ("sh", "-c", program))
-        await executor.launch(RunGroup("7-1", "name", 7, "1", "here", (spec,), "{}"))
-        deadline = asyncio.get_running_loop().time() + SECONDS_TO_END
-        while asyncio.get_running_loop().time() < deadline:
-            reading = (await executor.observe(["7-1"]))["7-1"]
-            if reading.of("workerpool0-0").phase is Phase.ENDED:
-                break
-            await asyncio.sleep(0.02)
-        end = reading.of("workerpool0-0").exit
-        assert end is not None
-        printed = "".join(path.read_text() for path in sorted((data_dir / "logs").rglob("stdout")))
-        return end, printed, reading.notes
-    finally:
-        await executor.close()
+    reading, printed = await ran(data_dir, program, LocalOptions(environment=environment), "python:3.12")
+    end = reading.of("workerpool0-0").exit
+    assert end is not None
+    return end, printed, reading.notes
 
 
 def test_what_a_job_installs_stays_with_the_job(tmp_path: Path, host_python: Path, wheel: Path) -> None:

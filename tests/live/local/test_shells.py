@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from executor_suite import a_group, end, phase, until
-from test_local_executor import RealClock
+from real_clock import RealClock
 from test_trees import of_group
 
 from trainyard.agent import processes

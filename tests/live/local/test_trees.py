@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from executor_suite import BUSY_SECONDS, a_group, end, phase, until
-from test_local_executor import RealClock
+from real_clock import RealClock
 
 from trainyard.agent import processes
 from trainyard.core.runs import Cause, Phase, ReplicaSpec, RunGroup

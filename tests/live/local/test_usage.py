@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from executor_suite import a_group, end, phase, until
+from real_clock import RealClock
 from test_kills import agents, kill
-from test_local_executor import RealClock
 from test_trees import python
 
 from trainyard.agent import processes

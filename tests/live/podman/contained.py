@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import images
-from test_local_executor import RealClock
+from real_clock import RealClock
 
 from trainyard.core.runs import RunGroup
 from trainyard.executors.local.client import LocalExecutor, LocalOptions

@@ -67,6 +67,7 @@ class TestDockerExecutor(ExecutorSuite):
     """The whole suite, by the docker package."""
 
     address = ""
+    sees_signals = False
 
     @pytest.fixture(autouse=True)
     def _address(self, service: Service) -> None:
@@ -74,20 +75,6 @@ class TestDockerExecutor(ExecutorSuite):
 
     async def open(self, folder: Path) -> Executor:
         return await start(folder, runtime="docker", docker_host=self.address)
-
-    def test_an_exit_code_is_told_as_a_shell_gives_it(self, tmp_path: Path) -> None:
-        """Codes come through with the last lines of stderr, a signal as 128 and its number."""
-
-        async def story() -> None:
-            async with self.opened(tmp_path) as executor:
-                failing, killed = a_group("echo out; echo why >&2; exit 42"), a_group("kill -SEGV $$$$")
-                await executor.launch(failing)
-                await executor.launch(killed)
-                seen = await end(executor, failing)
-                assert (seen.cause, seen.code, seen.last_lines) == (Cause.EXITED, 42, "why")
-                assert (await end(executor, killed)).code == 139
-
-        asyncio.run(story())
 
 
 def test_an_engine_that_dies_in_the_middle(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

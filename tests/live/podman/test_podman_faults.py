@@ -20,7 +20,7 @@ import images
 import pytest
 from contained import InContainers, opened, options
 from executor_suite import a_group, end, reading
-from test_local_executor import RealClock
+from real_clock import RealClock
 from test_podman_runtime import output, ran, spec
 
 from trainyard.core.runs import Cause, Exit

@@ -11,7 +11,7 @@ from pathlib import Path
 import images
 import pytest
 from contained import opened, options
-from test_local_executor import RealClock
+from real_clock import RealClock
 from test_podman_faults import pulled, registry, served
 
 from trainyard.core.errors import Unavailable

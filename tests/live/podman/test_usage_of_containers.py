@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from contained import InContainers, options
 from executor_suite import a_group, end, phase, until
+from real_clock import RealClock
 from test_docker_engine import CONFIG, Service
-from test_local_executor import RealClock
 
 from trainyard.core.runs import Phase
 from trainyard.core.usage_records import USAGE, Sample, samples
