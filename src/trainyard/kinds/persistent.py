@@ -147,7 +147,7 @@ def names_in(message: Any) -> Iterator[str]:
         yield from filter(None, (message.persistent_resource_id,))
     elif "job_spec" in fields:
         yield from names_in(message.job_spec)
-    elif "nas_job_spec" in fields:
+    else:
         algorithm = message.nas_job_spec.multi_trial_algorithm_spec
         yield from names_in(algorithm.search_trial_spec.search_trial_job_spec)
         yield from names_in(algorithm.train_trial_spec.train_trial_job_spec)

@@ -11,9 +11,10 @@ from google.protobuf import json_format
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
 from trainyard.core.errors import InvalidArgument, NotFound
 from trainyard.kinds.custom_job.kind import CustomJobKind
+from trainyard.kinds.faults import Faults
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.nas_job.kind import NasJobKind
-from trainyard.kinds.persistent import check_exists, names_in, share_of
+from trainyard.kinds.persistent import check_exists, check_key, names_in, share_of
 from trainyard.kinds.persistent_json import read, shown
 from trainyard.kinds.worker_pools import demand_of
 
@@ -118,6 +119,14 @@ def test_what_does_not_fit_is_refused_under_its_field(case: str) -> None:
     assert len(told) == 1
     assert told[0][0] == field
     assert words in told[0][1]
+
+
+def test_a_key_alone_is_none_of_its_business() -> None:
+    """A job on no resource may have one, as far as these rules go."""
+    found = Faults()
+    message = job(persistentResourceId="", top={"encryptionSpec": {"kmsKeyName": "k"}})
+    check_key(message, found, machines())
+    found.raise_if_any()
 
 
 def test_no_network_is_a_network_too() -> None:
