@@ -73,7 +73,7 @@ async def said(port: int, what: bytes, context: ssl.SSLContext | None = None) ->
     """The first answer, and the protocol agreed on."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     writer.write(what)
-    answer = await asyncio.wait_for(reader.read(65536), 5)
+    answer = await asyncio.wait_for(reader.read(65536), 60)
     tls = writer.get_extra_info("ssl_object")
     writer.close()
     return answer, tls.selected_alpn_protocol() if tls else None
@@ -129,7 +129,7 @@ def test_strangers_disturb_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixtu
             assert (await said(number, b"GET", trusting(tmp_path)))[0] == b"tls GET"
             for reader, writer in (silent, stuck, noise):
                 with contextlib.suppress(ConnectionError):
-                    await asyncio.wait_for(reader.read(), 5)
+                    await asyncio.wait_for(reader.read(), 60)
                 writer.close()
 
     asyncio.run(story())
@@ -181,7 +181,7 @@ def test_stopping_lets_go_of_the_silent(tmp_path: Path) -> None:
             while not port._server._silent:  # type: ignore[union-attr]  # it listens
                 await asyncio.sleep(0.001)
             port.stop_listening()
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), 60) == b""
             writer.close()
             port._server = None
 
@@ -241,7 +241,7 @@ def test_keeping_goes_on_after_a_failure(
             await asyncio.sleep(0.001)
         keeping.cancel()
 
-    asyncio.run(asyncio.wait_for(story(), 10))
+    asyncio.run(asyncio.wait_for(story(), 60))
 
 
 def test_addresses_are_written_as_people_write_them() -> None:

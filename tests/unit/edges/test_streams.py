@@ -135,7 +135,7 @@ def test_silence_is_broken_by_comments() -> None:
             await asyncio.sleep(0.001)
         assert client.status == 200
         client.left.set()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
 
     uvloop.run(story())
 
@@ -152,7 +152,7 @@ def test_stopping_ends_every_stream_without_an_end() -> None:
         while not all(each.body for each in clients):
             await asyncio.sleep(0)
         streams.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
         assert all(each.complete and b"event: end" not in each.body for each in clients)
 
     uvloop.run(story())

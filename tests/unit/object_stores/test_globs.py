@@ -55,6 +55,6 @@ def test_what_is_no_glob_is_refused(glob: str) -> None:
 
 def test_no_glob_takes_long() -> None:
     """A pattern that would keep a backtracking matcher busy for years."""
-    began = time.monotonic()
+    began = time.process_time()
     assert not glob_matcher("**a" * 30 + "b")("a" * 1000)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1

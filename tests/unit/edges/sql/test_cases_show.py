@@ -167,7 +167,7 @@ def test_case_83_a_runaway_ends_at_its_time(tmp_path: Path) -> None:
     started = time.monotonic()
     error = ground.refused(RUNAWAY)
     assert (error.sqlstate, "statement timeout" in error.message) == ("57014", True)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_case_83_a_cancel_ends_it(ground: Ground) -> None:
@@ -180,7 +180,9 @@ def test_case_83_a_cancel_ends_it(ground: Ground) -> None:
         for statement in (RUNAWAY, "SLEEP 60000"):
             running = asyncio.ensure_future(session.run(statement))
             await asyncio.sleep(0.1)
-            session.cancel()
+            while not running.done():  # before it has begun there is nothing to cancel
+                session.cancel()
+                await asyncio.wait({running}, timeout=0.1)
             with pytest.raises(SqlError) as told:
                 await running
             assert (told.value.sqlstate, "user request" in told.value.message) == ("57014", True)
