@@ -86,9 +86,10 @@ class Frames:
             if len(self._pieces) > MOST_BYTES:
                 raise BadFrame(1009, f"a message has at most {MOST_BYTES} bytes")
             if final:
-                yield self._opcode, bytes(self._pieces)
+                whole = self._opcode, bytes(self._pieces)
                 self._opcode = Opcode.CONTINUATION
                 self._pieces.clear()
+                yield whole
 
     def _frame(self) -> tuple[bool, Opcode, bytes] | None:
         """The next frame that is here as a whole, unmasked."""

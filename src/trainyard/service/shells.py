@@ -54,32 +54,33 @@ class Shells:
         Raises PermissionDenied, NotFound, InvalidArgument on a terminal that can't be, FailedPrecondition where there
         can be no shell, Unavailable where that can't be found out.
         """
-        collection = (
-            trials.trial_name(name)[0] if trials.number_of(name) is not None else JobName.parse(name)
-        ).collection
         result = "INTERNAL"
         try:
-            shell = await self._opened(name, replica, caller, terminal, (collection, stage))
+            if faults := terminal.faults():
+                raise InvalidArgument.found([FieldViolation(field, why) for field, why in faults.items()])
+            shell = await self._opened(self.check(name, replica, caller, stage), name, replica, terminal)
             result = "OK"
         except ApiError as error:
             result = error.code.name
             raise
         finally:
-            self._told(caller, f"{collection}.shell", f"{name}/shells/{replica}", result)
+            self._told(caller, f"{_collection(name)}.shell", f"{name}/shells/{replica}", result)
         return shell
 
-    async def _opened(
-        self, name: str, replica: str, caller: Caller, terminal: Terminal, which: tuple[str, str]
-    ) -> Shell:
-        collection, stage = which
+    def check(self, name: str, replica: str, caller: Caller, stage: str = "") -> Job:
+        """The job in whose replica the caller may open a shell now.
+
+        Raises PermissionDenied, NotFound, and FailedPrecondition where there can be none.
+        """
         for verb in NEEDED:
-            require(self._access, caller, f"aiplatform.{collection}.{verb}", name)
-        if faults := terminal.faults():
-            raise InvalidArgument.found([FieldViolation(field, why) for field, why in faults.items()])
+            require(self._access, caller, f"aiplatform.{_collection(name)}.{verb}", name)
         job = self._insight.job(name, caller, stage)
         self._check(job, name, replica)
         if account := self._kinds[job.name.collection].run_group(job).service_account:
             require_act_as(self._access, caller, account)  # at the shell its tokens are at hand
+        return job
+
+    async def _opened(self, job: Job, name: str, replica: str, terminal: Terminal) -> Shell:
         assert job.status.run_id is not None, "replicas are up in it"
         if self._opens is None:
             raise FailedPrecondition("The executor that runs the jobs of this service opens no shells.")
@@ -109,3 +110,8 @@ class Shells:
             raise FailedPrecondition(
                 f"{replica} of {name} has ended; shells can be opened in: {', '.join(up) or 'none'}."
             )
+
+
+def _collection(name: str) -> str:
+    """Of the job, or of the search whose trial it is."""
+    return (trials.trial_name(name)[0] if trials.number_of(name) is not None else JobName.parse(name)).collection

@@ -268,4 +268,17 @@ OWN_PATHS: Final[Json] = {
         ],
         {"application/octet-stream": {}},
     ),
+    f"{_JOB}/shells/{{replica}}": get(
+        "shell",
+        "A shell in a replica of a running job, as a WebSocket; how to open it where the request asks for none",
+        [
+            *_NAMED,
+            {"name": "replica", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
+            query("rows", "Of the caller's terminal.", type="integer", minimum=1, maximum=65535, default=24),
+            query("columns", "Of the caller's terminal.", type="integer", minimum=1, maximum=65535, default=80),
+            query("term", "Its name in terminfo.", type="string", default="xterm-256color"),
+            query("stage", "Of a trial.", type="string", enum=["search", "train"], default="search"),
+        ],
+        {"text/plain": {}},
+    ),
 }

@@ -1,11 +1,12 @@
-"""What browsers are shown: the description of the API, and a page of our own that reads it.
+"""What browsers are shown: the description of the API, a page of our own that reads it, and one with a terminal.
 
-Everybody may read both: they say what any client of the API knows. The page loads nothing from anywhere else, which its
-Content-Security-Policy says to the browser, too.
+Everybody may read them: they say what any client of the API knows, and what the terminal's page asks for is checked as
+any request is. They load nothing from anywhere else, which their Content-Security-Policy says to the browser, too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -20,7 +21,14 @@ PAGES: Final[Mapping[str, tuple[str, bytes]]] = {
     "/docs/api": ("api.html", b"text/html; charset=utf-8"),
     "/docs/api/api.js": ("api.js", b"text/javascript; charset=utf-8"),
     "/docs/api/api.css": ("api.css", b"text/css; charset=utf-8"),
+    "/docs/shell/shell.js": ("shell.js", b"text/javascript; charset=utf-8"),
+    "/docs/shell/shell.css": ("shell.css", b"text/css; charset=utf-8"),
+    "/docs/shell/xterm.mjs": ("xterm/xterm.mjs", b"text/javascript; charset=utf-8"),
+    "/docs/shell/xterm.css": ("xterm/xterm.css", b"text/css; charset=utf-8"),
+    "/docs/shell/addon-fit.mjs": ("xterm/addon-fit.mjs", b"text/javascript; charset=utf-8"),
 }
+_AT_A_SHELL: Final = re.compile(r"/trainyard/v1/projects/.+/shells/[^/]+")
+_SHELL_PAGE: Final = ("shell.html", b"text/html; charset=utf-8")
 _ONLY_OURS: Final = (
     (b"content-security-policy", b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
      b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
@@ -31,7 +39,7 @@ _ONLY_OURS: Final = (
 
 async def answer_page(exchange: Exchange) -> bool:
     """Answer what is a page; False where the path is not. Raises Refusal on anything but reading."""
-    found = PAGES.get(exchange.path)
+    found = PAGES.get(exchange.path) or _of_shell(exchange)
     if found is None and exchange.path != DOCUMENT:
         return False
     if exchange.method not in ("GET", "HEAD"):
@@ -43,6 +51,12 @@ async def answer_page(exchange: Exchange) -> bool:
     return True
 
 
+def _of_shell(exchange: Exchange) -> tuple[str, bytes] | None:
+    """A shell's address is a page to a browser that is sent there; programs, and the page itself, ask otherwise."""
+    shown = "text/html" in exchange.headers.get("accept", "") and "upgrade" not in exchange.headers
+    return _SHELL_PAGE if shown and _AT_A_SHELL.fullmatch(exchange.path) else None
+
+
 @cache
 def _file(name: str) -> bytes:
-    return (files(__package__) / "static" / name).read_bytes()
+    return files(__package__).joinpath("static", *name.split("/")).read_bytes()

@@ -1,7 +1,8 @@
 """A person at a shell, over a WebSocket: binary messages are what is typed and printed, text ones are JSON.
 
 From the client {"rows", "columns"}: its terminal has this size now. From us {"exit"}: the shell's exit code, or null
-where it is not known; nothing comes behind it. Without a WebSocket the same address says how to get one.
+where it is not known; nothing comes behind it. Without a WebSocket the same address says how to get one, or why there
+is none; to a browser that is sent there it is a page with a terminal (pages.py).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class ShellRoute:
         """Serve a shell, to its end, in the job and the replica of `where`. Raises ApiError and Refusal before."""
         name, replica = where
         if not websocket.is_asked_for(exchange):
+            self.shells.check(name, replica, caller, given.get("stage", ""))
             await exchange.answer(200, _how(name, replica).encode(), b"text/plain; charset=utf-8")
             return
         websocket.check(exchange)
