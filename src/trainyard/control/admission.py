@@ -163,8 +163,9 @@ class Admission:
         return granted
 
     def _may_preempt(self, ask: Ask, total: Capacity) -> bool:
-        used = self._used - self._preemption.soon
-        return not ask.preemptible and self._preemption.could_help(ask, total, used)
+        if ask.preemptible or not self._preemption.possible:
+            return False
+        return self._preemption.could_help(ask, total, self._used - self._preemption.soon)
 
     def _leaves(self, promised: Amount, wanted: Amount, total: Capacity) -> bool:
         """Whether, with this one in, those who were promised room will find it once the others have gone."""
