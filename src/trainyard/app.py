@@ -15,17 +15,26 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 import uvloop
 
-from trainyard import __version__, app_access, app_kinds, app_shells, app_sql, app_tracking, object_stores, stores
+from trainyard import (
+    __version__,
+    app_access,
+    app_keys,
+    app_kinds,
+    app_rpc,
+    app_shells,
+    app_sql,
+    app_tracking,
+    object_stores,
+)
 from trainyard.app_executor import open_executor
-from trainyard.contract.operations import Operation
 from trainyard.contract.transcoding import Router
 from trainyard.control.loop import Controller
 from trainyard.core.clock import rfc3339
@@ -38,6 +47,7 @@ from trainyard.edges.rest.app import RestApp
 from trainyard.edges.rest.browsers import refuse_foreign_page
 from trainyard.edges.rest.follow import Streams
 from trainyard.edges.rest.http1 import Connections, connection_factory
+from trainyard.edges.rest.key_routes import KeyRoutes
 from trainyard.edges.rest.own_routes import OwnRoutes
 from trainyard.edges.rest.shells import ShellRoute
 from trainyard.edges.rpc.lazy import LazyRpc
@@ -46,12 +56,11 @@ from trainyard.edges.side_by_side import Mount, SideBySide
 from trainyard.edges.storage.app import StorageApp, claims
 from trainyard.edges.storage.places import Places
 from trainyard.objects import ObjectStore
-from trainyard.service.access import Caller
 from trainyard.service.dispatch import Service
 from trainyard.service.following import Follower
 from trainyard.service.persistent import Grounds, PersistentResources
 from trainyard.settings import Settings, is_loopback
-from trainyard.store import LogBook, Narrated, Store, StoreError
+from trainyard.store import Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
 
 _COLLECT: Final = (20_000, 20, 20)
@@ -104,7 +113,7 @@ class Inside:
     """The service without its edges."""
 
     store: Store
-    logbook: LogBook
+    logbook: FileLogBook
     controller: Controller
     control: asyncio.Task[None]
     service: Service
@@ -112,6 +121,7 @@ class Inside:
     certificate: Certificate | None
     objects: ObjectStore
     resources: PersistentResources
+    sealed: app_keys.Sealed
 
     def problems(self) -> list[str]:
         """What does not work just now, one sentence each."""
@@ -120,7 +130,7 @@ class Inside:
             if self.control.done()
             else []
         )
-        told = (*self.store.problems(), *self.controller.problems())
+        told = (*self.store.problems(), *self.controller.problems(), *self.sealed.sealing.problems())
         return [*ended, *dict.fromkeys(told)]  # the same full disk is often both's problem
 
 
@@ -187,8 +197,7 @@ def bind(host: str, port: int, flag: str = "--port") -> socket.socket:
 async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
     """Everything but the edges, brought up and down in order; `port` is what replicas reach the service by."""
     clock = SystemClock()
-    store: Store = await import_module(stores.BUILT_IN["sqlite"]).open_store(settings.data_dir, clock)
-    try:
+    async with app_keys.state(settings, clock) as (store, vault):
         doors = await asyncio.to_thread(app_access.open_doors, settings, clock, store)
         certificate = await asyncio.to_thread(app_access.certificate, settings)
         objects = await asyncio.to_thread(_objects, settings)
@@ -206,26 +215,24 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         control.add_done_callback(_controller_ended)
         try:
             logs, told = settings.data_dir / "logs", _narration(store)
-            logbook = FileLogBook(logs, told, settings.stderr_severity, store.runs_after)
+            logbook = FileLogBook(logs, told, settings.stderr_severity, store.runs_after, vault)
             service = Service(
-                desk=store,
-                logbook=logbook,
-                kinds=known.values(),
-                clock=clock,
-                ids=ids,
-                access=doors.access,
+                desk=store, logbook=logbook, kinds=known.values(), clock=clock, ids=ids, access=doors.access
             )
             service.audit, service.open_shell = doors.audit, app_shells.opener(executor)
-            async with app_tracking.tracking(tracker, store, service, objects):
-                yield Inside(store, logbook, controller, control, service, doors, certificate, objects, resources)
+            async with (
+                app_tracking.tracking(tracker, store, service, objects),
+                app_keys.sealing(vault, store, service, executor, logbook, clock) as sealed,
+            ):
+                yield Inside(
+                    store, logbook, controller, control, service, doors, certificate, objects, resources, sealed
+                )
         finally:
             control.cancel()
             await asyncio.gather(control, return_exceptions=True)
             await resources.close()
             await executor.close()
             await asyncio.to_thread(objects.close)
-    finally:
-        await store.close()
 
 
 @contextlib.asynccontextmanager
@@ -234,18 +241,11 @@ async def listening(
 ) -> AsyncIterator[Addresses]:
     """The edges over `inside`, on their ports; at the end requests under way get settings.drain seconds."""
     streams, connections = Streams(), Connections()
-    rpc = LazyRpc(_rpc_call(inside.service), _rpc_stream(inside.service))
+    rpc = LazyRpc(app_rpc.call_of(inside.service), app_rpc.stream_of(inside.service))
     certificate, names = inside.certificate, settings.names()
     grpc_port = await _own_grpc_port(rpc, settings, certificate)
-    follower = Follower(inside.service.insight, inside.store, inside.logbook, streams.pause)
     objects = Places(inside.objects, _buckets_appear(settings))
-    service = inside.service
-    metrics = service.metrics(objects.store)
-    health, usage = _health(inside, sql.port), service.usage()
-    shells = ShellRoute(service.shells(), streams)
-    own = OwnRoutes(
-        service.insight, follower, health, streams, metrics, usage, service.claims(), inside.resources, shells
-    )
+    own = _own_routes(inside, streams, sql.port)
     guard = partial(refuse_foreign_page, names=names)
     storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
     mounts: list[Mount] = [
@@ -272,6 +272,23 @@ async def listening(
         await asyncio.gather(rpc.stop(settings.drain), _quiet(connections, settings.drain))
         port.cut()
         await storage.close()
+
+
+def _own_routes(inside: Inside, streams: Streams, sql_port: int | None) -> OwnRoutes:
+    service = inside.service
+    return OwnRoutes(
+        service.insight,
+        Follower(service.insight, inside.store, inside.logbook, streams.pause),
+        _health(inside, sql_port),
+        streams,
+        service.metrics(inside.objects),
+        service.usage(),
+        service.claims(),
+        inside.resources,
+        ShellRoute(service.shells(), streams),
+        KeyRoutes(inside.sealed.keys),
+        inside.logbook.files.open,
+    )
 
 
 async def _quiet(connections: Connections, seconds: float) -> None:
@@ -309,32 +326,6 @@ def _narration(store: Store) -> Callable[[int, int], Sequence[Narrated]]:
         return store.narration(job.name, after_seq) if job is not None else ()
 
     return narration
-
-
-def _rpc_call(service: Service) -> Callable[[Operation, str, Any, Mapping[str, str]], Awaitable[Any]]:
-    async def call(operation: Operation, version: str, request: Any, metadata: Mapping[str, str]) -> Any:
-        return await service.call(operation, version, request, _caller(service, metadata))
-
-    return call
-
-
-def _caller(service: Service, metadata: Mapping[str, str]) -> Caller:
-    """Who calls by gRPC; raises as Access.identify does."""
-    known = service.access.identify(metadata.get("authorization", ""), metadata.get("x-goog-api-key", ""))
-    return replace(known, address=metadata.get(":client", ""))
-
-
-def _rpc_stream(
-    service: Service,
-) -> Callable[[Operation, AsyncIterator[Any], Mapping[str, str]], AsyncGenerator[Any, None]]:
-    async def stream(
-        operation: Operation, requests: AsyncIterator[Any], metadata: Mapping[str, str]
-    ) -> AsyncGenerator[Any, None]:
-        async with contextlib.aclosing(service.stream(operation, requests, _caller(service, metadata))) as answers:
-            async for answer in answers:
-                yield answer
-
-    return stream
 
 
 def _health(inside: Inside, sql_port: int | None) -> Callable[[], dict[str, Any]]:

@@ -46,8 +46,8 @@ class Executor(Protocol):
     async def release(self, run_id: str) -> None:
         """The group is over: give back ports, devices and scratch space. Logs and exit records stay."""
 
-    async def forget(self, job_id: int) -> None:
-        """The job is deleted: remove all that is left of its groups, logs included."""
+    async def forget(self, job_id: int, *, output: bool = True) -> None:
+        """The job is deleted, or has ended: remove all that is left of its groups, logs included if `output` is."""
 
 
 @runtime_checkable

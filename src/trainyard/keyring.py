@@ -6,6 +6,7 @@ destroyed all of it. Methods may block and may be called in any thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -51,6 +52,8 @@ class Opened(bytes):
 
     owner: int
     """The job whose data key seals it."""
+    locked: str
+    """Why it is the outline; empty where it is not."""
 
 
 class KeyRing(Protocol):
@@ -160,8 +163,21 @@ class Vault(Seals, Protocol):
     def set_enabled(self, name: KeyName, *, enabled: bool) -> Key:
         """See KeyRing; raises FailedPrecondition, too, on disabling one whose jobs are not sealed whole yet."""
 
-    def destroy(self, name: KeyName) -> tuple[Key, tuple[int, ...]]:
-        """See KeyRing; all data keys under it go with it. Also the owners that were pending: they are locked now."""
+    def destroy(self, name: KeyName) -> Key:
+        """See KeyRing; all data keys under it go with it, for ever."""
+
+    def owners(self, name: KeyName | None = None) -> tuple[int, ...]:
+        """The jobs that are sealed under it, or under any, without trials."""
+
+    def is_shredded(self, owner: int) -> bool:
+        """Whether the key of this owner was destroyed, so that its content is to be gone for good."""
+
+
+class Renews(Protocol):
+    """The part of a store that hears of keys."""
+
+    async def renew(self, owners: Sequence[int]) -> None:
+        """The jobs that these seal, trials too, read otherwise: their key is gone or back. Each has a new revision."""
 
 
 def key_missing(name: KeyName) -> NotFound:

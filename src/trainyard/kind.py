@@ -24,6 +24,8 @@ class Draft:
     spec: bytes
     priority: int = 0
     notes: tuple[str, ...] = ()  # for the job's service log: fields that have not all of their effect here
+    key: str = ""  # the name of the key that seals it at rest, as it was given
+    outline: bytes = b""  # of a sealed one, what stays readable of its spec without that key
     run_as: tuple[str, ...] = ()  # e-mails of the service accounts that its programs are to be
 
 

@@ -236,6 +236,11 @@ class Settings:
         "Where MLflow keeps the `experiment` and `experimentRun` of jobs, such as http://host:5000 or sqlite:///FILE "
         "(needs the extra `mlflow`); without it they are recorded with the job only.",
     )
+    master_key_file: str = _setting(
+        "",
+        "File of the master key that wraps the keys of `trainyard keys`, best on another medium than the data "
+        "directory; without it <data-dir>/keys/master.key.",
+    )
     drain: float = _setting(
         10.0, "Seconds that requests under way are given when the service stops.", checks.at_least(0)
     )

@@ -280,11 +280,13 @@ def test_case_c18_cancelling_an_ended_job_is_harmless(api: Api) -> None:
 
 def test_case_c19_what_has_no_meaning_here_is_kept_and_said(api: Api) -> None:
     """enableRestrictedImageTraining and encryptionSpec are shown again; the service log says what they don't do."""
-    key = {"kmsKeyName": "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"}
+    ring = f"/trainyard/v1/{api.parent}/keyRings/r/cryptoKeys"
+    assert api.call("POST", ring, {"cryptoKeyId": "k"}).status == 200
+    key = {"kmsKeyName": f"{api.parent}/keyRings/r/cryptoKeys/k"}
     for flag in (True, False):
         job = ended(api, nas(encryptionSpec=key, enableRestrictedImageTraining=flag))
         assert job["encryptionSpec"] == key
         assert job.get("enableRestrictedImageTraining", False) is flag
-        assert "encryptionSpec has no effect here" in told(api, job)
+        assert "encryptionSpec has its effect in part" in told(api, job)
         assert ("enableRestrictedImageTraining has no effect here" in told(api, job)) is flag
     assert list(refused(api, nas(encryptionSpec={"kmsKeyName": "k"}))) == ["encryption_spec.kms_key_name"]

@@ -11,6 +11,7 @@ from typing import Final
 
 from trainyard.cli.exchange_options import add_exchange_commands
 from trainyard.cli.job_options import add_job_commands
+from trainyard.cli.key_options import add_key_commands
 from trainyard.cli.options import Commands, command, format_option, positive
 from trainyard.cli.pool_options import add_pool_commands
 from trainyard.cli.serve import add_arguments as add_serve_arguments
@@ -52,6 +53,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_service_commands(commands, shared)
     _add_tokens(commands, environment)
     add_pool_commands(commands, shared)
+    add_key_commands(commands, shared)
     add_exchange_commands(commands, environment)
     return parser
 

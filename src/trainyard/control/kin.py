@@ -93,6 +93,7 @@ class Kin:
             status=Status(JobState.QUEUED, now_us),
             priority=spawn.priority,
             parent=Parentage(parent.id, spawn.stage, spawn.number),
+            seal=parent.seal,
         )
 
 

@@ -132,16 +132,15 @@ class DataVault:
             )
         with self._lock:
             changed = self._ring.set_enabled(name, enabled=enabled)
-            self._forget(self._owners(name))
+            self._forget(self.owners(name))
         return changed
 
-    def destroy(self, name: KeyName) -> tuple[Key, tuple[int, ...]]:
+    def destroy(self, name: KeyName) -> Key:
         """See Vault."""
         with self._lock:
             key = self._ring.destroy(name)
-            owners = set(self._owners(name))
             self._shred(name)
-        return key, tuple(owner for owner in self._pending if owner in owners)
+        return key
 
     def _rewrap(self, name: KeyName) -> Key:
         statement = "SELECT owner, version, wrapped FROM data_key WHERE key = ? AND wrapped IS NOT NULL"
@@ -155,13 +154,20 @@ class DataVault:
 
     def _shred(self, name: KeyName) -> None:
         """The data keys of a key that is destroyed; that they were there stays known, for the sentence about it."""
-        self._forget(self._owners(name))
+        self._forget(self.owners(name))
         with self._tables.writing() as connection:
             connection.execute("UPDATE data_key SET wrapped = NULL WHERE key = ?", (str(name),))
         self._tables.scrub()
 
-    def _owners(self, name: KeyName) -> tuple[int, ...]:
-        return tuple(row[0] for row in self._tables.rows("SELECT owner FROM data_key WHERE key = ?", str(name)))
+    def owners(self, name: KeyName | None = None) -> tuple[int, ...]:
+        """See Vault."""
+        key = None if name is None else str(name)
+        found = self._tables.rows("SELECT owner FROM data_key WHERE key = ifnull(?, key) ORDER BY owner", key)
+        return tuple(row[0] for row in found)
+
+    def is_shredded(self, owner: int) -> bool:
+        """See Vault."""
+        return bool(self._tables.rows("SELECT 1 FROM data_key WHERE owner = ? AND wrapped IS NULL", owner))
 
     def _forget(self, owners: tuple[int, ...]) -> None:
         for owner in owners:
@@ -187,15 +193,15 @@ class DataVault:
     def opened(self, value: bytes) -> Opened | str:
         """See Seals."""
         _, owner, flags, length = _VALUE.unpack_from(value)
-        body = _VALUE.size + length
+        body, locked = _VALUE.size + length, ""
         try:
             plain = unseal(self._cipher(owner), value[body:], value[:body])
-        except (NotFound, FailedPrecondition):
-            plain = value[_VALUE.size : body]
+        except (NotFound, FailedPrecondition) as error:
+            plain, locked = value[_VALUE.size : body], error.message
         if flags & _TEXT:
             return plain.decode()
         found = Opened(plain)
-        found.owner = owner
+        found.owner, found.locked = owner, locked
         return found
 
     def seal_file(self, owner: int, plain: str) -> None:

@@ -25,6 +25,17 @@ def stamp_job(message: Any, job: Job) -> None:
         message.error.message = status.error.message
 
 
+def outline_of(message: Any) -> bytes:
+    """Of a message that names a key, what may lie in the clear: what lists and filters find it by, and the key's name.
+
+    Wire bytes of a message of the same type.
+    """
+    kept = type(message)(display_name=message.display_name, labels=message.labels)
+    if message.HasField("encryption_spec"):
+        kept.encryption_spec.CopyFrom(message.encryption_spec)
+    return bytes(kept.SerializeToString(deterministic=True))
+
+
 def stamp(timestamp: Any, time_us: int) -> None:
     """Set a google.protobuf.Timestamp."""
     seconds, micros = divmod(time_us, 1_000_000)

@@ -4,19 +4,44 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from trainyard.core.errors import FieldViolation, InvalidArgument
+from trainyard.core.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from trainyard.core.names import JobName
+from trainyard.keyring import FIELD
 from trainyard.service.listing import Seen
 
 if TYPE_CHECKING:
     from trainyard.contract.operations import Operation
     from trainyard.core.clock import Clock
     from trainyard.core.ids import Ids
+    from trainyard.core.jobs import Job
+    from trainyard.core.names import Scope
     from trainyard.kind import Kind
     from trainyard.service.access import Access, Caller
     from trainyard.store import Desk, LogBook
+
+
+class Admits(Protocol):
+    """The part of a vault that creating a job needs (keyring.Vault)."""
+
+    def admit(self, owner: int, scope: Scope, key: str) -> None:
+        """See keyring.Vault."""
+
+
+class NoVault:
+    """A service without keys."""
+
+    def admit(self, owner: int, scope: Scope, key: str) -> None:  # noqa: ARG002 - the promise's signature
+        """Raises FailedPrecondition: nothing is ever sealed here."""
+        raise FailedPrecondition(f"{FIELD}: this service was started without a key ring, so {key} is not to be had.")
+
+
+def unlocked(job: Job) -> Job:
+    """The job, for readers of what it says; raises FailedPrecondition where its key is not to be had."""
+    if job.seal is not None and job.seal.locked:
+        raise FailedPrecondition(f"What {job.name} says, and what is told of it, is sealed. {job.seal.locked}")
+    return job
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +54,7 @@ class Keepers:
     ids: Ids
     logbook: LogBook
     seen: Seen = field(default_factory=Seen)
+    vault: Admits = field(default_factory=NoVault)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from trainyard.core.names import JobName
 from trainyard.kind import Searches
 from trainyard.service import trials
 from trainyard.service.access import Access, Caller, require
+from trainyard.service.call import unlocked
 from trainyard.store import ClaimReport, Desk
 
 LEASE_SECONDS: Final = 60.0
@@ -37,7 +38,7 @@ class Claims:
         job_name = self._allowed(name, caller)
         worker = _worker(body)
         _known(body, {"worker"})
-        job = self._desk.get(job_name)
+        job = unlocked(self._desk.get(job_name))
         if not self._kind.is_claimed(job):
             raise FailedPrecondition(
                 f"{name} starts programs for its trials; workers can take those of a job that was created with the "
@@ -59,7 +60,7 @@ class Claims:
         job_name, number = trials.trial_name(name)
         self._allowed(str(job_name), caller)
         _known(body, {"worker", "metrics", "stepCount", "infeasible"})
-        told = _told(body, self._kind.metric_of(self._desk.get(job_name)))
+        told = _told(body, self._kind.metric_of(unlocked(self._desk.get(job_name))))
         state = await self._desk.report(job_name, number, told, self._clock.now_us())
         return {"state": state.name}
 

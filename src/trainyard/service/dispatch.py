@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trainyard.contract import versions
@@ -13,7 +14,7 @@ from trainyard.kind import Searches
 from trainyard.service import cloud_logging, iam, locations, lro, trials, verbs
 from trainyard.service.access import Access, Caller, require
 from trainyard.service.access_roles import SEES_SECRETS
-from trainyard.service.call import Call, Handler, Keepers, StreamHandler
+from trainyard.service.call import Admits, Call, Handler, Keepers, StreamHandler
 from trainyard.service.cells import Cells
 from trainyard.service.claims import Claims
 from trainyard.service.following import Follower
@@ -84,6 +85,10 @@ class Service:
         self.insight = Insight(desk, logbook, access, self._keepers.kinds)
         self.follower = Follower(self.insight, desk, logbook)
         self._cells = Cells()
+
+    def share_vault(self, vault: Admits) -> None:
+        """Take jobs that name a key of this vault."""
+        self._keepers = replace(self._keepers, vault=vault)
 
     def metrics(self, objects: ObjectStore) -> RunMetrics:
         """What jobs write to their event files, which lie in `objects`."""

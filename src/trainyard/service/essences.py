@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
+from trainyard.keyring import Opened
 from trainyard.kind import Kind, ShowsSpec
 from trainyard.service.wire import part_of
 
@@ -54,7 +55,9 @@ class Essences:
         for part in view.columns(among, [*stored, "id", "spec"], in_order=in_order):
             essences = [self._of(kind, row[-1]) for row in part]
             if fresh is not None:
-                fresh.update(zip((row[-2] for row in part), essences, strict=True))
+                told = zip(part, essences, strict=True)
+                # What was sealed is not remembered: it must not outlive its key.
+                fresh.update((row[-2], essence) for row, essence in told if not isinstance(row[-1], Opened))
                 fresh = fresh if len(fresh) <= MOST_JOBS and self._cleared == cleared else None
             yield _put(part, essences, at, 2)
         if fresh is not None:

@@ -15,6 +15,7 @@ from trainyard.core.states import JobState
 from trainyard.core.trials import seen_now
 from trainyard.service import trials
 from trainyard.service.access import Access, Caller, require
+from trainyard.service.call import unlocked
 from trainyard.service.run_progress import progress_of
 from trainyard.service.run_tracking import tracking_of
 from trainyard.store import job_missing
@@ -116,7 +117,7 @@ class Insight:
 
     def with_task(self, name: str, caller: Caller, task: str) -> Job:
         """The job, as `job`, once it is clear that it has this task; raises NotFound where it has not. Empty: any."""
-        job = self.job(name, caller)
+        job = unlocked(self.job(name, caller))
         kind = self._kinds.get(job.name.collection)
         tasks = kind.tasks(job) if kind is not None else ()
         if task and tasks and task not in ("service", *tasks):

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trainyard.core.errors import DeadlineExceeded, FieldViolation, InvalidArgument
+from trainyard.core.expressions import And, Not, Or
 from trainyard.core.log_query import parse_log_query
-from trainyard.core.log_query_tree import And, Ground, Is, Not, Or, Query, ground, matches
+from trainyard.core.log_query_tree import Ground, Is, Query, ground, matches
 from trainyard.core.names import Scope, project_number
 from trainyard.service.log_entries import RESOURCE_TYPE, Key, entry_of, key_of
 
@@ -86,7 +87,9 @@ class Search:
         return found
 
     def _may_hold(self, job: Job) -> bool:
-        """Whether the job can have written in the time asked for."""
+        """Whether the job can have written in the time asked for, and can be read."""
+        if job.seal is not None and job.seal.locked:
+            return False
         end, last = self.ground.end_ns, job.status.end_time_us
         if end is not None and job.create_time_us * 1000 > end:
             return False
@@ -206,6 +209,7 @@ async def _sources(search: Search, cursors: Mapping[str, str] | None) -> list[So
         Source(search.view(job), cursors[str(job.id)])
         for job in jobs
         if job is not None and job.name.scope.project in search.projects
+        if job.seal is None or not job.seal.locked
     ]
 
 

@@ -10,7 +10,7 @@ from trainyard.core.names import JobName
 from trainyard.core.paging import page_size, read_token, write_token
 from trainyard.core.trials import Stage, Trial
 from trainyard.kind import Searches
-from trainyard.service.call import Call
+from trainyard.service.call import Call, unlocked
 from trainyard.service.rendering import stored_message
 
 COLLECTION = "nasTrialDetails"
@@ -21,7 +21,7 @@ PAGE_BY_DEFAULT = 20  # what the public client asks for at most
 async def get(call: Call, kind: Searches, request: Any) -> Any:
     """One search trial, whatever its state, with its training where it was chosen for that. Raises NotFound."""
     name, number = trial_name(request.name)
-    job = call.keepers.desk.get(name)
+    job = unlocked(call.keepers.desk.get(name))
     trials = await call.keepers.desk.trials(name)
     search = next((one for one in trials if one.stage is Stage.SEARCH and one.number == number), None)
     if search is None:
@@ -32,7 +32,7 @@ async def get(call: Call, kind: Searches, request: Any) -> Any:
 async def list_(call: Call, kind: Searches, request: Any) -> Any:
     """Search trials that were measured, the best first."""
     name = _job_name(request.parent)
-    job = call.keepers.desk.get(name)
+    job = unlocked(call.keepers.desk.get(name))
     size = page_size(request.page_size or PAGE_BY_DEFAULT)
     context = (str(name), COLLECTION)
     start = read_token(request.page_token, *context) or 0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from trainyard.core.errors import FieldViolation, InvalidArgument
-from trainyard.core.jobs import Job, Note, Severity, Status
+from trainyard.core.jobs import Job, Note, Seal, Severity, Status
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
 from trainyard.kind import Draft, Kind, searching
 from trainyard.service import listing, lro
 from trainyard.service.access import require_act_as
-from trainyard.service.call import Call, job_name
+from trainyard.service.call import Call, job_name, unlocked
 from trainyard.service.rendering import empty, snake
 from trainyard.store import StoredOperation
 
@@ -31,6 +32,8 @@ async def create(call: Call, kind: Kind, request: Any) -> Any:
         require_act_as(call.access, call.caller, account)
     now_us = call.keepers.clock.now_us()
     job = _new_job(JobName(scope, kind.collection, call.keepers.ids.next_id()), draft, now_us)
+    if draft.key:
+        await asyncio.to_thread(call.keepers.vault.admit, job.id, scope, draft.key)
     notes = [Note(now_us, Severity.NOTICE, text) for text in draft.notes]
     if before is None:
         await call.keepers.desk.insert(job, notes)
@@ -45,7 +48,7 @@ def _resumed(call: Call, kind: Kind, scope: Scope, message: Any) -> tuple[Any, J
     name = search.resumes(message, f"{scope}/{kind.collection}/") if search else ""
     if search is None or not name:
         return message, None
-    before = call.keepers.desk.get(job_name(name, kind))
+    before = unlocked(call.keepers.desk.get(job_name(name, kind)))
     return search.resumed(message, before), before
 
 
@@ -58,6 +61,7 @@ def _new_job(name: JobName, draft: Draft, now_us: int) -> Job:
         spec=draft.spec,
         status=Status(JobState.QUEUED, update_time_us=now_us),
         priority=draft.priority,
+        seal=Seal(name.id, draft.outline) if draft.key else None,
     )
 
 

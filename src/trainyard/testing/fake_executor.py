@@ -164,10 +164,11 @@ class FakeExecutor:
             self._release(run_id)
         await self.weather.after("sweep")
 
-    async def forget(self, job_id: int) -> None:
+    async def forget(self, job_id: int, *, output: bool = True) -> None:
         """See Executor."""
         await self.weather.before("forget")
-        self.forgotten.add(job_id)
+        if output:
+            self.forgotten.add(job_id)
 
     async def changes(self) -> AsyncIterator[str]:
         """See Announces."""

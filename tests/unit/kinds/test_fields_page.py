@@ -61,4 +61,4 @@ def test_a_field_without_a_line_stops_the_page(make: Any, monkeypatch: pytest.Mo
 
 def test_refusals_name_their_error() -> None:
     """Whoever reads that a field is refused reads with which code."""
-    assert "| `encryptionSpec` | refused (`FAILED_PRECONDITION`) |" in PAGE
+    assert "| `jobSpec.workerPoolSpecs.nfsMounts` | host: refused (`FAILED_PRECONDITION`)" in PAGE

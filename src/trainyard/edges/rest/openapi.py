@@ -15,6 +15,7 @@ import orjson
 
 from trainyard import __version__
 from trainyard.contract.operations import EnumType, Field, HttpRule, MessageType, Operation, enums, messages, operations
+from trainyard.edges.rest.key_docs import KEY_PATHS, KEY_SCHEMAS
 from trainyard.edges.rest.nas_docs import NAS_PATHS, NAS_SCHEMAS
 from trainyard.edges.rest.own_docs import OWN_PATHS, OWN_SCHEMAS
 from trainyard.edges.rest.pool_docs import POOL_PATHS, POOL_SCHEMAS
@@ -70,7 +71,7 @@ def document_bytes() -> bytes:
 def document() -> Json:
     """The document as JSON values."""
     paths: dict[str, Json] = {}
-    schemas: Json = {"Error": _ERROR, **OWN_SCHEMAS, **NAS_SCHEMAS, **POOL_SCHEMAS, **SQL_SCHEMAS}
+    schemas: Json = {"Error": _ERROR, **OWN_SCHEMAS, **NAS_SCHEMAS, **POOL_SCHEMAS, **KEY_SCHEMAS, **SQL_SCHEMAS}
     for operation in operations():
         for version in operation.versions:
             if version == "ui":
@@ -86,7 +87,7 @@ def document() -> Json:
         "info": {"title": "Trainyard", "version": __version__, "description": _ABOUT},
         "servers": [{"url": "/"}],
         "tags": _tags(),
-        "paths": {**paths, **OWN_PATHS, **NAS_PATHS, **POOL_PATHS, **SQL_PATHS},
+        "paths": {**paths, **OWN_PATHS, **NAS_PATHS, **POOL_PATHS, **KEY_PATHS, **SQL_PATHS},
         "components": {"schemas": schemas, "parameters": _PARAMETERS, "responses": {"Error": _ERROR_ANSWER},
                        "securitySchemes": _SECURITY},
         "security": [{}, {"bearer": []}, {"apiKey": []}],

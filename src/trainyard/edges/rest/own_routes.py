@@ -14,7 +14,8 @@ from trainyard.contract.system_parameters import is_system
 from trainyard.core.errors import Code, FieldViolation, InvalidArgument
 from trainyard.edges.rest.exchange import Exchange, Refusal
 from trainyard.edges.rest.follow import Streams
-from trainyard.edges.rest.raw import send_files
+from trainyard.edges.rest.key_routes import KeyRoutes
+from trainyard.edges.rest.raw import Opener, send_files
 from trainyard.edges.rest.shells import PARAMETERS, ShellRoute
 from trainyard.service.access import Caller
 from trainyard.service.claims import Claims
@@ -54,6 +55,8 @@ class OwnRoutes:
     claims: Claims
     pools: PersistentResources
     shells: ShellRoute
+    keys: KeyRoutes
+    opener: Opener
 
     async def answer(self, exchange: Exchange, caller: Caller) -> bool:
         """Answer what is ours; False where the path is not. Raises ApiError and Refusal."""
@@ -62,6 +65,9 @@ class OwnRoutes:
         path = unquote(exchange.path[len(PREFIX) :])
         if match := _POOLS.match(path):
             await self._pools(exchange, match["pool"], caller)
+            return True
+        if (found := await self.keys.answer(exchange, path, caller, _posted)) is not None:
+            await send_json(exchange, found)
             return True
         posts = ((_CLAIM, self.claims.claim), (_REPORT, self.claims.report), (_FINISH, self.claims.finish))
         for pattern, ask in posts:
@@ -135,7 +141,7 @@ class OwnRoutes:
     async def _raw(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
         given = _parameters(exchange, frozenset({"attempt"}))
         paths = self.insight.raw_files(match["name"], caller, _task(match["task"]), match["stream"], _attempt(given))
-        await send_files(exchange, paths)
+        await send_files(exchange, paths, self.opener)
 
     async def _shell(self, exchange: Exchange, match: re.Match[str], caller: Caller) -> None:
         given = _parameters(exchange, PARAMETERS)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 
 from trainyard.core.errors import Code
 from trainyard.edges.rest.exchange import Exchange, Refusal
@@ -15,9 +15,22 @@ CHUNK_BYTES: Final = 512 * 1024
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
 
-async def send_files(exchange: Exchange, paths: Sequence[str]) -> None:
+class File(AbstractContextManager["File"], Protocol):
+    """One file, open for reading."""
+
+    size: int
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Up to `size` bytes from the offset."""
+
+
+Opener = Callable[[str], File]
+"""Opens a path; raises FileNotFoundError."""
+
+
+async def send_files(exchange: Exchange, paths: Sequence[str], opener: Opener) -> None:
     """Answer with the files one after the other, as long as they are at this moment."""
-    sizes = [size_of(path) for path in paths]
+    sizes = [size_of(path, opener) for path in paths]
     total = sum(sizes)
     asked = exchange.headers.get("range")
     first, last = (0, total - 1) if asked is None else parse_range(asked, total)
@@ -30,14 +43,15 @@ async def send_files(exchange: Exchange, paths: Sequence[str]) -> None:
         headers.append((b"content-range", b"bytes %d-%d/%d" % (first, last, total)))
     await exchange.start(200 if asked is None else 206, headers)
     if exchange.scope["method"] != "HEAD":
-        await _send_pieces(exchange, slices(list(zip(paths, sizes, strict=True)), first, last + 1))
+        await _send_pieces(exchange, slices(list(zip(paths, sizes, strict=True)), first, last + 1), opener)
     await exchange.finish()
 
 
-def size_of(path: str) -> int:
+def size_of(path: str, opener: Opener) -> int:
     """Its size now; 0 where it has not been made yet."""
     try:
-        return os.stat(path).st_size  # noqa: PTH116 - paths are text from the log book
+        with opener(path) as file:
+            return file.size
     except FileNotFoundError:
         return 0
 
@@ -71,17 +85,17 @@ def slices(files: Sequence[tuple[str, int]], start: int, stop: int) -> Iterator[
         base += size
 
 
-async def _send_pieces(exchange: Exchange, pieces: Iterator[tuple[str, int, int]]) -> None:
+async def _send_pieces(exchange: Exchange, pieces: Iterator[tuple[str, int, int]], opener: Opener) -> None:
     loop = asyncio.get_running_loop()
     gone = asyncio.ensure_future(exchange.gone())
     try:
         for path, start, length in pieces:
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123, ASYNC230 - opening is no slower than a stat
+            with opener(path) as file:
                 for offset in range(start, start + length, CHUNK_BYTES):
                     if gone.done():
                         return
                     size = min(CHUNK_BYTES, start + length - offset)
-                    data = await loop.run_in_executor(None, os.pread, file.fileno(), size, offset)
+                    data = await loop.run_in_executor(None, file.pread, size, offset)
                     if len(data) < size:
                         raise OSError(f"{path} has become shorter while it was sent")
                     await exchange.write(data)

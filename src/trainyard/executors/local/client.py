@@ -195,13 +195,13 @@ class LocalExecutor:
             if name.startswith(f"{run_id}/"):
                 self._launcher.settled(name)
 
-    async def forget(self, job_id: int) -> None:
-        """Remove runs and logs of a job."""
+    async def forget(self, job_id: int, *, output: bool = True) -> None:
+        """Remove runs of a job, and its logs if `output` is to go, too."""
         for run_id in self._groups.runs_of(job_id):
             await self.release(run_id)
             if self._containers is not None:
                 await self._containers.release(run_id)  # while there is still written what it is
-        await asyncio.to_thread(self._groups.remove, job_id)
+        await asyncio.to_thread(self._groups.remove, job_id, output=output)
 
     async def sweep(self, live: Collection[str]) -> None:
         """End and release the groups that hold something of this machine and are not in `live`."""

@@ -138,11 +138,12 @@ class Groups:
             attempt, missing = attempt + 1, 0 if present else missing + 1
         return sorted(found)
 
-    def remove(self, job_id: int) -> None:
-        """Remove control, scratch and log files of a job. Blocks; missing ones are fine."""
+    def remove(self, job_id: int, *, output: bool) -> None:
+        """Remove control and scratch files of a job, and its log files with `output`. Blocks; missing ones are fine."""
         for run_id in self.runs_of(job_id):
             shutil.rmtree(self.places.runs / run_id, ignore_errors=True)
-        shutil.rmtree(self.places.logs / str(job_id), ignore_errors=True)
+        if output:
+            shutil.rmtree(self.places.logs / str(job_id), ignore_errors=True)
 
 
 def write_unstarted(incarnation: Incarnation, cause: str, message: str, *, internal: bool = False) -> bool:

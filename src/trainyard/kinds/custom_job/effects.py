@@ -6,6 +6,7 @@ from typing import Any
 
 from trainyard.kinds.custom_job.rules import OUTPUT_ONLY
 from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, Runtime, notes, refuse
+from trainyard.kinds.resource_effects import ENCRYPTION
 from trainyard.kinds.spec_effects import SPEC_EFFECTS
 
 EFFECTS = EffectTable(
@@ -18,12 +19,7 @@ EFFECTS = EffectTable(
             Effect.FULL,
             "Kept, listed and filtered by; trainyard-priority (low, normal, high or a number) orders the queue.",
         ),
-        FieldEffect(
-            "encryption_spec",
-            Effect.REFUSED,
-            "this server has no key ring and would store the job unencrypted; leave the field out, or encrypt the disk "
-            "that holds its data directory.",
-        ),
+        ENCRYPTION,
     )
 )
 """Every field of a CustomJob; docs and service log are made from it, and a test compares it with the descriptors."""

@@ -13,7 +13,7 @@ from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.custom_job import effects, rules
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.persistent import check_exists
-from trainyard.kinds.resource_message import stamp_job
+from trainyard.kinds.resource_message import outline_of, stamp_job
 from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import decide, spec
 from trainyard.kinds.running.memo import is_leaving, with_incarnations
@@ -69,6 +69,8 @@ class CustomJobKind:
             spec=asked.SerializeToString(deterministic=True),
             priority=spec.priority_of(asked.labels, asked.job_spec),
             notes=notes,
+            key=asked.encryption_spec.kms_key_name,
+            outline=outline_of(asked),
             run_as=accounts_named(asked.job_spec),
         )
 

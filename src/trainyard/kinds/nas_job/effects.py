@@ -6,6 +6,7 @@ from typing import Any
 
 from trainyard.kinds.field_effects import Effect, EffectTable, FieldEffect, Runtime, notes, refuse
 from trainyard.kinds.nas_job.rules import OUTPUT_ONLY
+from trainyard.kinds.resource_effects import ENCRYPTION
 from trainyard.kinds.spec_effects import SPEC_EFFECTS
 
 _ALGORITHM = "nas_job_spec.multi_trial_algorithm_spec"
@@ -38,11 +39,7 @@ EFFECTS = EffectTable(
             "Kept, listed and filtered by; trainyard-priority orders the queue, trainyard-searcher, trainyard-seed "
             "and trainyard-trials steer the search.",
         ),
-        FieldEffect(
-            "encryption_spec",
-            Effect.NONE,
-            "this server has no key ring; the job is stored as it is. Encrypt the disk that holds its data directory.",
-        ),
+        ENCRYPTION,
         FieldEffect(
             "enable_restricted_image_training",
             Effect.NONE,

@@ -21,9 +21,10 @@ from trainyard.kinds.nas_job.memo import Memo
 from trainyard.kinds.nas_job.plan import SearchPlan, plan_of
 from trainyard.kinds.nas_job.trial_spec import trial_spec
 from trainyard.kinds.persistent import check_exists
-from trainyard.kinds.resource_message import stamp_job
+from trainyard.kinds.resource_message import outline_of, stamp_job
 from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import spec as running
+from trainyard.kinds.running.bereft import end_search, is_bereft
 from trainyard.kinds.worker_pools import accounts_named
 from trainyard.searcher import Open
 
@@ -71,6 +72,8 @@ class NasJobKind:
         return Draft(
             display_name=asked.display_name,
             labels=dict(asked.labels),
+            key=asked.encryption_spec.kms_key_name,
+            outline=outline_of(asked),
             spec=asked.SerializeToString(deterministic=True),
             priority=running.priority_of(asked.labels, search),
             notes=effects.kept_in_part(asked, contained=self._contained),
@@ -111,6 +114,9 @@ class NasJobKind:
         """What comes next; the search that is kept in memory is always what a replay of `history` would give."""
         if job.is_final:
             return Decision(job.status)
+        if is_bereft(job):
+            self._searches.forget(job.id)
+            return end_search(job, trials, moment.now_us)
         plan, memo = self._plan_of(job), Memo.parse(job.status.memo)
         plan = replace(plan, searcher=memo.searcher or plan.searcher)
         search = self._searches.of(job, plan, memo, history)

@@ -17,6 +17,7 @@ from trainyard.core.outcomes import Line, Why, by_whom, job_problem, plain_secon
 from trainyard.core.runs import Phase, Reading
 from trainyard.core.states import Event, JobState
 from trainyard.kind import Room
+from trainyard.kinds.running import bereft
 from trainyard.kinds.running.judge import Scene, judge, workers_to_restart
 from trainyard.kinds.running.memo import End, Memo, Timer, Verdict
 from trainyard.kinds.running.narrate import record_ends, restart_line, tell_notes
@@ -39,6 +40,8 @@ def decide(job: Job, policy: RunPolicy, reading: Reading | None, room: Room | No
     status = job.status
     if job.is_final:
         return Decision(status)
+    if bereft.is_bereft(job):
+        return bereft.end_run(job, reading, now_us)
     if status.state is JobState.QUEUED:
         return _queued(job, policy, room, now_us)
     if status.run_id is None:

@@ -18,8 +18,10 @@ from trainyard.core.log_files import STREAMS, directory_name, read_directory_nam
 from trainyard.core.severity import StderrSeverity, severity_of_text, structured
 from trainyard.core.states import FINAL
 from trainyard.core.usage_records import USAGE
+from trainyard.keyring import Seals
 from trainyard.store import LogBatch, LogLine, Narrated, Run
 from trainyard.stores.log_files.cursor import Cursor, unread
+from trainyard.stores.log_files.files import Files
 from trainyard.stores.log_files.output import Output, Piece
 
 SERVICE = "service"  # the task and stream of the service's own narration
@@ -37,6 +39,7 @@ class _Place:
     """
 
     root: Path
+    files: Files
     job_id: int
     prefix: str = ""
     is_over: bool = False
@@ -58,7 +61,7 @@ class _Place:
             position = unread(at.positions, self.key(source))
             if position is None or task not in ("", self.prefix + source[1], self.prefix.rstrip("/")):
                 continue
-            output = Output(f"{self.root}/{self.job_id}/{directory_name(*source)}", position)
+            output = Output(f"{self.root}/{self.job_id}/{directory_name(*source)}", position, self.files)
             if output.has_news:
                 found.append((self, source, output))
         return found
@@ -89,12 +92,15 @@ class FileLogBook:
         narration: Callable[[int, int], Sequence[Narrated]],
         stderr_severity: StderrSeverity | str = StderrSeverity.ERROR,
         runs: Callable[[int, int, int], Sequence[Run]] = _no_runs,
+        seals: Seals | None = None,
     ) -> None:
         """`narration(job id, after seq)` gives the service log; it is called on the caller's thread.
 
         `runs` is Desk.runs_after: the jobs whose output a search shows as its own.
         `stderr_severity` (`ERROR` or `auto`) says how text on stderr is judged, see core/severity.py.
+        `seals` open what was sealed.
         """
+        self.files = Files(seals)
         self._root = root
         self._narration = narration
         self._stderr = StderrSeverity(stderr_severity)
@@ -121,15 +127,24 @@ class FileLogBook:
             )
             paths = [directory / stream for directory in directories]
             if paths:
-                return tuple(os.fspath(path) for path in paths if path.exists())
+                return tuple(path for path in map(os.fspath, paths) if self.files.exists(path))
         return ()
+
+    def seal(self, job_id: int, owner: int) -> None:
+        """Seal what a job that has ended has written, by the data key of `owner`. Blocks; may be repeated.
+
+        Raises as Seals.seal_file.
+        """
+        self.files.seal(self._root / str(job_id), owner)
 
     def _places(self, at: Cursor, task: str) -> list[_Place]:
         """Where the job's output lies, and that of its trials; the cursor moves behind trials that were read whole."""
-        own, after = _Place(self._root, at.job_id), at.done
+        own, after = _Place(self._root, self.files, at.job_id), at.done
         while True:
             runs = self._runs(at.job_id, after, _MOST_RUNS)
-            places = [_Place(self._root, run.id, f"{run.stage}-{run.number}/", run.state in FINAL) for run in runs]
+            places = [
+                _Place(self._root, self.files, run.id, f"{run.stage}-{run.number}/", run.state in FINAL) for run in runs
+            ]
             if task:
                 places = [place for place in places if f"{task}/".startswith(place.prefix)]
             else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from trainyard.core.log_files import CLOSED, INDEX, INDEX_RECORD, STREAMS
 from trainyard.stores.log_files.cursor import Position
+from trainyard.stores.log_files.files import Files
 
 LONGEST_LINE = 256 * 1024  # bytes; the limit of one entry of Cloud Logging
 _CHUNK = 64 * 1024
@@ -32,11 +33,12 @@ class Piece:
 class Output:
     """A snapshot of one incarnation's directory: what comes after its making is left to the next one."""
 
-    def __init__(self, directory: str, position: Position) -> None:
+    def __init__(self, directory: str, position: Position, files: Files | None = None) -> None:
         """Two stats, nothing else. `closed` is looked at first: once it is there, the sizes are final."""
         self._directory = directory
+        self._files = files or Files()
         self._closed = _modified_us(f"{self._directory}/{CLOSED}")
-        self._index_size = _size(f"{self._directory}/{INDEX}") // _RECORD * _RECORD
+        self._index_size = self._files.size(f"{self._directory}/{INDEX}") // _RECORD * _RECORD
         self.position: Position | None = position
 
     @property
@@ -48,7 +50,8 @@ class Output:
         """What is behind the position; `position` is where it came to when the iteration is over, None at the end."""
         assert self.position is not None
         index, *offsets = self.position
-        streams = [_Stream(f"{self._directory}/{name}", offset) for name, offset in zip(STREAMS, offsets, strict=True)]
+        names = zip(STREAMS, offsets, strict=True)
+        streams = [_Stream(self._files, f"{self._directory}/{name}", offset) for name, offset in names]
         time_us = 0
         for record_time, stream, end in self._records(index):
             time_us = record_time if record_time < _NO_TIME_US else time_us
@@ -63,14 +66,14 @@ class Output:
     def _rest(self, index: int, streams: list[_Stream], time_us: int) -> Iterator[Piece]:
         """What no record covers (an agent was lost) and what has no line end."""
         for stream, name in zip(streams, STREAMS, strict=True):
-            size = _size(stream.path)
+            size = self._files.size(stream.path)
             while (content := stream.take(size)) is not None or (content := stream.tail(size)):
                 yield Piece(time_us, name, content, (index, streams[0].offset, streams[1].offset))
 
     def _records(self, start: int) -> Iterator[tuple[int, int, int]]:
         """(time, stream number, end offset) from byte `start` of the index."""
         while start < self._index_size:
-            chunk = _read(f"{self._directory}/{INDEX}", start, min(_CHUNK, self._index_size - start))
+            chunk = self._files.read(f"{self._directory}/{INDEX}", start, min(_CHUNK, self._index_size - start))
             whole = len(chunk) // _RECORD * _RECORD
             if not whole:
                 return
@@ -87,8 +90,9 @@ class Output:
 class _Stream:
     """One file of bytes, taken line by line; at most a line and a chunk of it are in memory."""
 
-    def __init__(self, path: str, offset: int) -> None:
+    def __init__(self, files: Files, path: str, offset: int) -> None:
         self.path = path
+        self._files = files
         self.offset = offset  # where the next line begins
         self._searched = offset  # up to here there is no line end behind `offset`
         self._start = offset  # where the buffer begins
@@ -129,32 +133,13 @@ class _Stream:
         if offset < self._start + len(self._buffer):
             return True
         held = self._buffer[self.offset - self._start :]
-        chunk = _read(self.path, self.offset + len(held), _CHUNK)
+        chunk = self._files.read(self.path, self.offset + len(held), _CHUNK)
         self._start, self._buffer = self.offset, held + chunk
         return bool(chunk)
 
 
-def _read(path: str, offset: int, size: int) -> bytes:
-    """Up to `size` bytes, none where there is no such file; opened anew each time, so replicas hold no descriptors."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b""
-    try:
-        return os.pread(descriptor, size, offset)
-    finally:
-        os.close(descriptor)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 - asked for every live replica at every poll; Path costs thrice
-    except FileNotFoundError:
-        return 0
-
-
 def _modified_us(path: str) -> int | None:
     try:
-        return os.stat(path).st_mtime_ns // 1000  # noqa: PTH116 - as above
+        return os.stat(path).st_mtime_ns // 1000  # noqa: PTH116 - asked at every poll; Path costs thrice
     except FileNotFoundError:
         return None

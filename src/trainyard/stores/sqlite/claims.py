@@ -9,7 +9,7 @@ from trainyard.core.names import JobName
 from trainyard.core.trials import ENDED, Stage, Trial, TrialState
 from trainyard.store import ClaimReport, not_claimed, trial_missing
 from trainyard.stores.sqlite.queries import SQL
-from trainyard.stores.sqlite.trials import trial_from
+from trainyard.stores.sqlite.trials import Stored, trial_from
 from trainyard.stores.sqlite.writer import Work
 from trainyard.stores.sqlite.writes import ReadJob, present
 
@@ -32,7 +32,9 @@ def claim(name: JobName, worker: str, now_us: int, lost_before_us: int, read: Re
     return work
 
 
-def report(name: JobName, number: int, told: ClaimReport, now_us: int, read: ReadJob) -> Work[TrialState]:
+def report(
+    name: JobName, number: int, told: ClaimReport, now_us: int, read: ReadJob, stored: Stored
+) -> Work[TrialState]:
     """Raises NotFound, or FailedPrecondition where the worker does not hold the trial."""
 
     def work(connection: sqlite3.Connection) -> tuple[TrialState, int | None]:
@@ -50,7 +52,7 @@ def report(name: JobName, number: int, told: ClaimReport, now_us: int, read: Rea
             return TrialState.ACTIVE, None
         is_over = told.line is not None or told.infeasible is not None
         written = (now_us, now_us if is_over else None, told.line, told.infeasible, job.id, number)
-        connection.execute(SQL["tell_claim"], written)
+        connection.execute(SQL["tell_claim"], stored("tell_claim", job, written))
         stops = job.is_final or job.intent is Intent.CANCEL
         return TrialState.STOPPING if stops else TrialState.ACTIVE, job.id if is_over else None
 

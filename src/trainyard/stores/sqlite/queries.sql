@@ -88,6 +88,12 @@ UPDATE job_detail SET attempt = ?, run_id = ?, waits_for = ?, memo = ?, error_co
 -- name: touch_job
 UPDATE job SET revision = revision + 1 WHERE id = ?
 
+-- name: touch_sealed
+UPDATE job SET revision = revision + 1
+WHERE id IN (SELECT value FROM json_each(?1) UNION ALL
+             SELECT d.id FROM json_each(?1) AS owner CROSS JOIN job_detail AS d ON d.parent = owner.value)
+RETURNING id
+
 -- name: set_intent
 UPDATE job_detail SET intent = ?, intent_by = ?, intent_time_us = ? WHERE id = ?
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from trainyard.core.jobs import Change, Intent, Job, Note, Parentage, Problem, ReplicaRecord, Severity, Status
+from trainyard.core.jobs import Change, Intent, Job, Note, Parentage, Problem, ReplicaRecord, Seal, Severity, Status
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.runs import Cause, Exit
 from trainyard.core.states import JobState
 from trainyard.core.trials import Stage
+from trainyard.keyring import Opened
 from trainyard.store import Narrated, StoredOperation
 
 Row = tuple[Any, ...]
@@ -50,7 +51,7 @@ def job_from(row: Row, scope: Scope, collection: str) -> Job:
         create_time_us=create_us,
         display_name=display_name,
         labels=json.loads(labels) if labels != "{}" else {},
-        spec=spec,
+        spec=bytes(spec),
         status=Status(_STATES[state], update_us, start_us, end_us, error, attempt, run_id, waits_for, memo),
         priority=priority,
         intent=_INTENTS[intent],
@@ -58,7 +59,12 @@ def job_from(row: Row, scope: Scope, collection: str) -> Job:
         intent_time_us=intent_us,
         revision=revision,
         parent=_parentage(*lineage),
+        seal=_seal_of(spec),
     )
+
+
+def _seal_of(spec: bytes) -> Seal | None:
+    return Seal(spec.owner, locked=spec.locked) if isinstance(spec, Opened) else None
 
 
 def _parentage(parent: int | None, stage: str, number: int) -> Parentage | None:

@@ -22,6 +22,7 @@ from trainyard.core.jobs import Change, Decision, Intent, Job, Note, QueuePlace,
 from trainyard.core.names import JobName, OperationName, Scope
 from trainyard.core.states import JobState
 from trainyard.core.trials import OpenTrial, Stage, Trial, TrialState, seen_now
+from trainyard.keyring import Seals
 from trainyard.store import (
     ClaimReport,
     Narrated,
@@ -98,6 +99,8 @@ class SqliteStore:
         self._writer = GroupWriter(connection, path, self._hint)
         self._writer.on_rollback = self._forget
         self._writes.room = self._writer.room
+        self._views.sealing = self._writes.sealing
+        self._writes.sealing.connections = lambda: (self._reader, connection, *self._searchers)
 
     def problems(self) -> tuple[str, ...]:
         """See Store."""
@@ -114,6 +117,10 @@ class SqliteStore:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def share_seals(self, seals: Seals) -> None:
+        """Seal what is said in jobs that name a key. Before anything is asked; nothing is opened without."""
+        self._writes.sealing.share(seals)
 
     # Desk
 
@@ -201,7 +208,12 @@ class SqliteStore:
 
     async def report(self, name: JobName, number: int, told: ClaimReport, now_us: int) -> TrialState:
         """See Desk."""
-        return await self._writer.do(claims.report(name, number, told, now_us, self._job))
+        return await self._writer.do(claims.report(name, number, told, now_us, self._job, self._writes.sealing.row))
+
+    async def renew(self, owners: Sequence[int]) -> None:
+        """See keyring.Renews."""
+        for job_id in await self._writer.do(self._writes.renew(owners)):
+            self._hint(job_id)
 
     def runs_after(self, job_id: int, run_id: int, most: int) -> list[Run]:
         """See Desk."""
@@ -366,6 +378,7 @@ class SqliteStore:
 
     def _connect(self, cache_kib: int) -> sqlite3.Connection:
         connection = connect(self._path, cache_kib)
+        connection.row_factory = self._writes.sealing.row_factory
         connection.create_function("name_like", 2, _name_like, deterministic=True)
         return connection
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 
 from trainyard.core.jobs import Decision, Job, ReplicaRecord
 from trainyard.core.states import JobState
 from trainyard.core.trials import Ending, Measurement, OpenTrial, Stage, Trial, TrialRun, TrialState, claimed_run
 from trainyard.stores.sqlite.queries import SQL
 from trainyard.stores.sqlite.rows import Row
+
+Stored = Callable[[str, Job, Row], Row]
+"""Makes a job's row of a statement as it is to be stored (sealed.py)."""
 
 _COLUMNS_OF_A_TRIAL = 14
 
@@ -66,10 +70,10 @@ def open_trial_from(row: Row) -> OpenTrial:
     return OpenTrial(trial, TrialRun(job_id, JobState(state), start_us, end_us, error or "", report))
 
 
-def put(connection: sqlite3.Connection, job: Job, decision: Decision) -> None:
+def put(connection: sqlite3.Connection, job: Job, decision: Decision, stored: Stored) -> None:
     """What a search decided about its trials, but for the jobs that are new."""
     for trial in decision.trials:
-        connection.execute(SQL["put_trial"], trial_row(job.id, trial))
+        connection.execute(SQL["put_trial"], stored("put_trial", job, trial_row(job.id, trial)))
         if trial.ended_as is not None:
             connection.execute(SQL["take_report"], (job.id, trial.stage.value, trial.number))
     for run in decision.ends:
@@ -77,10 +81,11 @@ def put(connection: sqlite3.Connection, job: Job, decision: Decision) -> None:
             connection.execute(SQL["touch_job"], (run,))
 
 
-def keep_report(connection: sqlite3.Connection, job: Job, record: ReplicaRecord) -> None:
+def keep_report(connection: sqlite3.Connection, job: Job, record: ReplicaRecord, stored: Stored) -> None:
     """What a trial's replica reported is durable with the record of its end."""
     if job.parent is not None and record.exit.report is not None:
-        connection.execute(SQL["put_report"], (job.id, record.replica, record.attempt, record.exit.report))
+        row = (job.id, record.replica, record.attempt, record.exit.report)
+        connection.execute(SQL["put_report"], stored("put_report", job, row))
 
 
 def delete(connection: sqlite3.Connection, parent: int) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from trainyard.core.filter_tree import And, StateIs
+from trainyard.core.expressions import And
+from trainyard.core.filter_tree import StateIs
 from trainyard.core.jobs import Change, Job, ReplicaRecord
 from trainyard.core.names import Scope
 from trainyard.store import Among
@@ -16,6 +17,7 @@ from trainyard.stores.sqlite import rows
 from trainyard.stores.sqlite.conditions import Bounds, condition, conjuncts
 from trainyard.stores.sqlite.faults import told
 from trainyard.stores.sqlite.queries import SQL
+from trainyard.stores.sqlite.sealed import Sealing
 from trainyard.stores.sqlite.search import Ground, search
 
 _SMALLEST_PART = 64  # often enough for a reader that wants a few
@@ -46,6 +48,7 @@ class Views:
         self._path = path
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
+        self.sealing = Sealing()
 
     def open(self, skew: Bounds, *, grams: bool) -> SqliteView:
         """The store as it is now."""
@@ -54,6 +57,7 @@ class Views:
                 connection = self._idle.pop()
             except IndexError:
                 connection = self._connect()
+            connection.row_factory = self.sealing.row_factory
             connection.execute("BEGIN")
             connection.execute(SQL["tallies"]).fetchone()  # only a read takes the moment hold
         return SqliteView(connection, self._path, Ground(0, skew, grams), self._back)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from trainyard.stores.sqlite import rows, trials
 from trainyard.stores.sqlite.conditions import Bounds
 from trainyard.stores.sqlite.grams import indexed
 from trainyard.stores.sqlite.queries import SQL
+from trainyard.stores.sqlite.sealed import Sealing
 from trainyard.stores.sqlite.writer import Work
 
 ReadJob = Callable[[rows.Row, sqlite3.Connection], Job]
@@ -56,6 +58,7 @@ class Writes:
         self.room: Callable[[], None] = lambda: None
         self.grams = grams
         self.skew = skew
+        self.sealing = Sealing()
         self._places: dict[tuple[str, str, str], int] = {}
         self._untold = False
 
@@ -71,15 +74,20 @@ class Writes:
         for job, _ in placed:
             self._widen(connection, job)
         add_rows(connection, "add_job", [rows.job_row(job, place) for job, place in placed])
-        add_rows(connection, "add_detail", [rows.detail_row(job) for job, _ in placed])
-        add_rows(connection, "add_body", [rows.body_row(job) for job, _ in placed])
+        stored = self.sealing.row
+        add_rows(connection, "add_detail", [stored("add_detail", job, rows.detail_row(job)) for job, _ in placed])
+        add_rows(connection, "add_body", [stored("add_body", job, rows.body_row(job)) for job, _ in placed])
         labels = [(place, key, value, job.id) for job, place in placed for key, value in job.labels.items()]
         add_rows(connection, "add_label", labels)
         if self.grams:
             named = [(job.id, indexed(job.display_name)) for job, _ in placed if job.parent is None]
             add_rows(connection, "add_gram", named)
         add_rows(connection, "add_first_change", [rows.change_row(job.id, first_change(job)) for job, _ in placed])
-        notes = [(one.job.id, seq, *rows.note_row(one.job.id, note)[1:]) for one in new for seq, note in one.numbered]
+        notes = [
+            stored("add_numbered_note", one.job, (one.job.id, seq, *rows.note_row(one.job.id, note)[1:]))
+            for one in new
+            for seq, note in one.numbered
+        ]
         add_rows(connection, "add_numbered_note", notes)
         return [(None, job) for job, _ in placed]
 
@@ -105,6 +113,14 @@ class Writes:
             connection.execute(SQL["touch_job"], (job.id,))
             asked = replace(job, intent=intent, intent_by=by, intent_time_us=now_us, revision=job.revision + 1)
             return asked, job.id
+
+        return work
+
+    def renew(self, owners: Sequence[int]) -> Work[list[int]]:
+        """The ids of all jobs that these seal; each has another revision now."""
+
+        def work(connection: sqlite3.Connection) -> tuple[list[int], None]:
+            return [row[0] for row in connection.execute(SQL["touch_sealed"], (json.dumps(owners),))], None
 
         return work
 
@@ -156,18 +172,18 @@ class Writes:
         return work
 
     def _advance(self, connection: sqlite3.Connection, job: Job, decision: Decision) -> bool:
-        status, execute = decision.status, connection.execute
+        status, execute, stored = decision.status, connection.execute, self.sealing.row
         if not execute(SQL["advance_job"], rows.advance_row(job, status)).rowcount:
             return False
-        execute(SQL["advance_detail"], rows.advance_detail_row(job.id, status))
+        execute(SQL["advance_detail"], stored("advance_detail", job, rows.advance_detail_row(job.id, status)))
         for change in decision.changes:
-            execute(SQL["add_change"], rows.change_row(job.id, change))
+            execute(SQL["add_change"], stored("add_change", job, rows.change_row(job.id, change)))
         for note in decision.notes:
-            execute(SQL["add_note"], rows.note_row(job.id, note))
+            execute(SQL["add_note"], stored("add_note", job, rows.note_row(job.id, note)))
         for record in decision.records:
-            execute(SQL["add_record"], rows.record_row(job.id, record))
-            trials.keep_report(connection, job, record)
-        trials.put(connection, job, decision)
+            execute(SQL["add_record"], stored("add_record", job, rows.record_row(job.id, record)))
+            trials.keep_report(connection, job, record, stored)
+        trials.put(connection, job, decision, stored)
         if decision.births:
             self.insert(connection, [Insertion(self, birth, ()) for birth in decision.births])
         return True

@@ -1,0 +1,129 @@
+"""What a job with a key leaves in the clear while it runs is sealed or removed at its end, sooner or later.
+
+That is its output (sealed file by file) and the files of its runs, which hold its environment (removed). Which jobs are
+to be seen to is written down with their data keys, and each step may be repeated: a crash delays it, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from trainyard.core.errors import ApiError
+from trainyard.core.jobs import Job
+from trainyard.core.states import FINAL
+from trainyard.executor import Executor
+from trainyard.keyring import Vault
+from trainyard.store import Run
+
+_PAUSE_SECONDS: Final = 0.5
+_MOST_RUNS: Final = 1024
+_log = logging.getLogger("trainyard.keys")
+
+
+class Jobs(Protocol):
+    """The part of a store that is asked."""
+
+    def find(self, job_id: int) -> Job | None:
+        """See Desk."""
+
+    def runs_after(self, job_id: int, run_id: int, most: int) -> Sequence[Run]:
+        """See Desk."""
+
+    def on_write(self, listener: Callable[[int, Job | None], None]) -> None:
+        """See Ledger."""
+
+
+class SealsOutput(Protocol):
+    """The part of a log book that seals."""
+
+    def seal(self, job_id: int, owner: int) -> None:
+        """Seal what a job that has ended has written, by the data key of `owner`. Blocks; may be repeated."""
+
+
+class Sealing:
+    """`run` it as one task of the server's loop."""
+
+    def __init__(self, vault: Vault, jobs: Jobs, executor: Executor, output: SealsOutput) -> None:
+        self._vault = vault
+        self._jobs = jobs
+        self._executor = executor
+        self._output = output
+        self._deleted: set[int] = set()
+        self._sealed: set[int] = set()  # trials of searches that go on
+        self.problem = ""
+        jobs.on_write(self._hinted)
+
+    def problems(self) -> tuple[str, ...]:
+        """What keeps jobs from being sealed just now, in a sentence; empty when all is well."""
+        return (self.problem,) if self.problem else ()
+
+    async def run(self) -> None:
+        """Forget data keys of jobs that are gone, then see to those that end, for ever."""
+        for owner in await asyncio.to_thread(self._vault.owners) if self._vault.in_use else ():
+            if self._jobs.find(owner) is None:  # nobody is let in yet: it is no job that is just being made
+                await asyncio.to_thread(self._vault.drop, owner)
+        while True:
+            await self.sweep()
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def sweep(self) -> None:
+        """See to every job that has ended by now; what cannot be done stays to be done."""
+        try:
+            while self._deleted:
+                owner = next(iter(self._deleted))
+                await asyncio.to_thread(self._vault.drop, owner)
+                self._deleted.discard(owner)
+            for owner in self._vault.pending():
+                await self._see_to(owner)
+        except (ApiError, OSError) as error:
+            self._report(
+                f"What jobs with an encryptionSpec have left cannot be sealed now, and is in the clear: {error}"
+            )
+        except Exception as error:  # a defect here must end neither the server nor later tries
+            self._report(f"What jobs with an encryptionSpec have left cannot be sealed now: {error!r}", error)
+        else:
+            self.problem = ""
+
+    async def _see_to(self, owner: int) -> None:
+        job = self._jobs.find(owner)
+        if job is None:
+            return
+        trials = await self._see_to_trials(owner)
+        if not job.is_final or trials is None:
+            return
+        await self._seal(owner, owner)
+        await asyncio.to_thread(self._vault.all_sealed, owner)
+        self._sealed.difference_update(trials)
+
+    async def _see_to_trials(self, owner: int) -> list[int] | None:
+        """The jobs of the owner's trials once all of them are sealed, else None."""
+        found: list[int] = []
+        over, after = True, 0
+        while runs := self._jobs.runs_after(owner, after, _MOST_RUNS):
+            after = runs[-1].id
+            for run in runs:
+                over = over and run.state in FINAL
+                found.append(run.id)
+                if run.state in FINAL and run.id not in self._sealed:
+                    await self._seal(run.id, owner)
+                    self._sealed.add(run.id)
+        return found if over else None
+
+    async def _seal(self, job_id: int, owner: int) -> None:
+        if self._vault.is_shredded(owner):
+            await self._executor.forget(job_id)  # it was to be unreadable with its key, and cannot be sealed any more
+            return
+        await self._executor.forget(job_id, output=False)
+        await asyncio.to_thread(self._output.seal, job_id, owner)
+
+    def _hinted(self, job_id: int, fresh: Job | None) -> None:
+        if fresh is None and self._vault.in_use and self._jobs.find(job_id) is None:
+            self._deleted.add(job_id)
+
+    def _report(self, sentence: str, error: Exception | None = None) -> None:
+        if sentence != self.problem:
+            _log.warning("%s", sentence, exc_info=error)
+        self.problem = sentence
