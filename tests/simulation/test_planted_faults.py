@@ -9,7 +9,7 @@ import pytest
 from histories import Plant, find
 
 from trainyard.control import acts, admission, loop, reconcile, watcher
-from trainyard.core.jobs import Launch, Stop
+from trainyard.core.jobs import Intent, Launch, Stop
 from trainyard.kinds.running import decide, memo, sight
 from trainyard.testing import builders, fake_executor, laws
 from trainyard.testing.simulation import Simulation
@@ -147,6 +147,17 @@ def a_cancel_that_only_stops_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile.Reconciler, "_act", act)
 
 
+def a_cancel_put_off(patch: pytest.MonkeyPatch) -> None:
+    """Heed a cancel, but in its own time: everything still ends well, and well before the simulation's deadline."""
+    original = decide.decide
+
+    def late(job, policy, reading, room, now_us):
+        is_young = job.intent_time_us is not None and 0 <= now_us - job.intent_time_us < 15e6
+        return original(replace(job, intent=Intent.RUN) if is_young else job, policy, reading, room, now_us)
+
+    patch.setattr(builders, "decide", late)
+
+
 def ends_recorded_again(patch: pytest.MonkeyPatch) -> None:
     """Record the same end again and again."""
     patch.setattr(memo.Memo, "with_record", lambda self, replica, incarnation: self)
@@ -190,6 +201,7 @@ PLANTED = (
     the_rest_is_left_running,
     nothing_swept_after_a_crash,
     a_cancel_that_only_stops_once,
+    a_cancel_put_off,
     succeeding_by_a_worker,
     ends_recorded_again,
 )

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 from histories import Plant, find
 
-from trainyard.core.jobs import Step
+from trainyard.control import reconcile
+from trainyard.core.jobs import Intent, Step
 from trainyard.core.trials import Ending, Stage
 from trainyard.kinds.nas_job import conduct, live
 from trainyard.stores import memory, memory_files
+from trainyard.testing import searches
 from trainyard.testing.search_simulation import SearchSimulation
 
 
@@ -118,6 +120,35 @@ def ends_in_no_order(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(conduct, "_take_end", take_end)
 
 
+def a_cancel_put_off(patch: pytest.MonkeyPatch) -> None:
+    """Heed the cancel of a search, but in its own time, while its trials go on."""
+    original = conduct.conduct
+
+    def late(scene):
+        asked_us = scene.job.intent_time_us
+        is_young = asked_us is not None and 0 <= scene.now_us - asked_us < 15e6
+        return original(replace(scene, job=replace(scene.job, intent=Intent.RUN)) if is_young else scene)
+
+    patch.setattr(searches, "conduct", late)
+
+
+def what_is_carried_along_unguarded(patch: pytest.MonkeyPatch) -> None:
+    """Write a search over whatever is there, as long as the trial that carries it along is as it was."""
+    original = memory.MemoryStore.commit
+
+    async def commit(self, job, decision, along=()):
+        now = [(self.find(step.job.id), step) for step in along]
+        anew = [step._replace(job=replace(step.job, revision=job.revision)) if job else step for job, step in now]
+        return await original(self, job, decision, anew)
+
+    patch.setattr(memory.MemoryStore, "commit", commit)
+
+
+def the_room_of_the_unborn_is_kept(patch: pytest.MonkeyPatch) -> None:
+    """Hold the room of a trial whose job was never made, because the commit failed that was to make it."""
+    patch.setattr(reconcile.Reconciler, "_give_back", lambda self, birth: None)
+
+
 PLANTED = (
     a_trial_without_its_job,
     one_place_too_many,
@@ -128,6 +159,9 @@ PLANTED = (
     failures_that_do_not_count,
     a_measurement_of_its_own_making,
     ends_in_no_order,
+    a_cancel_put_off,
+    what_is_carried_along_unguarded,
+    the_room_of_the_unborn_is_kept,
 )
 
 

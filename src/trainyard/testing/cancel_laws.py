@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.jobs import Intent, Job
 
-BOUND_SECONDS = 6.0
+BOUND_SECONDS = 4.0
 """Beside the grace: the settle time, in which absence proves nothing, and a few looks. Nothing waits for a scan."""
 
 

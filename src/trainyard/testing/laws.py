@@ -17,10 +17,11 @@ from trainyard.kinds.running.memo import incarnations
 from trainyard.store import Standing, StoredOperation
 from trainyard.stores.memory import MemoryStore, Snapshot
 from trainyard.testing.builders import PlainSpec, plain_spec
+from trainyard.testing.cancel_laws import CancelLaws
 from trainyard.testing.fake_executor import FakeExecutor, Process, Weather
 from trainyard.testing.preemption_laws import PreemptionLaws
 from trainyard.testing.search_laws import SearchLaws
-from trainyard.testing.searches import PlainSearchKind
+from trainyard.testing.searches import TRIAL_GRACE_SECONDS, PlainSearchKind
 
 
 class Violation(Exception):
@@ -43,6 +44,7 @@ class Laws:
         self.broken: list[str] = []
         self._searches = SearchLaws(world, self.broken.append)
         self._preemption = PreemptionLaws(world, clock, self._specs, self.broken.append)
+        self._cancels = CancelLaws(clock, self._grace_of, self.broken.append)
 
     def created(self, job: Job, steady_us: int) -> None:
         """The API, or a search, is about to make this job."""
@@ -145,11 +147,15 @@ class Laws:
             job = jobs.get(int(process.run_id.partition("-")[0]))
             if job is None or job.is_final:
                 self.broken.append(f"{process.run_id} {process.replica} outlives its job")
-        if fair:
-            self._preemption.check_world(jobs)
-        else:
-            self._preemption.forgive()
+        for watch in (self._preemption, self._cancels):
+            if fair:
+                watch.check_world(jobs)
+            else:
+                watch.forgive()
         self.raise_broken()
+
+    def _grace_of(self, job: Job) -> float:
+        return self._specs[job.id].grace_seconds if job.id in self._specs else TRIAL_GRACE_SECONDS
 
     def check_end(self, store: MemoryStore, job_ids: Collection[int]) -> None:
         """What must hold when all is over: histories are paths, files are gone, everything is given back."""

@@ -26,6 +26,7 @@ from trainyard.testing.builders import PlainKind, PlainSpec
 from trainyard.testing.virtual_time import EPOCH_US
 
 METRIC = "score"
+TRIAL_GRACE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class PlainSearchKind:
         plan = search.plan()
 
         def spawn(stage: Stage, number: int, point: Point) -> Spawn:  # noqa: ARG001 - conduct's signature
-            trial = PlainSpec(workers=search.workers, grace_seconds=0.5)
+            trial = PlainSpec(workers=search.workers, grace_seconds=TRIAL_GRACE_SECONDS)
             return Spawn(PlainTrialKind.collection, stage, number, "trial", json.dumps(asdict(trial)).encode())
 
         live = self._searches.of(job, plan, Memo.parse(job.status.memo), history)
