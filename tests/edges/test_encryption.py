@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from edge_server import Api, Server, running
+from nas_requests import METRIC, choice, made, nas, reporting, search_trials, space
 
 SECRET, LINE = "s3cr3t-of-the-env", "s3cr3t-line"
 SCRIPT = 'for i in 1 2 3; do echo "$(printf s3cr3t)-line $i"; done; echo oops >&2; exit ${CODE:-0}'
@@ -249,3 +251,143 @@ def test_a_deleted_job_takes_its_data_key_along(served: tuple[Server, Api]) -> N
     assert key_of(api)["jobs"] == 1
     api.call("DELETE", name)
     until(lambda: key_of(api)["jobs"] == 0)
+
+
+def sealed_search(script: str, **more: Any) -> dict[str, Any]:
+    """A search under the key, with a secret in its space, its trainer's environment and what trials print."""
+    secret_space = space(choice("a", f"'{SECRET}-x'", f"'{SECRET}-y'", f"'{SECRET}-z'"))
+    search = nas(f"echo {LINE}; {script}", searched=secret_space, encryptionSpec={"kmsKeyName": KEY}, **more)
+    spec = search["nasJobSpec"]["multiTrialAlgorithmSpec"]["searchTrialSpec"]["searchTrialJobSpec"]
+    spec["workerPoolSpecs"][0]["containerSpec"]["env"] = [{"name": "PASSWORD", "value": SECRET}]
+    return search
+
+
+def test_a_search_is_sealed_with_all_of_its_trials(served: tuple[Server, Api]) -> None:
+    """Points, measurements, output and the jobs of trials are under one key, and go with it."""
+    server, api = served
+    made_key(server)
+    job = api.wait(made(api, sealed_search(f"{reporting('0.12345678')}"))["name"])
+    assert job["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(search_trials(job)) == 3
+    until(lambda: sealed(api))
+    name = job["name"]
+    detail = api.get(f"{name}/nasTrialDetails/1").json
+    assert SECRET in detail["parameters"]
+    entries = api.get(f"/trainyard/v1/{name}/logs?task=search-1").json["entries"]
+    assert [entry["text"] for entry in entries] == [LINE]
+    assert readable(server.data_dir, SECRET, LINE, "0.12345678") == []
+    assert key_of(api)["jobs"] == 1
+    assert cli(server, "keys", "delete", "team/training", "--yes").returncode == 0
+    shown = api.get(name)
+    assert shown.status == 200
+    assert SECRET not in shown.body.decode()
+    for path in (f"{name}/nasTrialDetails/1", f"{name}/nasTrialDetails", f"/trainyard/v1/{name}/logs?task=search-1"):
+        assert api.get(path).error["status"] == "FAILED_PRECONDITION"
+    refused = api.call("POST", f"{api.parent}/nasJobs", nas() | {"nasJobSpec": {"resumeNasJobId": name}})
+    assert refused.error["status"] == "FAILED_PRECONDITION"
+
+
+def test_a_search_whose_key_goes_ends_with_its_trials(served: tuple[Server, Api]) -> None:
+    """No trial runs on, and the search fails with the sentence."""
+    server, api = served
+    made_key(server)
+    name = made(api, sealed_search("exec sleep 300"))["name"]
+    api.wait(name, {"JOB_STATE_RUNNING"})
+    until(lambda: len(list((server.data_dir / "logs").iterdir())) >= 2)
+    assert cli(server, "keys", "delete", "team/training", "--yes").returncode == 0
+    job = api.wait(name)
+    assert job["state"] == "JOB_STATE_FAILED"
+    assert "is destroyed" in job["error"]["message"]
+    until(lambda: sealed(api))
+    assert readable(server.data_dir, SECRET, LINE) == []
+
+
+def claimed(api: Api, name: str) -> dict[str, Any]:
+    """What a worker is answered; the same trial again while it holds one."""
+    answer: dict[str, Any] = api.call("POST", f"/trainyard/v1/{name}:claim", {"worker": "w"}).json
+    return answer
+
+
+def test_points_that_workers_claim_are_sealed(served: tuple[Server, Api]) -> None:
+    """What a worker reports of its trial is not in the store in the clear either."""
+    server, api = served
+    made_key(server)
+    name = made(api, sealed_search(reporting(), labels={"trainyard-trials": "claimed"}, trials=2))["name"]
+    for value in (0.11223344, 0.55667788):
+        until(lambda: "trial" in claimed(api, name))
+        told = {"worker": "w", "metrics": {METRIC: value}}
+        number = claimed(api, name)["trial"]["id"]
+        assert api.call("POST", f"/trainyard/v1/{name}/nasTrialDetails/{number}:report", told).status == 200
+        assert readable(server.data_dir, SECRET, str(value)) == []
+    assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
+    assert readable(server.data_dir, SECRET, "0.11223344", "0.55667788") == []
+
+
+def test_other_readers_pass_over_what_is_locked(served: tuple[Server, Api]) -> None:
+    """SQL and Cloud Logging go on answering about all other jobs, and say nothing of what is sealed."""
+    server, api = served
+    made_key(server)
+    api.wait(api.made(secretive())["name"])
+    plain = api.wait(api.made(running("sh", "-c", "echo to be seen", displayName="plain"))["name"])
+    until(lambda: sealed(api))
+    query = (
+        "SELECT displayName, jobSpec, encryptionSpec, error FROM google.aiplatform.custom_jobs "
+        "WHERE projectsId = 'p1' AND locationsId = 'us-central1'"
+    )
+    before = api.call("POST", "/v1/sql", {"sql": query}).body.decode()
+    assert SECRET in before
+    assert cli(server, "keys", "disable", "team/training").returncode == 0
+    after = api.call("POST", "/v1/sql", {"sql": query}).body.decode()
+    assert SECRET not in after
+    assert "findable" in after
+    assert "plain" in after
+    asked = {"resourceNames": ["projects/p1"], "filter": 'resource.type="ml_job"'}
+    entries = api.call("POST", "/v2/entries:list", asked).json["entries"]
+    assert plain["name"].rpartition("/")[2] in {entry["resource"]["labels"]["job_id"] for entry in entries}
+    assert SECRET not in str(entries)
+    assert LINE not in str(entries)
+    for said in (api.get(f"{api.parent}/customJobs").body, (server.data_dir / "audit.log").read_bytes()):
+        assert SECRET.encode() not in said
+
+
+def test_a_service_without_its_master_key_does_not_start(tmp_path: Path) -> None:
+    """It says which file it needs; with it all is there again. The data directory alone opens nothing."""
+    stick = tmp_path / "stick" / "master"
+    server = Server(tmp_path / "data", "--master-key-file", str(stick))
+    with server:
+        made_key(server)
+        api = Api(server.port)
+        name = api.wait(api.made(secretive())["name"])["name"]
+        until(lambda: sealed(api))
+        api.close()
+    assert stick.stat().st_mode & 0o777 == 0o600
+    stick.rename(tmp_path / "pocket")
+    answer = subprocess.run(server.command, capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == 1
+    assert f"The master key {stick} cannot be read" in answer.stderr
+    (tmp_path / "pocket").rename(stick)
+    with server:
+        again = Api(server.port)
+        assert SECRET in str(again.get(name).json)
+        again.close()
+
+
+def test_an_odd_request_about_keys_is_told_what_is_odd(served: tuple[Server, Api]) -> None:
+    """Names, verbs, fields and confirmations: each with the error of its kind."""
+    server, api = served
+    made_key(server)
+    ring, key = f"/trainyard/v1/{KEY.rpartition('/')[0]}", f"/trainyard/v1/{KEY}"
+    assert api.call("POST", ring, {"cryptoKeyId": "training"}).status == 409
+    assert api.call("POST", ring, {"cryptoKeyId": "a b"}).status == 400
+    assert api.call("POST", ring, {"cryptoKeyId": "x", "purpose": "y"}).violations[0]["field"] == "purpose"
+    assert api.call("POST", f"{key}:destroy", {}).error["status"] == "FAILED_PRECONDITION"
+    assert api.call("POST", f"{key}:rotate", {"x": 1}).status == 400
+    assert api.call("GET", f"{key}:rotate").status == 405
+    assert api.call("DELETE", key).status == 405
+    assert api.get(f"{key}x").status == 404
+    assert cli(server, "keys", "describe", "nonsense").returncode == 2
+    assert cli(server, "keys", "describe", "no/key").returncode == 1
+    assert [json.loads(line)["what"] for line in (server.data_dir / "audit.log").read_text().splitlines()] == [
+        "keys.create",
+        "keys.create",
+    ]
