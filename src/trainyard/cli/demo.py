@@ -209,13 +209,19 @@ def _ways_on(terminal: Terminal, running: background.Running, directory: Path, *
     terminal.line()
     for line in sdk_lines(running.endpoint):
         terminal.line(f"  {line}")
+    look = "Look at the job: trainyard custom-jobs list" if keep else ""
+    say_of_service(terminal, running, directory, look, "demo")
+
+
+def say_of_service(terminal: Terminal, running: background.Running, directory: Path, look: str, command: str) -> None:
+    """What became of the service that a command started: it runs on, to `look` at with its endpoint, or is stopped."""
     terminal.line()
-    if keep:
+    if look:
         terminal.line(f"The service goes on running; stop it with: kill {running.process.pid}")
-        terminal.line(f"Look at the job: trainyard custom-jobs list --endpoint {running.endpoint}")
+        terminal.line(f"{look} --endpoint {running.endpoint}")
     else:
         port = running.endpoint.rpartition(":")[2]
-        terminal.line("The service is stopped again (trainyard demo --keep leaves it running). To start it:")
+        terminal.line(f"The service is stopped again (trainyard {command} --keep leaves it running). To start it:")
         terminal.line(f"  {_shell(Path(sys.argv[0]))} serve --port {port} --data-dir {directory}")
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from trainyard.cli import background
 from trainyard.cli.connection import Target
-from trainyard.cli.demo import check_needs, ended_with_us, example, service
+from trainyard.cli.demo import check_needs, ended_with_us, example, say_of_service, service
 from trainyard.cli.nas_follow import Watcher, exit_code
 from trainyard.cli.nas_jobs import best_lines, draw
 from trainyard.cli.nas_results import load
@@ -48,7 +48,8 @@ def demo_nas(flags: Namespace) -> int:
     finally:
         if not keep:
             background.stop(running)
-    _ways_on(terminal, running, directory, keep=keep)
+    look = "Look at the trials: trainyard nas-jobs trials nas-digits" if keep else ""
+    say_of_service(terminal, running, directory, look, "demo --nas")
     return code
 
 
@@ -69,14 +70,3 @@ def _results(api: ServiceApi, job: Job, terminal: Terminal, directory: Path) -> 
     draw(search, path)
     terminal.line()
     terminal.line(f"picture   {path}")
-
-
-def _ways_on(terminal: Terminal, running: background.Running, directory: Path, *, keep: bool) -> None:
-    terminal.line()
-    if keep:
-        terminal.line(f"The service goes on running; stop it with: kill {running.process.pid}")
-        terminal.line(f"Look at the trials: trainyard nas-jobs trials nas-digits --endpoint {running.endpoint}")
-    else:
-        port = running.endpoint.rpartition(":")[2]
-        terminal.line("The service is stopped again (trainyard demo --nas --keep leaves it running). To start it:")
-        terminal.line(f"  trainyard serve --port {port} --data-dir {directory}")
