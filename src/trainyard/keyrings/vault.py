@@ -21,6 +21,7 @@ from trainyard.keyring import FIELD, MARK, SEALED, Key, KeyRing, KeyState, KeyUs
 from trainyard.keyrings import frames
 from trainyard.keyrings.envelope import cipher, derived, new_key, seal, unseal
 from trainyard.keyrings.tables import Tables
+from trainyard.whole_files import sync_directory
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -214,7 +215,7 @@ class DataVault:
                     target.flush()
                     os.fsync(target.fileno())
                 os.rename(draft, sealed)  # noqa: PTH104 - as above
-                _sync(os.path.dirname(sealed))  # noqa: PTH120 - as above
+                sync_directory(Path(sealed).parent)
             os.unlink(plain)  # noqa: PTH108 - as above
 
     def size_of(self, plain: str) -> int:
@@ -266,11 +267,3 @@ def _open(path: str) -> Iterator[BinaryIO]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-
-def _sync(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

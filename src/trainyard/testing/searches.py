@@ -11,15 +11,15 @@ from typing import Any
 
 from trainyard.core.jobs import Decision, Job, Spawn, Status
 from trainyard.core.names import JobName, Scope
-from trainyard.core.runs import Reading, RunGroup
 from trainyard.core.space import Choice, Point, Space, Template, space_of
 from trainyard.core.states import JobState
 from trainyard.core.trials import Metric, OpenTrial, Stage, Trial
-from trainyard.kind import Demand, Draft, Moment, Room
+from trainyard.kind import Draft, Moment
 from trainyard.kinds.nas_job.conduct import Scene, conduct
 from trainyard.kinds.nas_job.live import LiveSearches
 from trainyard.kinds.nas_job.memo import Memo
 from trainyard.kinds.nas_job.plan import SearchPlan, TrainPlan
+from trainyard.kinds.nas_job.programless import Programless
 from trainyard.searcher import Open
 from trainyard.searchers import BUILT_IN
 from trainyard.testing.builders import PlainKind, PlainSpec
@@ -84,7 +84,7 @@ class PlainTrialKind(PlainKind):
     collection = "nasTrials"
 
 
-class PlainSearchKind:
+class PlainSearchKind(Programless):
     """Keeps the promises kind.Kind and kind.Searches, but for what needs a message."""
 
     collection = "nasJobs"
@@ -101,22 +101,6 @@ class PlainSearchKind:
     def render(self, job: Job) -> Any:
         """A few fields, for reading."""
         return {"name": str(job.name), "state": job.status.state.api_name}
-
-    def demand(self, job: Job) -> Demand:  # noqa: ARG002 - the promise's signature
-        """Nothing for itself."""
-        return Demand(())
-
-    def tasks(self, job: Job) -> tuple[str, ...]:  # noqa: ARG002 - the promise's signature
-        """They come with its trials."""
-        return ()
-
-    def run_group(self, job: Job) -> RunGroup:
-        """There is none."""
-        raise AssertionError(f"{job.name} runs nothing itself")
-
-    def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
-        """Never asked."""
-        raise AssertionError(f"{job.name} is decided with its trials, not by {reading}, {room} at {now_us}")
 
     def conduct(
         self, job: Job, trials: Sequence[OpenTrial], history: Callable[[], Sequence[Trial]], moment: Moment

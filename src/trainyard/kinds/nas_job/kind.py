@@ -9,16 +9,16 @@ from typing import Any
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
 from trainyard.core.jobs import Decision, Job, Spawn
-from trainyard.core.runs import Reading, RunGroup
 from trainyard.core.space import Point
 from trainyard.core.trials import OpenTrial, Stage, Trial, TrialState
-from trainyard.kind import Demand, Draft, Moment, Room
+from trainyard.kind import Draft, Moment
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.nas_job import effects, render, resume, rules, trial_kind
 from trainyard.kinds.nas_job.conduct import Scene, conduct
 from trainyard.kinds.nas_job.live import LiveSearches
 from trainyard.kinds.nas_job.memo import Memo
 from trainyard.kinds.nas_job.plan import SearchPlan, plan_of
+from trainyard.kinds.nas_job.programless import Programless
 from trainyard.kinds.nas_job.trial_spec import trial_spec
 from trainyard.kinds.persistent import check_exists
 from trainyard.kinds.resource_message import outline_of, stamp_job
@@ -31,7 +31,7 @@ from trainyard.searcher import Open
 _Labels = tuple[tuple[str, str], ...]
 
 
-class NasJobKind:
+class NasJobKind(Programless):
     """Keeps the promises kind.Kind and kind.Searches for nasJobs."""
 
     collection = "nasJobs"
@@ -89,22 +89,6 @@ class NasJobKind:
             running.complete(algorithm.train_trial_spec.train_trial_job_spec)
         stamp_job(message, job)
         return message
-
-    def demand(self, job: Job) -> Demand:  # noqa: ARG002 - the promise's signature
-        """Nothing for itself; each trial asks for its own room."""
-        return Demand(())
-
-    def tasks(self, job: Job) -> tuple[str, ...]:  # noqa: ARG002 - the promise's signature
-        """They come with its trials."""
-        return ()
-
-    def run_group(self, job: Job) -> RunGroup:
-        """There is none, and nobody asks for it."""
-        raise AssertionError(f"{job.name} runs nothing itself")
-
-    def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
-        """Never asked: the controller asks `conduct`."""
-        raise AssertionError(f"{job.name} is decided with its trials, not by {reading}, {room} at {now_us}")
 
     # Searches
 
