@@ -5,7 +5,8 @@
     <runs>/<run id>/<replica>.<incarnation>.state
                                             flock held by the agents while one of them lives; lines of JSON:
                                             {"started"}, durable before the program is executed (law 5),
-                                            {"pid", "start_ticks", "started_us", "boot_id"} once it is,
+                                            {"pid", "start_ticks", "started_us", "boot_id"} once it is, and
+                                            "shells", what who asks for one has to show (agent/shells.py),
                                             {"stopping"} before it is sent SIGTERM, {"note"} what troubles it,
                                             {"exit"}: the evidence of the end, durable before the program is reaped
     <runs>/<run id>/<replica>.<incarnation>/
@@ -32,6 +33,7 @@ from typing import Any, Final
 
 HINTS: Final = "hints"
 STOP: Final = "stop"
+SHELLS: Final = "shells"
 MARKER_VARIABLE: Final = "TRAINYARD_RUN"  # with the next one, in the environment of every process of a replica
 RUNS_VARIABLE: Final = "TRAINYARD_RUNS"
 _MOST_BYTES_AT_ONCE: Final = 64 * 1024
@@ -188,7 +190,7 @@ def listen_for_shells(state: int) -> socket.socket | None:
 
 def shells_name(state: os.stat_result) -> str:
     """Where the agents of the incarnation with this state file hear who asks for a shell."""
-    return f"{_name_of(state)}/shells"
+    return f"{_name_of(state)}/{SHELLS}"
 
 
 def drain(hearing: int) -> None:

@@ -1,9 +1,10 @@
 """Interactive shells beside a program: each a child of the replica's agent, so that none outlives the replica.
 
 The server hands in a terminal (the far end of a pair that it keeps) over a socket of whole packets; its name is
-abstract (unix(7)), made as that of records.listen is, and only the user whose processes these are is heard. On the same
-connection it is told, in JSON, {"pid"} or {"refused"}, and at the end {"exit"}. Should the server die, the terminal
-hangs up and the shell with it; the program goes on.
+abstract (unix(7)), made as that of records.listen is. Who is heard shows the key that stands in the state file and
+nowhere else: a container that shares this machine's network can reach the socket, as a user of the same number even,
+but not that file. On the same connection the server is told, in JSON, {"pid"} or {"refused"}, and at the end {"exit"}.
+Should it die, the terminal hangs up and the shell with it; the program goes on.
 """
 
 from __future__ import annotations
@@ -37,9 +38,14 @@ class Shells:
         """Listen from now on."""
         self._task = task
         self._listening = records.listen_for_shells(task.lock) if task.opens_shells else None
+        self._key = _key_of(task) if self._listening is not None else ""
         self._asking: dict[int, socket.socket] = {}  # by descriptor: their request is not here yet
         self._open: dict[int, socket.socket] = {}  # by pid
         self._marks: dict[int, bytes] = {}  # by pid: what only the shell that an engine has opened there carries
+
+    def announced(self) -> dict[str, str]:
+        """What the state file says of us."""
+        return {records.SHELLS: self._key} if self._key else {}
 
     def close(self) -> None:
         """Hear nobody any more."""
@@ -59,7 +65,7 @@ class Shells:
             return
         for descriptor in seen.intersection(self._asking):
             connection = self._asking.pop(descriptor)
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
                 if self._answer(connection, main):
                     continue
             connection.close()
@@ -89,14 +95,17 @@ class Shells:
             connection.close()
 
     def _answer(self, connection: socket.socket, main: int) -> bool:
-        """Whether the connection is of use any more. Raises OSError, and ValueError on what is no request."""
+        """Whether the connection is of use any more. Raises OSError, and other errors on what is no request."""
         request, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, 1)
         try:
             if not request or not descriptors:
                 return False
+            asked = json.loads(request)
+            if not _is_same(asked["key"], self._key):
+                return False
             if len(self._open) >= MOST_SHELLS:
                 raise program.CannotStart(f"{MOST_SHELLS} shells are open in it already; leave one of them.")
-            pid = self._start(json.loads(request), descriptors[0], main)
+            pid = self._start(str(asked["term"]), descriptors[0], main)
         except program.CannotStart as failure:
             _tell(connection, {"refused": str(failure)})
             return False
@@ -107,10 +116,10 @@ class Shells:
         _tell(connection, {"pid": pid})
         return True
 
-    def _start(self, request: dict[str, Any], terminal: int, main: int) -> int:
+    def _start(self, term: str, terminal: int, main: int) -> int:
         """Raises CannotStart."""
         task = self._task
-        variables = {"TERM": str(request["term"])}
+        variables = {"TERM": term}
         if task.engine is None:
             return program.start_on([SHELL], {**self._environment(main), **variables}, task.work, terminal)
         if not task.engine.shell:
@@ -138,6 +147,18 @@ def _hang_up(mark: bytes) -> None:
         with contextlib.suppress(OSError), open(f"/proc/{process.pid}/environ", "rb") as file:
             if mark in file.read().split(b"\0"):
                 processes.send(process, signal.SIGHUP)
+
+
+def _key_of(task: Task) -> str:
+    """That of the agent before us, or a new one."""
+    known = records.read_state(task.control).running or {}
+    return str(known.get(records.SHELLS) or os.urandom(16).hex())
+
+
+def _is_same(key: str, own: str) -> bool:
+    import hmac  # noqa: PLC0415 - most agents are never asked for a shell
+
+    return hmac.compare_digest(key, own)
 
 
 def _user_of(connection: socket.socket) -> int:

@@ -112,6 +112,7 @@ class Watch:
                 "started_us": self._started_us,
                 "boot_id": records.boot_id(),
                 "kills_before": self._memory.before,
+                **self._shells.announced(),
             }
         )
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from executor_suite import a_group, end, phase, until
 from real_clock import RealClock
 from test_trees import of_group
 
-from trainyard.agent import processes
+from trainyard.agent import processes, records
 from trainyard.core.errors import FailedPrecondition, Unavailable
 from trainyard.core.runs import Cause, Phase, RunGroup
 from trainyard.core.shells import Shell, Terminal
@@ -276,5 +277,37 @@ def test_who_takes_over_opens_shells_too(tmp_path: Path) -> None:
             again.shell.close()
             await end(executor, group)
             await gone(group)
+
+    run(story)
+
+
+def test_who_does_not_know_the_key_is_not_heard(tmp_path: Path) -> None:
+    """Neither without it nor with another: the connection is closed without a word, and nothing is started."""
+
+    async def story() -> None:
+        async with opened(tmp_path) as executor:
+            group = with_shells("sleep 1000")
+            await executor.launch(group)
+            await phase(executor, group, Phase.RUNNING)
+            state = tmp_path / "runs" / group.run_id / f"{REPLICA}.0.state"
+            near, far = os.openpty()
+            for request in (
+                b"{}",
+                b"[]",
+                b"no",
+                b'{"key": 7}',
+                b'{"key": "", "term": "x"}',
+                b'{"key": "00", "term": "x"}',
+            ):
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+                    asking.settimeout(20)
+                    asking.connect(records.shells_name(state.stat()))
+                    socket.send_fds(asking, [request], [far])
+                    assert await asyncio.to_thread(asking.recv, 100) == b""
+            os.close(far)
+            os.close(near)
+            assert not [pid for pid in of_group(group) if b"bash" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            await executor.stop(group.run_id, 0.0)
+            await end(executor, group)
 
     run(story)

@@ -132,6 +132,10 @@ async def open_shell(control: str, terminal: Terminal) -> LocalShell:
 
     Raises FailedPrecondition where there can be none, Unavailable where its agents don't answer.
     """
+    state = records.read_state(control)
+    key = (state.running or {}).get(records.SHELLS)
+    if key is None or state.exit is not None:
+        raise FailedPrecondition(_NOT_NOW)
     with contextlib.ExitStack() as undo:
         agents = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         undo.callback(agents.close)
@@ -146,7 +150,7 @@ async def open_shell(control: str, terminal: Terminal) -> LocalShell:
         try:
             os.set_blocking(near, False)
             _resize(near, terminal.rows, terminal.columns)
-            socket.send_fds(agents, [json.dumps({"term": terminal.term}).encode()], [far])
+            socket.send_fds(agents, [json.dumps({"key": key, "term": terminal.term}).encode()], [far])
         except OSError as error:
             raise Unavailable(f"Its agents can't be asked for a shell: {error.strerror}.") from None
         finally:
