@@ -98,6 +98,22 @@ def test_a_shells_exit_code_and_much_output(api: Api, server: Server) -> None:
     api.call("POST", f"{job['name']}:cancel", {})
 
 
+def test_a_large_paste_waits_until_it_is_read(api: Api, server: Server) -> None:
+    """What is typed faster than it is read waits at the client's end, and arrives whole."""
+    job = with_shells(api, running(*WAITS))
+    with ShellClient(server.port, path_of(job["webAccessUris"]["workerpool0-0"])) as person:
+        person.says("stty -echo")
+        person.types("echo re''ady; sleep 1; cat >pasted; wc -c <pasted; exit\r")
+        person.reads("ready")
+        lines = [f"{number:>999}\n" for number in range(600)]
+        for line in lines:
+            person.types(line)
+        person.types("\x04")
+        assert person.ends() == 0
+        assert str(sum(map(len, lines))) in person.seen
+    api.call("POST", f"{job['name']}:cancel", {})
+
+
 def test_a_lost_client_takes_its_shell_along(api: Api, server: Server) -> None:
     """Whoever hangs up leaves no shell behind; the job goes on."""
     job = with_shells(api, running(*WAITS))

@@ -65,7 +65,7 @@ class Shells:
             return
         for descriptor in seen.intersection(self._asking):
             connection = self._asking.pop(descriptor)
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
                 if self._answer(connection, main):
                     continue
             connection.close()
@@ -74,6 +74,8 @@ class Shells:
                 connection, _ = self._listening.accept()
                 if _user_of(connection) in (os.geteuid(), 0):
                     connection.setblocking(False)
+                    if len(self._asking) >= MOST_SHELLS:  # who says nothing makes room for who may
+                        self._asking.pop(next(iter(self._asking))).close()
                     self._asking[connection.fileno()] = connection
                 else:
                     connection.close()

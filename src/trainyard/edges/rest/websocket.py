@@ -14,7 +14,7 @@ from trainyard.core.frames import BadFrame, Frames, Opcode, accept_key, closing,
 from trainyard.edges.rest.exchange import Exchange, Refusal
 
 NORMAL, GOING_AWAY, REFUSED = 1000, 1001, 1008
-_MOST_WAITING: Final = 64
+_MOST_WAITING: Final = 16
 _VERSION: Final = "13"
 
 
@@ -28,6 +28,7 @@ class WebSocket(asyncio.Protocol):
         self._messages: asyncio.Queue[tuple[Opcode, bytes] | None] = asyncio.Queue()
         self._may_write = asyncio.Event()
         self._may_write.set()
+        self._paused = False
         self._said_goodbye = False
 
     @property
@@ -46,7 +47,8 @@ class WebSocket(asyncio.Protocol):
                 self._take(opcode, payload)
         except BadFrame as fault:
             self.close(fault.code, str(fault))
-        if self._messages.qsize() > _MOST_WAITING and self._transport is not None:
+        if self._messages.qsize() > _MOST_WAITING and not self._paused and self.is_open and self._transport is not None:
+            self._paused = True
             self._transport.pause_reading()
 
     def _take(self, opcode: Opcode, payload: bytes) -> None:
@@ -73,7 +75,8 @@ class WebSocket(asyncio.Protocol):
     async def receive(self) -> tuple[Opcode, bytes] | None:
         """The next message; None once the client has left."""
         message = await self._messages.get()
-        if self._messages.qsize() == 0 and self._transport is not None and not self._transport.is_closing():
+        if self._paused and not self._messages.qsize() and self.is_open and self._transport is not None:
+            self._paused = False
             self._transport.resume_reading()
         return message
 

@@ -27,6 +27,10 @@ function send(data) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(data);
 }
 
+function type(bytes) {
+  for (let start = 0; start < bytes.length; start += 65536) send(bytes.subarray(start, start + 65536));
+}
+
 async function whyNot() {
   // A WebSocket that is refused does not say why; the same address says it to who asks without one.
   const headers = { Accept: "text/plain", ...(token && { Authorization: `Bearer ${token}` }) };
@@ -68,8 +72,8 @@ function over(words, bad = true) {
   by("again").hidden = !by("who").hidden;
 }
 
-terminal.onData(text => send(encoder.encode(text)));
-terminal.onBinary(text => send(Uint8Array.from(text, each => each.charCodeAt(0))));
+terminal.onData(text => type(encoder.encode(text)));
+terminal.onBinary(text => type(Uint8Array.from(text, each => each.charCodeAt(0))));
 terminal.onResize(({ rows, cols }) => send(JSON.stringify({ rows, columns: cols })));
 by("again").addEventListener("click", open);
 by("who").addEventListener("submit", event => {
