@@ -63,6 +63,7 @@ async def sealing(
     keys = Keys(vault, store, clock, service.access)
     keys.audit = service.audit
     seals = Sealing(vault, store, executor, output)
+    await seals.forget_gone()
     task = asyncio.create_task(seals.run(), name="sealing")
     try:
         yield Sealed(keys, seals)

@@ -44,7 +44,7 @@ class SealsOutput(Protocol):
 
 
 class Sealing:
-    """`run` it as one task of the server's loop."""
+    """`forget_gone` first, then `run` it as one task of the server's loop."""
 
     def __init__(self, vault: Vault, jobs: Jobs, executor: Executor, output: SealsOutput) -> None:
         self._vault = vault
@@ -60,11 +60,14 @@ class Sealing:
         """What keeps jobs from being sealed just now, in a sentence; empty when all is well."""
         return (self.problem,) if self.problem else ()
 
-    async def run(self) -> None:
-        """Forget data keys of jobs that are gone, then see to those that end, for ever."""
+    async def forget_gone(self) -> None:
+        """Forget the data keys of jobs that are not there; before anybody is let in, who might be just making one."""
         for owner in await asyncio.to_thread(self._vault.owners) if self._vault.in_use else ():
-            if self._jobs.find(owner) is None:  # nobody is let in yet: it is no job that is just being made
+            if self._jobs.find(owner) is None:
                 await asyncio.to_thread(self._vault.drop, owner)
+
+    async def run(self) -> None:
+        """See to jobs that end or are deleted, for ever."""
         while True:
             await self.sweep()
             await asyncio.sleep(_PAUSE_SECONDS)
