@@ -84,7 +84,7 @@ async def at_a_shell(executor: LocalExecutor, group: RunGroup) -> AsyncIterator[
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     """In a loop of its own."""
-    asyncio.run(asyncio.wait_for(story(), 60))  # type: ignore[arg-type]  # a coroutine function's awaitable is one
+    asyncio.run(asyncio.wait_for(story(), 180))  # type: ignore[arg-type]  # a coroutine function's awaitable is one
 
 
 async def gone(group: RunGroup) -> None:
