@@ -264,6 +264,7 @@ class Watch:
 
     def _finish(self, record: dict[str, Any]) -> None:
         """The last bytes, the durable files, the record; only then is the program reaped."""
+        self._shells.close()  # whoever knows of the record is refused one at once
         task = self._task
         if not task.is_forgotten():
             self._drain()
