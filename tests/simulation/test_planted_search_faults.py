@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from histories import Plant, find
 
-from trainyard.control import reconcile
 from trainyard.core.jobs import Intent, Step
 from trainyard.core.trials import Ending, Stage
 from trainyard.kinds.nas_job import conduct, live
@@ -62,6 +61,11 @@ def beginning_anew_after_a_crash(patch: pytest.MonkeyPatch) -> None:
 def _only_the_points(self, history, metric, queue, mark):
     self._points = [trial.point for trial in history if trial.stage is Stage.SEARCH]
     self.mark = mark
+
+
+def forgetting_who_was_cut_short(patch: pytest.MonkeyPatch) -> None:
+    """Number the trials anew without those that the end of their search cut short."""
+    patch.setattr(live, "_untold", lambda trial: trial)
 
 
 def over_while_trials_run(patch: pytest.MonkeyPatch) -> None:
@@ -144,16 +148,12 @@ def what_is_carried_along_unguarded(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory.MemoryStore, "commit", commit)
 
 
-def the_room_of_the_unborn_is_kept(patch: pytest.MonkeyPatch) -> None:
-    """Hold the room of a trial whose job was never made, because the commit failed that was to make it."""
-    patch.setattr(reconcile.Reconciler, "_give_back", lambda self, birth: None)
-
-
 PLANTED = (
     a_trial_without_its_job,
     one_place_too_many,
     trusting_what_was_never_committed,
     beginning_anew_after_a_crash,
+    forgetting_who_was_cut_short,
     over_while_trials_run,
     asking_on_after_the_verdict,
     failures_that_do_not_count,
@@ -161,7 +161,6 @@ PLANTED = (
     ends_in_no_order,
     a_cancel_put_off,
     what_is_carried_along_unguarded,
-    the_room_of_the_unborn_is_kept,
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from trainyard.core.clock import Clock
 from trainyard.core.errors import Unavailable
@@ -13,6 +13,7 @@ from trainyard.core.jobs import Decision, Intent, Job, Step
 from trainyard.core.names import JobName
 from trainyard.core.runs import Cause, RunGroup
 from trainyard.core.states import FINAL, JobState
+from trainyard.core.trials import Ending
 from trainyard.kinds.running.memo import incarnations
 from trainyard.store import Standing, StoredOperation
 from trainyard.stores.memory import MemoryStore, Snapshot
@@ -42,6 +43,7 @@ class Laws:
         self._recorded: set[tuple[str, str, int]] = set()
         self.deleted: set[int] = set()
         self.broken: list[str] = []
+        self.cut_short: Callable[[int], None] = lambda _: None  # told of a search that lives on though a trial was
         self._searches = SearchLaws(world, self.broken.append)
         self._preemption = PreemptionLaws(world, clock, self._specs, self.broken.append)
         self._cancels = CancelLaws(clock, self._grace_of, self.broken.append)
@@ -85,6 +87,8 @@ class Laws:
         """A decision is about to be written over `stored`, made from `before`."""
         if before.name.collection == PlainSearchKind.collection:
             self._searches.on_commit(before, decision, store)
+            if any(one.ending is Ending.CUT_SHORT for one in decision.trials) and decision.status.state not in FINAL:
+                self.cut_short(before.id)
         for birth in decision.births:
             self.created(birth, self._clock.steady_us())
         if (before.status, before.intent) != (stored.status, stored.intent):

@@ -18,6 +18,10 @@ _REPORTS = (None, "", "nan", "garbage")
 class SearchSimulation(Simulation):
     """One or two searches, perhaps a plain job beside them; `run` as Simulation's."""
 
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._shaken: set[int] = set()
+
     def _plan(self, job_id: int) -> Plan:
         plan = super()._plan(job_id)
         if job_id > 2 or (job_id == 2 and self._rng.random() < 0.5):
@@ -33,7 +37,23 @@ class SearchSimulation(Simulation):
             train=rng.choice((None, None, (2, 1), (3, 2))),
             workers=rng.choice((0, 0, 1)),
         )
-        return replace(plan, spec=search, cancel_at=rng.choice((None, None, None, rng.uniform(0, 20))))
+        cancel_at = rng.choice((None, None, None, rng.uniform(0, 20)))
+        chance = random.Random(f"{self.seed}/plan/{job_id}")  # noqa: S311 - chance, not secrecy
+        if chance.random() < 0.25:  # the middle of a search that is broken off, while much goes on
+            search = replace(search, trials=6, at_once=4, failed=99, workers=0, options=(12,))
+            cancel_at = plan.made_at + chance.uniform(0.5, 5.0)
+        return replace(plan, spec=search, cancel_at=cancel_at)
+
+    def _boot(self) -> None:
+        super()._boot()
+        self.laws.cut_short = self._perhaps_crash
+
+    def _perhaps_crash(self, job_id: int) -> None:
+        """A search of which some trials were cut short and others go on has most to remember over a crash."""
+        chance = random.Random(f"{self.seed}/cut short/{job_id}")  # noqa: S311 - chance, not secrecy
+        if job_id not in self._shaken and chance.random() < 0.7:
+            self._loop.call_later(chance.uniform(0.0, 0.2), self._storm.crash.set)
+        self._shaken.add(job_id)
 
     async def _life(self, plan: Plan) -> None:
         """Some searches are asked to finish before they are through."""

@@ -505,11 +505,12 @@ def test_a_trials_end_and_the_next_ones_admission_are_one_commit() -> None:
 
 
 def test_a_trials_end_is_kept_where_nothing_new_can_be_taken() -> None:
-    """On a disk that is nearly full what runs can end; its search asks for the next trial once there is room again."""
+    """On a disk that is nearly full what runs can end, and its room is others'; the next trial comes once it can."""
 
     async def body(world: World) -> None:
         world.kinds |= {kind.collection: kind for kind in (PlainSearchKind(), PlainTrialKind())}
         world.executor.behave = lambda *_: Behaviour(run=1.0, exit=Exit(Cause.EXITED, 0, report=REPORT))
+        world.executor.total = Capacity(replicas=1)
         original = world.store.commit
 
         async def commit(job, decision, along):
@@ -525,6 +526,9 @@ def test_a_trials_end_is_kept_where_nothing_new_can_be_taken() -> None:
         (first,) = world.store.runs_after(1, 1, 9)
         assert (first.state, len(world.executor.unreleased())) == (JobState.SUCCEEDED, 0)
         assert world.controller.problems() == ("The disk is nearly full.",)
+        await world.create(2)
+        await asyncio.sleep(3)
+        assert world.state(2) is JobState.SUCCEEDED
         world.store.commit = original
         await asyncio.sleep(12)
         assert world.state(1) is JobState.SUCCEEDED
