@@ -510,7 +510,7 @@ def test_a_trials_end_is_kept_where_nothing_new_can_be_taken() -> None:
     async def body(world: World) -> None:
         world.kinds |= {kind.collection: kind for kind in (PlainSearchKind(), PlainTrialKind())}
         world.executor.behave = lambda *_: Behaviour(run=1.0, exit=Exit(Cause.EXITED, 0, report=REPORT))
-        world.executor.total = Capacity(replicas=1)
+        world.executor.total = Capacity(replicas=2)
         original = world.store.commit
 
         async def commit(job, decision, along):
@@ -526,7 +526,7 @@ def test_a_trials_end_is_kept_where_nothing_new_can_be_taken() -> None:
         (first,) = world.store.runs_after(1, 1, 9)
         assert (first.state, len(world.executor.unreleased())) == (JobState.SUCCEEDED, 0)
         assert world.controller.problems() == ("The disk is nearly full.",)
-        await world.create(2)
+        await world.create(2, PlainSpec(workers=1))
         await asyncio.sleep(3)
         assert world.state(2) is JobState.SUCCEEDED
         world.store.commit = original
