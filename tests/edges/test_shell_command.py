@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,12 @@ def environment(server: Server, project: str, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def job(api: Api) -> str:
-    """The id of a job that is up, with shells."""
-    return with_shells(api, running(*WAITS))["name"].rpartition("/")[2]
+def job(api: Api) -> Iterator[str]:
+    """The id of a job that is up, with shells; cancelled afterwards."""
+    name = with_shells(api, running(*WAITS))["name"]
+    yield name.rpartition("/")[2]
+    api.call("POST", f"{name}:cancel", {})
+    api.wait(name)
 
 
 def test_a_person_at_a_shell(job: str, api: Api, environment: dict[str, str]) -> None:
@@ -84,6 +88,9 @@ def test_what_the_service_refuses_is_said(api: Api, environment: dict[str, str])
     done = run("custom-jobs", "shell", other, "workerpool0-3", environment=environment)
     assert done.returncode == 1
     assert "has no replica 'workerpool0-3'; it has workerpool0-0" in done.stderr
+    for each in (plain, other):
+        api.call("POST", f"{api.parent}/customJobs/{each}:cancel", {})
+        api.wait(f"{api.parent}/customJobs/{each}")
 
 
 def run(*words: str, environment: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
