@@ -183,6 +183,7 @@ def test_deleting_a_key_shreds(served: tuple[Server, Api]) -> None:
     ended = api.wait(api.made(secretive())["name"])["name"]
     runs = api.made(secretive(f"{SCRIPT.removesuffix('exit ${CODE:-0}')} exec sleep 300"))["name"]
     api.wait(runs, {"JOB_STATE_RUNNING"})
+    until(lambda: key_of(api)["openJobs"] == 1)  # the first one is sealed whole
     refused = cli(server, "keys", "delete", "team/training")
     assert refused.returncode == 2
     assert "2 job(s), 1 of them not ended" in refused.stderr

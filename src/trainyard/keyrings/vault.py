@@ -92,7 +92,6 @@ class DataVault:
         with self._lock:
             with self._tables.writing() as connection:
                 connection.execute("DELETE FROM data_key WHERE owner = ?", (owner,))
-            self._tables.scrub()
             self._forget((owner,))
         self._pending = [each for each in self._pending if each != owner]
 
@@ -112,7 +111,8 @@ class DataVault:
     def use_of(self, name: KeyName) -> KeyUse:
         """See Vault."""
         counted = self._tables.rows("SELECT count(*), total(pending) FROM data_key WHERE key = ?", str(name))
-        return KeyUse(counted[0][0], int(counted[0][1]))
+        jobs, pending = counted[0] if counted else (0, 0)
+        return KeyUse(jobs, int(pending))
 
     def create(self, name: KeyName, now_us: int) -> Key:
         """See Vault."""
@@ -150,7 +150,6 @@ class DataVault:
                 context = _context(owner, name)
                 fresh = self._ring.wrap(name, self._ring.unwrap(name, version, wrapped, context), context)
                 connection.execute("UPDATE data_key SET version = ?, wrapped = ? WHERE owner = ?", (*fresh, owner))
-        self._tables.scrub()
         return self._ring.keep_newest(name)
 
     def _shred(self, name: KeyName) -> None:
@@ -158,7 +157,6 @@ class DataVault:
         self._forget(self.owners(name))
         with self._tables.writing() as connection:
             connection.execute("UPDATE data_key SET wrapped = NULL WHERE key = ?", (str(name),))
-        self._tables.scrub()
 
     def owners(self, name: KeyName | None = None) -> tuple[int, ...]:
         """See Vault."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainyard.core.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound
+from trainyard.core.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound, Unavailable
 from trainyard.core.names import KeyName, Scope
 from trainyard.keyring import MARK, KeyState, KeyUse, Opened
 from trainyard.keyrings.local.ring import LocalKeyRing, open_ring
@@ -244,7 +244,7 @@ def test_a_master_key_may_lie_elsewhere(tmp_path: Path) -> None:
     assert [key.name for key in second.listed()] == [OTHER]
     (tmp_path / "file").write_text("")
     third = DataVault(tmp_path / "third", open_ring(tmp_path / "third", tmp_path / "file" / "master"))
-    with pytest.raises(StoreError, match="master_key_file"):
+    with pytest.raises(Unavailable, match="master_key_file"):
         third.create(OTHER, 1)
 
 
@@ -262,10 +262,22 @@ def test_a_version_that_is_gone_is_told(tmp_path: Path, vault: DataVault) -> Non
 
 
 def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
-    """With the way out."""
+    """With the way out: a damaged file at the start, one that cannot be written when somebody wants a key."""
     (tmp_path / "keys").write_text("")
+    with pytest.raises(Unavailable, match="cannot be written now"):
+        DataVault(tmp_path / "keys", open_ring(tmp_path / "keys", tmp_path / "master")).create(NAME, 1)
+    (tmp_path / "ring.db").write_bytes(b"no SQLite file at all" * 100)
     with pytest.raises(StoreError, match="holds keys, can't be used"):
-        open_ring(tmp_path / "keys")
+        open_ring(tmp_path)
+
+
+def test_a_service_without_keys_leaves_no_file(tmp_path: Path) -> None:
+    """Nothing is made before somebody wants a key, so nothing can go wrong at a start on a full disk."""
+    vault = opened(tmp_path / "keys")
+    assert (vault.listed(), vault.pending(), vault.owners(), vault.in_use) == ((), (), (), False)
+    assert vault.use_of(NAME) == KeyUse(0, 0)
+    vault.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from trainyard.core.errors import Internal
+from trainyard.core.errors import Internal, Unavailable
 from trainyard.core.names import KeyName
 from trainyard.keyring import Key, KeyState, key_missing, key_taken, key_unusable
 from trainyard.keyrings.envelope import cipher, new_key, seal, unseal
@@ -85,7 +85,6 @@ class LocalKeyRing:
         newest = self._known(name).versions[-1:]
         with self._tables.writing() as connection:
             connection.execute("DELETE FROM version WHERE key = ? AND number < ?", (str(name), *(newest or (0,))))
-        self._tables.scrub()
         return self._known(name)
 
     def set_enabled(self, name: KeyName, *, enabled: bool) -> Key:
@@ -103,7 +102,6 @@ class LocalKeyRing:
             self._known(name)
             connection.execute("DELETE FROM version WHERE key = ?", (str(name),))
             connection.execute("UPDATE key SET state = ? WHERE name = ?", (KeyState.DESTROYED.value, str(name)))
-        self._tables.scrub()
         return self._known(name)
 
     def wrap(self, name: KeyName, content: bytes, context: bytes) -> tuple[int, bytes]:
@@ -142,7 +140,10 @@ class LocalKeyRing:
 
     def _have_master(self) -> bytes:
         if self._master is None:
-            self._master = master.make(self._master_file)
+            try:
+                self._master = master.make(self._master_file)
+            except StoreError as error:
+                raise Unavailable(str(error)) from error
             with self._tables.writing() as connection:
                 connection.execute("INSERT INTO proof VALUES (?)", (seal(cipher(self._master), _PROOF, _PROOF),))
         return self._master
