@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
@@ -179,8 +179,9 @@ class HttpConnection(HttpToolsProtocol):
         self.scope["extensions"] = EXTENSIONS
         if self.parser.should_upgrade() and self._get_upgrade() == b"websocket":
             self.scope["extensions"] = _WITH_UPGRADE
-            self.cycle.keep_alive = False  # whatever the answer is, nothing behind this request is HTTP
-            self.cycle.hand_over = self._hand_over
+            cycle = cast(Cycle, self.cycle)
+            cycle.keep_alive = False  # whatever the answer is, nothing behind this request is HTTP
+            cycle.hand_over = self._hand_over
             self._early = b""
 
     def on_body(self, body: bytes) -> None:

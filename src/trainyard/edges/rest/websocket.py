@@ -100,7 +100,8 @@ class WebSocket(asyncio.Protocol):
 
 def is_asked_for(exchange: Exchange) -> bool:
     """Whether the request is for a WebSocket."""
-    return exchange.headers.get("upgrade", "").strip().lower() == "websocket"
+    asked: str = exchange.headers.get("upgrade", "")
+    return asked.strip().lower() == "websocket"
 
 
 def check(exchange: Exchange) -> None:

@@ -104,7 +104,7 @@ class LocalShell:
     async def _until(self, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
         """The terminal is ready for that, or the shell has ended."""
         ready = asyncio.get_running_loop().create_future()
-        add(self._terminal, lambda: ready.done() or ready.set_result(None))
+        add(self._terminal, lambda: None if ready.done() else ready.set_result(None))
         try:
             await asyncio.wait((ready, self._end), return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -63,7 +63,7 @@ class NasTrialKind:
 
     def shells(self, job: Job) -> tuple[str, ...] | None:
         """The replicas that are up, where the spec enables web access."""
-        asked = self._spec(job.spec)
+        asked: Any = self._spec(job.spec)
         return replicas_up(replica_names(asked), job.status) if asked.enable_web_access else None
 
     def run_group(self, job: Job) -> RunGroup:
