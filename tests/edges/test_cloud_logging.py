@@ -80,11 +80,8 @@ def test_the_requests_of_gcloud_stream_logs(api: Api, project: str, job_id: str)
                 assert here > last, "gcloud drops what does not come in the order of its texts"
                 last = here
                 told.append(entry.get("textPayload") or entry["jsonPayload"]["message"])
-    assert [text for text in told if text in ("one", "two", "three", "oops", "hi")] in (
-        ["one", "two", "three", "oops", "hi"],
-        ["one", "two", "three", "hi", "oops"],
-        ["oops", "one", "two", "three", "hi"],
-    )
+    assert [text for text in told if text in ("one", "two", "three", "hi")] == ["one", "two", "three", "hi"]
+    assert "oops" in told  # of another stream: its place among the others is not known
     assert len(told) == len(listed(api, project, filter=f'resource.labels.job_id="{job_id}"')["entries"])
 
 
