@@ -153,7 +153,7 @@ def worst(times: Mapping[str, list[float]]) -> tuple[float, str]:
 
 
 def measure(quick: bool) -> list[Row]:
-    jobs, rounds, pages = (20_000, 5, 20) if quick else (1_000_000, 100, 500)
+    jobs, rounds, pages = (20_000, 5, 20) if quick else (1_000_000, 300, 500)
     with server(*ROOM_FOR_ONE, data_dir=kept(jobs)) as one:
         walk, display_name, size = run(through(one, pages))
         common, hard = filters(jobs, display_name)

@@ -11,15 +11,13 @@ from foreign import ROOT, Ended, program
 from trainyard.local_service import LocalService
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow]
-PYTHON = ROOT / ".venv" / ".clients-tensorflow" / "bin" / "python"
-HOW = f"uv venv {PYTHON.parent.parent} && uv pip install --python {PYTHON} tensorflow-cpu"
-
+PYTHON = ROOT / ".venv" / "frameworks" / "tensorflow" / "bin" / "python"
 
 SEEN = {
     "stat": [True, 60], "read": "hello", "glob": ["a.txt", "c.txt"], "missing": True, "large": 20_000_000,
     "restored": 3.0, "records": ["abc"], "model": 4.0, "summaries": 1, "proxied child": "False",
 }  # fmt: skip
-needs_tensorflow = pytest.mark.skipif(not PYTHON.exists(), reason=f"TensorFlow is not here (2 GB): {HOW}")
+needs_tensorflow = pytest.mark.skipif(not PYTHON.exists(), reason="TensorFlow is not installed: make frameworks")
 
 
 @needs_tensorflow

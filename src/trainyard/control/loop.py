@@ -30,7 +30,7 @@ from trainyard.executor import Executor, Sweeps
 from trainyard.kind import Kind
 from trainyard.store import Ledger, Standing
 
-_PAGE: Final = 1000  # live jobs read at once
+_PAGE: Final = 200  # live jobs read at once: whoever asks meanwhile waits for no longer than that takes
 _BATCH: Final = 250  # waiting jobs taken up at once
 
 
@@ -216,8 +216,10 @@ class Controller:
                 await asyncio.sleep(self._taken(began_us) / self._pace.most_load)
                 began_us = self._clock.steady_us()
             self._reconciler.make_room(self._clock.steady_us())
-            for job_id in self._reconciler.untold():
-                self._wakeups.now(job_id)
+            for job_id in self._reconciler.near():
+                if self._reconciler.is_untold(job_id):
+                    self._wakeups.now(job_id)
+                await asyncio.sleep(0)
 
     def _taken(self, began_us: int) -> float:
         """Seconds since work began."""

@@ -99,10 +99,14 @@ class Reconciler:
         """The job as it was handed over with its hint, where it is new and many wait already; else None."""
         return self._kept.get(job_id) if self._admission.is_long else None
 
-    def untold(self) -> list[int]:
-        """Those near to their turn in whose rows it does not stand yet what they wait for."""
-        near = [(job_id, self._store.find(job_id)) for job_id in islice(self._admission.order(), self._admission.near)]
-        return [job_id for job_id, job in near if job is None or not job.status.waits_for]
+    def near(self) -> list[int]:
+        """Those near to their turn, the next one first."""
+        return list(islice(self._admission.order(), self._admission.near))
+
+    def is_untold(self, job_id: int) -> bool:
+        """Whether it does not stand yet in the job's row what it waits for."""
+        job = self._store.find(job_id)
+        return job is None or not job.status.waits_for
 
     async def step(self, job_id: int) -> float | None:
         """Bring one job a step nearer to what was asked; seconds until it wants to be looked at again."""
