@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -87,20 +88,30 @@ class Cells:
 
     def __init__(self) -> None:
         """Nothing is known yet."""
-        self._known: dict[tuple[str, str, bool], Field | None] = {}
+        self._known: dict[tuple[str, str, bool], Callable[[Scope], Field | None]] = {}
         self.essences = Essences()
 
     def field(self, kind: Kind, name: str, scope: Scope, *, secrets: bool) -> Field | None:
         """How a field (`createTime`) of jobs of a scope is made; None where it takes the whole job."""
-        if name == "name":
-            prefix = f"{scope}/{kind.collection}/"
-            return Field(["id"], lambda ids: [f"{prefix}{each}" for each in ids])
-        if isinstance(kind, ShowsSpec) and snake(name) in kind.fields_while_running:
-            return _while_running(kind, name, scope)
         key = (kind.collection, name, secrets)
         if key not in self._known:
-            self._known[key] = _field_of(kind, name, secrets=secrets)
-        return self._known[key]
+            self._known[key] = _maker_of(kind, name, secrets=secrets)
+        return self._known[key](scope)
+
+
+def _maker_of(kind: Kind, name: str, *, secrets: bool) -> Callable[[Scope], Field | None]:
+    """What makes the field for jobs of a scope."""
+    if name == "name":
+        return partial(_named, kind)
+    if isinstance(kind, ShowsSpec) and snake(name) in kind.fields_while_running:
+        return partial(_while_running, kind, name)
+    field = _field_of(kind, name, secrets=secrets)
+    return lambda _: field
+
+
+def _named(kind: Kind, scope: Scope) -> Field:
+    prefix = f"{scope}/{kind.collection}/"
+    return Field(["id"], lambda ids: [f"{prefix}{each}" for each in ids])
 
 
 def _field_of(kind: Kind, name: str, *, secrets: bool) -> Field | None:
