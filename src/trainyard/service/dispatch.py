@@ -14,6 +14,7 @@ from trainyard.kind import Searches
 from trainyard.service import cloud_logging, iam, locations, lro, trials, verbs
 from trainyard.service.access import Access, Caller, require
 from trainyard.service.access_roles import SEES_SECRETS
+from trainyard.service.auditing import told
 from trainyard.service.call import Admits, Call, Handler, Keepers, StreamHandler
 from trainyard.service.cells import Cells
 from trainyard.service.claims import Claims
@@ -62,8 +63,6 @@ OF_OPERATIONS: Mapping[str, str] = {
     "cancel_operation": "cancel",
     "delete_operation": "delete",
 }
-ANYONE = "anyone"
-"""Who writes where nobody is asked who they are."""
 WRITES = frozenset({"create", "delete", "cancel", "cancel_operation", "delete_operation", "set_iam_policy"})
 STREAMS: Mapping[str, StreamHandler] = {"tail_log_entries": cloud_logging.tailed}
 
@@ -109,9 +108,7 @@ class Service:
         return Shells(self.insight, self._keepers.kinds, self.access, self._told, self.open_shell)
 
     def _told(self, caller: Caller, what: str, resource: str, result: str) -> None:
-        if self.audit is not None:
-            now_us = self._keepers.clock.now_us()
-            self.audit.write(now_us, caller.name or ANYONE, what, resource, result, caller.address)
+        told(self.audit, self._keepers.clock, caller, what, resource, result)
 
     def reading(self, caller: Caller) -> Reading:
         """Many jobs at one moment, with the rights of this caller; for any thread."""

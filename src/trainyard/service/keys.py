@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from trainyard.core.clock import rfc3339
-from trainyard.core.errors import ApiError, FailedPrecondition, FieldViolation, InvalidArgument
+from trainyard.core.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from trainyard.core.names import KeyName, Scope
 from trainyard.keyring import Key
 from trainyard.service.access import Access, Caller, require
+from trainyard.service.auditing import noted
 
 if TYPE_CHECKING:
     from trainyard.audit import AuditLog
@@ -79,19 +80,9 @@ class Keys:
         return shown
 
     async def _write(self, verb: str, name: KeyName, caller: Caller, work: Callable[[], Key]) -> dict[str, Any]:
-        result = "INTERNAL"
-        try:
+        with noted(self.audit, self._clock, caller, f"keys.{verb}", str(name)):
             self._allowed(verb, name, caller)
-            shown = self._shown(await asyncio.to_thread(work))
-            result = "OK"
-        except ApiError as error:
-            result = error.code.name
-            raise
-        finally:
-            if self.audit is not None:
-                who = caller.name or "anyone"
-                self.audit.write(self._clock.now_us(), who, f"keys.{verb}", str(name), result, caller.address)
-        return shown
+            return self._shown(await asyncio.to_thread(work))
 
     def _allowed(self, verb: str, name: KeyName, caller: Caller) -> KeyName:
         require(self._access, caller, f"trainyard.keys.{verb}", str(name.scope))

@@ -18,10 +18,9 @@ from trainyard.core.names import project_number
 from trainyard.service import bucket_policies
 from trainyard.service.access import Access, Caller
 from trainyard.service.access_signed import SignedRequest, check_times
+from trainyard.service.auditing import told
 
-ANYONE = "anyone"
 NO_PROJECT = "0"
-
 
 Attributes = Callable[[str], Mapping[str, Any]]
 """What is kept with a bucket, empty where there is none; it may block."""
@@ -108,8 +107,7 @@ class ObjectAccess:
 
     def note(self, caller: Caller, need: Need, result: str) -> None:
         """One line of the audit log."""
-        who = caller.name or ANYONE
-        self._audit.write(self._clock.now_us(), who, need.permission, need.resource, result, caller.address)
+        told(self._audit, self._clock, caller, need.permission, need.resource, result)
 
 
 def _resource(project: str, need: Need) -> str:

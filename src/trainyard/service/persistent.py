@@ -7,10 +7,9 @@ that it names, or the environment that stands in for it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +28,7 @@ from trainyard.core.states import JobState
 from trainyard.kinds.persistent import PersistentResource, ResourcePool, names_in
 from trainyard.kinds.persistent_json import read, shown
 from trainyard.service.access import Access, Caller, require
-from trainyard.service.dispatch import ANYONE
+from trainyard.service.auditing import noted
 
 if TYPE_CHECKING:
     from trainyard.audit import AuditLog
@@ -150,7 +149,7 @@ class PersistentResources:
         Raises PermissionDenied, InvalidArgument, AlreadyExists, ResourceExhausted, and Unavailable on a full disk.
         """
         name = str(body.get("name", "")) if isinstance(body, dict) else ""
-        with self._noted("pools.create", f"pools/{name}", caller):
+        with noted(self.audit, self._grounds.clock, caller, "pools.create", f"pools/{name}"):
             entry = await self._created(name, body, caller)
         self._begin(entry)
         return self._shown(entry, _Use(), caller)
@@ -183,7 +182,7 @@ class PersistentResources:
 
         Raises PermissionDenied, NotFound, Unavailable; FailedPrecondition where jobs name it or settings declare it.
         """
-        with self._noted("pools.delete", f"pools/{name}", caller):
+        with noted(self.audit, self._grounds.clock, caller, "pools.delete", f"pools/{name}"):
             entry = await self._deleted(name, caller)
         if entry.warming is not None:
             entry.warming.cancel()
@@ -302,18 +301,3 @@ class PersistentResources:
             "declared": entry.declared,
             "jobs": self._visible(use, caller),
         }
-
-    @contextlib.contextmanager
-    def _noted(self, what: str, resource: str, caller: Caller) -> Iterator[None]:
-        """A line of the audit log for what is asked, however it ends."""
-        result = "INTERNAL"
-        try:
-            yield
-            result = "OK"
-        except ApiError as error:
-            result = error.code.name
-            raise
-        finally:
-            if self.audit is not None:
-                now_us = self._grounds.clock.now_us()
-                self.audit.write(now_us, caller.name or ANYONE, what, resource, result, caller.address)
