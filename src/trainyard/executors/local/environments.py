@@ -206,8 +206,7 @@ class EnvironmentCache:
         host = self._options.prebuilt == "host"
         await self._installer.create(making, wanted.python, see_host_packages=host)
         if wanted.recipe:
-            say(f"Installing {', '.join(wanted.recipe.exact)}.")
-            exact = await self._install_frameworks(making, wanted.recipe)
+            exact = await self._install_frameworks(making, wanted.recipe, say)
             note = await asyncio.to_thread(_stood_in_for, making, wanted.recipe, exact=exact)
         else:
             whose = "this machine's own Python packages" if host else "a Python environment of its own"
@@ -217,8 +216,11 @@ class EnvironmentCache:
             await self._install_packages(making, wanted)
         return [note]
 
-    async def _install_frameworks(self, making: Path, recipe: Recipe) -> bool:
+    async def _install_frameworks(self, making: Path, recipe: Recipe, say: Say) -> bool:
         """Install what the image would bring; whether it was to be had in the image's own versions."""
+        if not recipe.exact:
+            return True
+        say(f"Installing {', '.join(recipe.exact)}.")
         cpu_torch = self._cpu_torch(recipe)
         try:
             await self._installer.install(making, recipe.exact, cpu_torch=cpu_torch, wheels_only=True)
@@ -255,6 +257,7 @@ def _stood_in_for(home: Path, recipe: Recipe, *, exact: bool) -> str:
     python = library.name.removeprefix("python")
     installed = {d.name: d.version for d in distributions(path=[str(library / "site-packages")])}
     what = f"{recipe.framework} {installed[recipe.framework]}" if recipe.framework else ", ".join(recipe.exact)
+    what = what or "no packages"
     differs = []
     if not exact:
         differs.append(f"the image has {recipe.version}, which does not exist for this Python or platform")

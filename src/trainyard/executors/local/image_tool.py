@@ -56,7 +56,8 @@ async def mapped(
         if found is not None:
             yield {"image": uri, "runs": "in its image", "packages": [], "python": ""}
         elif recipe is not None:
-            yield {"image": uri, "runs": "in an environment", "packages": list(recipe.exact), "python": recipe.python}
+            runs = "in an environment" if recipe.exact else "in an environment of nothing but Python"
+            yield {"image": uri, "runs": runs, "packages": list(recipe.exact), "python": recipe.python}
         else:
             yield {"image": uri, "runs": "on this machine, unless it can be pulled", "packages": [], "python": ""}
 

@@ -21,9 +21,10 @@ from typing import Any
 class Recipe:
     """What to install in place of an image.
 
-    `exact` are requirement lines with the image's own versions; `newest` the same without versions, for machines
-    where those do not exist (empty: there is no second choice). `python` is the image's, such as 3.10, or empty where
-    the URI does not say. `torch`: whether packages of the PyTorch family are among them. `says`: a clause for people.
+    `exact` are requirement lines with the image's own versions (none: nothing but Python); `newest` the same without
+    versions, for machines where those do not exist (empty: there is no second choice). `python` is the image's, such
+    as 3.10, or empty where the URI does not say. `torch`: whether packages of the PyTorch family are among them.
+    `says`: a clause for people.
     """
 
     exact: tuple[str, ...]
@@ -38,9 +39,9 @@ class Recipe:
 def recipe_of(image_uri: str, overrides: Mapping[str, Sequence[str]], *, gpus: bool) -> Recipe | None:
     """What stands for `image_uri` here; None where it is not a prebuilt image and no override names it.
 
-    `overrides` maps an image URI, with or without its tag, to requirement lines.
+    `overrides` maps an image URI, with or without its tag, to requirement lines; none are Python and nothing else.
     """
-    lines = overrides.get(image_uri) or overrides.get(_untagged(image_uri))
+    lines = overrides.get(image_uri, overrides.get(_untagged(image_uri)))
     if lines is not None:
         return Recipe(tuple(lines), torch=any(line.startswith("torch") for line in lines))
     match = _pattern().fullmatch(image_uri)

@@ -163,6 +163,18 @@ def test_a_prebuilt_image_brings_its_framework(tmp_path: Path) -> None:
     )
 
 
+def test_an_image_of_no_packages_is_python_alone(tmp_path: Path) -> None:
+    """An image that is mapped to no packages gets an empty environment, where nothing is installed at all."""
+    cache = EnvironmentCache(tmp_path / "environments", tmp_path / "buckets", Options(images={"img": []}))
+    replica, heard = ReplicaSpec("workerpool0-0", 0, 0, "img:v1", command=("python3",)), list[str]()
+    assert cache.needs(replica)
+    prepared = prepare(cache, replica, heard)
+    shown = output(prepared, "python", "-c", "from importlib import metadata; print(*metadata.distributions())")
+    assert shown == "\n"
+    assert len(heard) == 1
+    assert " with no packages and Python " in prepared.notes[0]
+
+
 def test_a_version_that_is_not_there_is_replaced_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest that fits stands in, and the job's owner reads so."""
     from trainyard.executors.local import environments

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from trainyard.executors.local.image_tool import Answer, mapped
 from trainyard.executors.local.prebuilt import read_overrides, recipe_of
 
 US = "us-docker.pkg.dev/vertex-ai/training/"
@@ -90,6 +92,21 @@ def test_settings_name_images_of_their_own(named: str) -> None:
     over = recipe_of(US + "tf-cpu.2-8:latest", {US + "tf-cpu.2-8": ["numpy"]}, gpus=False)
     assert over is not None
     assert (over.exact, over.torch) == (("numpy",), False)
+
+
+def test_an_empty_list_is_kept_as_it_is_given() -> None:
+    """No packages for one tag stay none, whatever is said of the other tags; the map tells it in words."""
+    overrides = {"img": ["torch"], "img:bare": []}
+    bare, other = (recipe_of(uri, overrides, gpus=False) for uri in ("img:bare", "img:v2"))
+    assert bare is not None
+    assert other is not None
+    assert (bare.exact, other.exact) == ((), ("torch",))
+
+    async def told() -> list[Answer]:
+        return [each async for each in mapped(None, ["img:bare"], overrides)]
+
+    (answer,) = asyncio.run(told())
+    assert (answer["runs"], answer["packages"]) == ("in an environment of nothing but Python", [])
 
 
 def test_overrides_come_from_a_file(tmp_path: Path) -> None:
