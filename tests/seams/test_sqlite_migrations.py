@@ -125,6 +125,18 @@ def test_a_newer_file_is_refused_and_untouched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_program_from_before_sealing_refuses_what_may_be_sealed(tmp_path: Path) -> None:
+    """It knew two versions, and would have shown sealed values as if they were specs and sentences."""
+
+    async def opened_and_closed() -> None:
+        await (await open_store(tmp_path, StoppedClock())).close()
+
+    asyncio.run(opened_and_closed())
+    path = tmp_path / DATABASE
+    with pytest.raises(StoreError, match=r"newer Trainyard .*knows up to 2\)"):
+        upgrade(connect(path), path, built_in()[:2], 5)
+
+
 def test_a_file_of_another_program_is_refused_and_untouched(tmp_path: Path) -> None:
     """We add no tables to somebody else's database."""
     connection = connect(tmp_path / DATABASE)

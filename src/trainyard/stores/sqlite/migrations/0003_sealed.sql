@@ -1,0 +1,2 @@
+-- Values may be sealed from here on. The tables are as before; a program that would take sealed values for what they
+-- hold knows this number as a newer one, and refuses the file.
