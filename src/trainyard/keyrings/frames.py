@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 FRAME_BYTES: Final = 64 * 1024
 _MARK: Final = b"\0TYF1"
 _HEADER: Final = struct.Struct(">5sqQ16s")
+HEADER_BYTES: Final = _HEADER.size
 _SEALED_FRAME: Final = FRAME_BYTES + TAG_BYTES
 DataKey = Callable[[int], bytes]
+ReadAt = Callable[[int, int], bytes]
+"""Offset and size in, bytes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,48 +50,79 @@ class Header:
     @property
     def bytes_in_all(self) -> int:
         """How long the sealed file is."""
-        return _HEADER.size + self.size + self.frames * TAG_BYTES
+        return HEADER_BYTES + self.size + self.frames * TAG_BYTES
 
 
 def write(source: BinaryIO, target: BinaryIO, owner: int, key: bytes) -> None:
     """Seal a file that nobody writes to any more, as long as it is now. Raises OSError where it turns out shorter."""
-    header = Header(owner, os.fstat(source.fileno()).st_size, secrets.token_bytes(16))
-    packed, sealing = header.packed(), _cipher(key, header)
-    target.write(packed)
-    for number in range(header.frames):
-        wanted = min(FRAME_BYTES, header.size - number * FRAME_BYTES)
+
+    def following(_: int, wanted: int) -> bytes:
         content = source.read(wanted)
         if len(content) < wanted:
             raise OSError("the file became shorter while it was sealed")
-        target.write(sealing.encrypt(_nonce(number), content, packed))
+        return content
+
+    header = Header(owner, os.fstat(source.fileno()).st_size, secrets.token_bytes(16))
+    for piece in sealed(header, following, key):
+        target.write(piece)
+
+
+def sealed(header: Header, read: ReadAt, key: bytes) -> Iterator[bytes]:
+    """The bytes of the sealed form in order, at most a frame at a time; `read` is asked for frames in order."""
+    yield (packed := header.packed())
+    sealing = _cipher(key, header)
+    for number in range(header.frames):
+        begin = number * FRAME_BYTES
+        yield sealing.encrypt(_nonce(number), read(begin, min(FRAME_BYTES, header.size - begin)), packed)
 
 
 def header_of(file: BinaryIO) -> Header:
     """The header of a sealed file that is whole; raises Internal where it is not."""
     file.seek(0)
-    packed = file.read(_HEADER.size)
-    if len(packed) == _HEADER.size and packed.startswith(_MARK):
-        header = Header(*_HEADER.unpack(packed)[1:])
-        if os.fstat(file.fileno()).st_size == header.bytes_in_all:
-            return header
+    header = header_in(file.read(HEADER_BYTES))
+    if header is not None and os.fstat(file.fileno()).st_size == header.bytes_in_all:
+        return header
     raise Internal(
         f"{file.name} is damaged: it is cut off, or no sealed file at all. Restore it from a backup; what it held "
         "cannot be read otherwise."
     )
 
 
+def header_in(beginning: bytes) -> Header | None:
+    """The header that a file begins with, whole or not as the rest of it may be; None where it begins otherwise."""
+    packed = beginning[:HEADER_BYTES]
+    if len(packed) < HEADER_BYTES or not packed.startswith(_MARK):
+        return None
+    return Header(*_HEADER.unpack(packed)[1:])
+
+
 def read(file: BinaryIO, key: DataKey, offset: int, size: int) -> bytes:
     """Up to `size` bytes from `offset` of what was sealed; `key` gives the data key of an owner. Raises Internal."""
+
+    def read_at(begin: int, count: int) -> bytes:
+        file.seek(begin)
+        return file.read(count)
+
     header = header_of(file)
-    end = min(offset + size, header.size)
-    opening, context = _cipher(key(header.owner), header), header.packed()
-    found = []
-    first = min(offset // FRAME_BYTES, header.frames - 1)
-    for number in range(first, max(first + 1, -(-end // FRAME_BYTES))):
-        file.seek(_HEADER.size + number * _SEALED_FRAME)
-        found.append(decrypt(opening, _nonce(number), file.read(_SEALED_FRAME), context))
-    begin = first * FRAME_BYTES
-    return b"".join(found)[max(0, offset - begin) : max(0, end - begin)]
+    return opening(header, read_at, key(header.owner))(offset, size)
+
+
+def opening(header: Header, read: ReadAt, key: bytes) -> ReadAt:
+    """Reads up to so many bytes from an offset of what was sealed; `read` reads the sealed form. Raises Internal."""
+    cipher_of_it, context = _cipher(key, header), header.packed()
+
+    def read_at(offset: int, size: int) -> bytes:
+        end = min(offset + size, header.size)
+        first = min(offset // FRAME_BYTES, header.frames - 1)
+        begin = first * FRAME_BYTES
+        found = []
+        for number in range(first, max(first + 1, -(-end // FRAME_BYTES))):
+            length = min(FRAME_BYTES, header.size - number * FRAME_BYTES) + TAG_BYTES
+            frame = read(HEADER_BYTES + number * _SEALED_FRAME, length)
+            found.append(decrypt(cipher_of_it, _nonce(number), frame, context))
+        return b"".join(found)[max(0, offset - begin) : max(0, end - begin)]
+
+    return read_at
 
 
 def _cipher(key: bytes, header: Header) -> AESGCM:
