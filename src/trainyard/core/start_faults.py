@@ -245,6 +245,6 @@ def plain(words: str) -> str:
             message = str(json.loads(line)["msg"])
         except (ValueError, TypeError, KeyError):
             message = re.sub(r"^(Error: |time=\S+ level=\w+ msg=)", "", line.strip())
-        if message and not message.startswith(("Trying to pull", "Getting image")) and "level=warning" not in message:
+        if message and not message.startswith(("Trying to pull", "Getting image")) and "level=warning" not in line:
             lines[message] = None
     return "\n".join(lines)

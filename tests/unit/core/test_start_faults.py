@@ -66,6 +66,7 @@ def test_a_missing_python_is_told_from_a_missing_program() -> None:
 def test_words_are_told_without_their_wrapping() -> None:
     """JSON of a runtime's log, prefixes and repetitions go; a long story keeps its end."""
     assert plain('{"level":"error","msg":"why"}\nError: why\nTrying to pull x...\n\n[1]') == "why\n[1]"
+    assert plain('time="2026" level=warning msg="Failed, retrying in 1s ... (1/3). Error: why"\nError: why') == "why"
     sentence, _ = start_sentence("x" * 1000 + " the end", "i", "", "podman")
     assert "the end" in sentence
     assert len(sentence) < 600

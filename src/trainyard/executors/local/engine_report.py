@@ -1,7 +1,8 @@
 """What this machine's container engines can do and what keeps them from more, found out by using them.
 
 `python -m trainyard.executors.local.engine_report DATA_DIR` prints findings as JSON for `trainyard doctor`: a list of
-{"name", "good", "found", "remedy"}. It writes podman's configuration into the data directory, as the service would.
+{"name", "good", "found", "remedy"}. It writes podman's configuration into the data directory, as the service would, and
+sets how a user's podman keeps images where that can be bettered without a loss (image_storage.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Final
 
 from trainyard.executors.local import podman_config
 from trainyard.executors.local.engine import EngineFailed
+from trainyard.executors.local.image_storage import storage
 from trainyard.executors.local.podman import Podman
 
 _PROBE: Final = "localhost/trainyard/probe"
@@ -67,8 +69,7 @@ async def podman_findings(data_dir: Path) -> list[Finding]:
             "apt-get install catatonit; until then programs without a handler for SIGTERM wait for SIGKILL",
         ),
     ]
-    found += _storage(json.loads(_said(podman, "info", "--format", "json") or "{}"))
-    return [*found, *_rootless(), _tried(podman)]
+    return [*found, _storage(podman), *_rootless(), _tried(podman)]
 
 
 def docker_finding() -> Finding:
@@ -84,16 +85,13 @@ def docker_finding() -> Finding:
     return finding("docker", True, f"an engine answers, version {version}; runtime = docker uses it")
 
 
-def _storage(info: dict[str, dict[str, str]]) -> list[Finding]:
-    driver = info.get("store", {}).get("graphDriverName", "")
-    return [
-        finding(
-            "image storage",
-            driver != "vfs",
-            f"{driver}, which copies the whole image for each container" if driver == "vfs" else driver,
-            f'put [storage] and driver = "overlay" into {Path.home()}/.config/containers/storage.conf and pull anew',
-        )
-    ]
+def _storage(podman: Podman) -> Finding:
+    def ask(*words: str) -> str | None:
+        done = _done(podman, *words)
+        return None if done.returncode else done.stdout.strip()
+
+    kept = storage(ask)
+    return finding("image storage", kept.driver != "vfs", kept.found, kept.remedy)
 
 
 def _rootless() -> list[Finding]:
