@@ -54,6 +54,8 @@ class Opened(bytes):
     """The job whose data key seals it."""
     locked: str
     """Why it is the outline; empty where it is not."""
+    damaged: bool = False
+    """Whether that is because it was damaged or changed at rest: then there is no outline either."""
 
 
 class KeyRing(Protocol):
@@ -106,7 +108,7 @@ class Seals(Protocol):
         """
 
     def opened(self, value: bytes) -> Opened | str:
-        """What `seal` was given, or the outline where it is locked. Raises Internal where it was tampered with."""
+        """What `seal` was given, or the outline where it is locked. Raises Internal where it was damaged or changed."""
 
     def seal_file(self, owner: int, plain: str) -> None:
         """Replace a file by its sealed form, whole or not at all; may be repeated after any crash.

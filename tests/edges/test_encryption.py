@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -349,6 +350,38 @@ def test_other_readers_pass_over_what_is_locked(served: tuple[Server, Api]) -> N
     assert LINE not in str(entries)
     for said in (api.get(f"{api.parent}/customJobs").body, (server.data_dir / "audit.log").read_bytes()):
         assert SECRET.encode() not in said
+
+
+def test_a_damaged_job_is_told_and_the_others_are_listed(served: tuple[Server, Api]) -> None:
+    """`get` of it says what to do; lists and SQL go on, with what is known of it without what it says."""
+    server, api = served
+    made_key(server)
+    name, other = (api.wait(api.made(secretive())["name"])["name"] for _ in range(2))
+    until(lambda: sealed(api))
+    with sqlite3.connect(server.data_dir / "trainyard.db") as raw:
+        raw.create_function("changed", 1, lambda spec: spec[:-1] + bytes([spec[-1] ^ 1]))
+        raw.execute("UPDATE job_body SET spec = changed(spec) WHERE id = ?", (name.rpartition("/")[2],))
+    raw.close()
+    server.stop()
+    server.__enter__()
+    again = Api(server.port)
+    listed = {job["name"]: job for job in again.list().json["customJobs"]}
+    assert SECRET in str(listed[other])
+    assert SECRET not in str(listed[name])
+    assert (listed[name]["displayName"], listed[name]["state"]) == ("findable", "JOB_STATE_SUCCEEDED")
+    for path in (name, f"/trainyard/v1/{name}/logs"):
+        answer = again.get(path)
+        assert (answer.status, answer.error["status"]) == (500, "INTERNAL")
+        assert "Restore it" in answer.error["message"]
+    table = "google.aiplatform.custom_jobs WHERE projectsId = 'p1' AND locationsId = 'us-central1'"
+    told = again.call("POST", "/v1/sql", {"sql": f"SELECT name, displayName, jobSpec FROM {table}"}).body.splitlines()
+    rows = [json.loads(line)["row"] for line in told[1:-1]]
+    assert [[row[0], row[1], SECRET in (row[2] or "")] for row in rows] == [
+        [other, "findable", True],
+        [name, "findable", False],
+    ]
+    assert again.call("DELETE", name).status == 200
+    again.close()
 
 
 def test_a_service_without_its_master_key_does_not_start(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from trainyard.core.states import JobState
 from trainyard.core.trials import Measurement, Stage, Trial
 from trainyard.keyrings.local.ring import open_ring
 from trainyard.keyrings.vault import DataVault
+from trainyard.store import Among
 from trainyard.stores.sqlite.sealed import CannotSeal
 from trainyard.stores.sqlite.store import SqliteStore, open_store
 from trainyard.testing.builders import plain_job
@@ -118,6 +119,67 @@ def test_what_no_key_opens_is_shown_in_outline(tmp_path: Path) -> None:
         told = (found, store.history(job.name), store.narration(job.name), store.replica_records(job.name))
         assert SECRET not in repr((*told, store.trial_history(7), view.find(7)))
         view.close()
+
+    with_store(tmp_path, work)
+
+
+def changed(value: bytes) -> bytes:
+    """With one bit in the middle turned."""
+    middle = len(value) // 2
+    return value[:middle] + bytes([value[middle] ^ 1]) + value[middle + 1 :]
+
+
+def damage(directory: Path, table: str, column: str, where: str) -> None:
+    """Change sealed values at rest."""
+    with sqlite3.connect(directory / "trainyard.db") as raw:
+        raw.create_function("changed", 1, changed)
+        assert raw.execute(f"UPDATE {table} SET {column} = changed({column}) WHERE {where}").rowcount == 1
+    raw.close()
+
+
+@pytest.mark.parametrize(("table", "column"), [("job_body", "spec"), ("job_detail", "memo")])
+def test_a_damaged_job_does_not_hide_the_others(tmp_path: Path, table: str, column: str) -> None:
+    """Lists, views and the live jobs of a start show it without what it says, with the reason, beside all others."""
+
+    async def work(store: SqliteStore, vault: DataVault) -> None:
+        for job_id in (7, 8):
+            job = secretive(vault, job_id)
+            await store.insert(job)
+            await store.commit(job, telling(job))
+        damage(tmp_path, table, column, "id = 7")
+        page = await store.page(SCOPE, "customJobs", None, 10, None)
+        view = store.view()
+        seen = [part for found in view.jobs(Among(SCOPE, "customJobs")) for part in found]
+        for whole, damaged in (page.jobs, seen, sorted(store.live(), key=lambda job: -job.id)):
+            assert (whole.id, whole.spec) == (8, SECRET.encode())
+            assert (damaged.id, damaged.spec, damaged.status.memo) == (7, b"", "{}")
+            assert damaged.seal is not None
+            assert damaged.seal.damaged
+            assert "Restore it" in damaged.seal.locked
+            assert "Restore it" in str(damaged.status.error)
+        view.close()
+
+    with_store(tmp_path, work)
+
+
+def test_what_is_told_of_a_job_says_itself_that_it_is_damaged(tmp_path: Path) -> None:
+    """A note, a change, a record and a trial that were changed say so in their place; what is beside them shows."""
+    told = (("note", "text", "seq = 2"), ("history", "why", "seq = 2"))
+    told += (("replica_record", "last_lines", "1"), ("trial", "point", "1"))
+
+    async def work(store: SqliteStore, vault: DataVault) -> None:
+        job = secretive(vault)
+        await store.insert(job, [Note(1, Severity.NOTICE, f"{SECRET} first note")])
+        await store.commit(job, telling(job))
+        for table, column, where in told:
+            damage(tmp_path, table, column, where)
+        first, note = (one.note.text for one in store.narration(job.name))
+        created, change = (one.why for one in store.history(job.name))
+        assert (first, created) == (f"{SECRET} first note", "The job was accepted.")
+        ((record,), (trial,)) = store.replica_records(job.name), store.trial_history(7)
+        assert trial.point == ()
+        for text in (note, change, record.exit.message, record.exit.last_lines, trial.why):
+            assert "Restore it" in text
 
     with_store(tmp_path, work)
 

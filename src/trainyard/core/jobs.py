@@ -89,12 +89,14 @@ class Seal:
     """That a job's content is sealed at rest, by the data key of the job `owner` (itself, or the search it is part of).
 
     `outline` is what is stored in the clear of its spec, shown where the key is not to be had; needed to store it.
-    `locked` says why the key is not to be had, and the spec is the outline; empty where all is well.
+    `locked` says why the key is not to be had, and the spec is the outline; empty where all is well. `damaged`: no key
+    helps, since what is stored is not what was sealed; then `owner` is not known, and the spec is empty.
     """
 
     owner: int
     outline: bytes = b""
     locked: str = ""
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,12 @@ def decrypt(with_key: AESGCM, nonce: bytes, content: bytes, context: bytes) -> b
     try:
         return with_key.decrypt(nonce, content, context)
     except (InvalidTag, ValueError):
-        raise Internal(
-            "Something that is sealed cannot be opened: it was damaged or changed on the disk, or its key is another. "
-            "Restore it, and the directory of the keys, from one and the same backup."
-        ) from None
+        raise damaged() from None
+
+
+def damaged() -> Internal:
+    """The error for what is not as it was sealed."""
+    return Internal(
+        "Something that is sealed cannot be opened: it was damaged or changed on the disk, or its key is another. "
+        "Restore it, and the directory of the keys, from one and the same backup."
+    )

@@ -19,7 +19,7 @@ from trainyard.core.errors import ApiError, FailedPrecondition, FieldViolation, 
 from trainyard.core.names import KeyName, Scope
 from trainyard.keyring import FIELD, MARK, SEALED, Key, KeyRing, KeyState, KeyUse, Opened, key_missing, key_unusable
 from trainyard.keyrings import frames
-from trainyard.keyrings.envelope import cipher, derived, new_key, seal, unseal
+from trainyard.keyrings.envelope import cipher, damaged, derived, new_key, seal, unseal
 from trainyard.keyrings.tables import Tables
 from trainyard.whole_files import sync_directory
 
@@ -191,6 +191,8 @@ class DataVault:
 
     def opened(self, value: bytes) -> Opened | str:
         """See Seals."""
+        if len(value) < _VALUE.size:
+            raise damaged()
         _, owner, flags, length = _VALUE.unpack_from(value)
         body, locked = _VALUE.size + length, ""
         try:

@@ -23,6 +23,9 @@ def stamp_job(message: Any, job: Job) -> None:
     if status.error is not None:
         message.error.code = status.error.code
         message.error.message = status.error.message
+    if job.seal is not None and job.seal.damaged:  # nothing is left of what it says; these are kept beside
+        message.display_name = job.display_name
+        message.labels.update(job.labels)
 
 
 def outline_of(message: Any) -> bytes:

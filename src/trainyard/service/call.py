@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trainyard.core.errors import FailedPrecondition, FieldViolation, InvalidArgument
+from trainyard.core.errors import FailedPrecondition, FieldViolation, Internal, InvalidArgument
 from trainyard.core.names import JobName
 from trainyard.keyring import FIELD
 from trainyard.service.listing import Seen
@@ -37,10 +37,18 @@ class NoVault:
         raise FailedPrecondition(f"{FIELD}: this service was started without a key ring, so {key} is not to be had.")
 
 
+def undamaged(job: Job) -> Job:
+    """The job, for readers of it alone; raises Internal where what it says was damaged or changed at rest."""
+    if job.seal is not None and job.seal.damaged:
+        raise Internal(f"What {job.name} says, and what is told of it, cannot be read. {job.seal.locked}")
+    return job
+
+
 def unlocked(job: Job) -> Job:
-    """The job, for readers of what it says; raises FailedPrecondition where its key is not to be had."""
-    if job.seal is not None and job.seal.locked:
-        raise FailedPrecondition(f"What {job.name} says, and what is told of it, is sealed. {job.seal.locked}")
+    """The job, for readers of what it says; raises as `undamaged`, and FailedPrecondition where its key is gone."""
+    seal = undamaged(job).seal
+    if seal is not None and seal.locked:
+        raise FailedPrecondition(f"What {job.name} says, and what is told of it, is sealed. {seal.locked}")
     return job
 
 

@@ -13,7 +13,7 @@ from trainyard.core.states import JobState
 from trainyard.kind import Draft, Kind, searching
 from trainyard.service import listing, lro
 from trainyard.service.access import require_act_as
-from trainyard.service.call import Call, job_name, unlocked
+from trainyard.service.call import Call, job_name, undamaged, unlocked
 from trainyard.service.rendering import empty, snake
 from trainyard.store import StoredOperation
 
@@ -66,8 +66,8 @@ def _new_job(name: JobName, draft: Draft, now_us: int) -> Job:
 
 
 async def get(call: Call, kind: Kind, request: Any) -> Any:
-    """The job as it is now."""
-    job = call.keepers.desk.get(job_name(request.name, kind))
+    """The job as it is now. Raises Internal where it was damaged at rest: a list shows what can be shown of it."""
+    job = undamaged(call.keepers.desk.get(job_name(request.name, kind)))
     if search := searching(kind):
         return search.render_whole(job, await call.keepers.desk.trials(job.name))
     return kind.render(job)

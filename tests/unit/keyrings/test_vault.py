@@ -64,6 +64,15 @@ def test_a_changed_value_is_found(vault: DataVault, at: int) -> None:
             vault.opened(bytes(value))
 
 
+@pytest.mark.parametrize("size", [5, 15, 16, 23, 40])
+def test_a_value_that_was_cut_off_is_found(vault: DataVault, size: int) -> None:
+    """Within its head, its outline or its content."""
+    value = vault.seal(7, b"content", b"outline")
+    assert len(value) > 40
+    with pytest.raises(Internal, match="damaged or changed"):
+        vault.opened(value[:size])
+
+
 def test_a_key_that_is_not_there_is_refused(vault: DataVault) -> None:
     """By the field's name, with the command that makes the key."""
     with pytest.raises(NotFound, match=r"encryptionSpec.kmsKeyName: The key .*other does not exist.*trainyard keys"):

@@ -64,7 +64,7 @@ def job_from(row: Row, scope: Scope, collection: str) -> Job:
 
 
 def _seal_of(spec: bytes) -> Seal | None:
-    return Seal(spec.owner, locked=spec.locked) if isinstance(spec, Opened) else None
+    return Seal(spec.owner, locked=spec.locked, damaged=spec.damaged) if isinstance(spec, Opened) else None
 
 
 def _parentage(parent: int | None, stage: str, number: int) -> Parentage | None:

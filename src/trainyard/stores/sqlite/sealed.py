@@ -10,9 +10,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from trainyard.core.errors import ApiError
+from trainyard.core.errors import ApiError, Internal
 from trainyard.core.jobs import Job
-from trainyard.keyring import MARK, Seals
+from trainyard.keyring import MARK, Opened, Seals
 
 Row = tuple[Any, ...]
 
@@ -30,6 +30,8 @@ _CONTENT: Final[Mapping[str, Mapping[int, bytes]]] = {
     "tell_claim": {2: b"", 3: _UNREADABLE},
 }
 """By statement, the places of the values that are content, and what is shown of each without the key."""
+_DAMAGED: Final[Mapping[str, str]] = {"memo": "{}", "point": "[]", "metrics": "{}", "report": ""}
+"""By column, what stands for a text that somebody reads on, where its row was damaged; any other says so itself."""
 
 
 class CannotSeal(Exception):
@@ -78,13 +80,26 @@ class Sealing:
 
 
 def opening(seals: Seals) -> Callable[[sqlite3.Cursor, Row], Row]:
-    """A row factory that opens what is sealed."""
+    """A row factory that opens what is sealed. A row that was damaged or changed is one without a key: others show."""
 
-    def opened(_: sqlite3.Cursor, row: Row) -> Row:
+    def opened(cursor: sqlite3.Cursor, row: Row) -> Row:
         if not any(value.__class__ is bytes and value.startswith(MARK) for value in row):
             return row
-        return tuple(
-            seals.opened(value) if value.__class__ is bytes and value.startswith(MARK) else value for value in row
-        )
+        try:
+            return tuple(
+                seals.opened(value) if value.__class__ is bytes and value.startswith(MARK) else value for value in row
+            )
+        except Internal as error:
+            names = [column[0] for column in cursor.description]
+            return tuple(_damaged(name, value, error.message) for name, value in zip(names, row, strict=True))
 
     return opened
+
+
+def _damaged(column: str, value: Any, why: str) -> Any:
+    """What is shown of a value in a damaged row. Its own outline may be what was changed."""
+    if column != "spec":
+        return _DAMAGED.get(column, why) if value.__class__ is bytes else value
+    nothing = Opened()
+    nothing.owner, nothing.locked, nothing.damaged = 0, why, True
+    return nothing
