@@ -31,7 +31,8 @@ from trainyard.kind import Kind
 from trainyard.store import Ledger, Standing
 
 _PAGE: Final = 200  # live jobs read at once: whoever asks meanwhile waits for no longer than that takes
-_BATCH: Final = 250  # waiting jobs taken up at once
+_BATCH: Final = 25  # waiting jobs taken up, or woken, at once: likewise
+_FIRST: Final = 250  # of those who wait, known before the first of them is let in
 
 
 class Controller:
@@ -128,8 +129,8 @@ class Controller:
     async def _take_up(self) -> None:
         """What a fresh controller does first: end what nobody owns, hold the room of what runs, look at all of that.
 
-        Of those who wait only the first in line are taken up here, however many there are; the others follow in
-        batches, so that a long queue delays neither what runs nor who asks.
+        Of those who wait only the first in line are taken up here, however many there are; the others follow later.
+        All of it goes in batches, so that a long queue delays neither what runs nor who asks.
         """
         if isinstance(self._executor, Sweeps):
             held = {job.status.run_id for job in self._store.runs()}
@@ -138,14 +139,20 @@ class Controller:
         async for page in self._census():
             line += [(one.priority, -one.id) for one in page if one.state is JobState.QUEUED]
         self._behind = [-minus_id for _, minus_id in sorted(line)]
+        first: list[int] = []
+        for _ in range(_FIRST // _BATCH):
+            first += self._line_up()
+            await asyncio.sleep(0)
         due = [job.id for job in self._store.runs() if self._adopt(job)]  # nothing is awaited from here on
-        due += self._line_up()
         self._running = True  # no step, not even a hinted one, before all room that is held is known
-        for job_id in (*due, *self._early):
-            self._wakeups.now(job_id)
-        self._early.clear()
         self._reconciler.make_room(self._clock.steady_us())
         self._store.publish_queue(self._admission.places())
+        due += (*first, *self._early)
+        self._early.clear()
+        for at in range(0, len(due), _BATCH):
+            for job_id in due[at : at + _BATCH]:
+                self._wakeups.now(job_id)
+            await asyncio.sleep(0)
 
     def _line_up(self) -> list[int]:
         """Take up the next batch of those who wait; the ids of those whom a step is due."""

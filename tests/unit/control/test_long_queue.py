@@ -33,10 +33,18 @@ class CountingStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
+        self.at_once = self.most_at_once = 0  # jobs read in one turn of the loop, within which nobody else is served
 
     def find(self, job_id):
         self.counts["find"] += 1
+        if not self.at_once:
+            asyncio.get_running_loop().call_soon(self._turned)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         return super().find(job_id)
+
+    def _turned(self):
+        self.at_once = 0
 
     async def commit(self, job, decision, along=()):
         self.counts["commit"] += 1
@@ -178,6 +186,25 @@ def test_a_restart_looks_once_at_each_that_waits_and_writes_nothing(compared: li
         assert world.counts["find"] <= JOBS + 20
         assert len(compared) <= 3 * JOBS
         assert world.store.queue_place(world.store.find(JOBS + 1).name).position == JOBS
+
+    in_a_world(body)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_restart_serves_others_meanwhile(told: bool) -> None:
+    """Between two turns of the loop few jobs are taken up or stepped, however many wait and are due."""
+
+    async def body(world: World) -> None:
+        if told:
+            world.start()
+            await asyncio.sleep(1)
+        await world.fill()
+        await asyncio.sleep(5)
+        await world.restart()
+        world.store.most_at_once = 0
+        await asyncio.sleep(8)
+        assert world.counts["find"] >= JOBS
+        assert world.store.most_at_once <= 60
 
     in_a_world(body)
 
