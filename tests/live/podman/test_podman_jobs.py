@@ -127,3 +127,35 @@ def test_a_job_outlives_a_killed_server(tmp_path: Path) -> None:
     with service(tmp_path) as two:
         job = two.wait(name, "SUCCEEDED", "FAILED")
         assert job["state"] == "JOB_STATE_SUCCEEDED", job
+
+
+def test_an_images_own_modules_are_found_and_tensorflow_is_aimed(tmp_path: Path) -> None:
+    """PYTHONPATH of the image holds beside ours, and what TensorFlow is told in a container leads to this gs://.
+
+    A module of its name stands in for TensorFlow, whose C++ is tried on the host (tests/clients/test_tensorflow.py).
+    """
+    image = "localhost/trainyard-test/searching:1"
+    images.derive(image, images.PYTHON, "ENV PYTHONPATH=/gcs/code")
+    code = tmp_path / "buckets/code"
+    code.mkdir(parents=True)
+    (code / "tensorflow.py").touch()
+    (code / "own.py").write_text(_ASKS_AS_TENSORFLOW)
+    with service(tmp_path) as one:
+        name = one.create(image, "python3", "-m", "own", count=2)
+        job = one.wait(name, "SUCCEEDED", "FAILED")
+        assert job["state"] == "JOB_STATE_SUCCEEDED", job
+        assert "own.py has 200" in one.narration(name)
+
+
+_ASKS_AS_TENSORFLOW = """\
+import ctypes, http.client, ssl, urllib.parse
+import tensorflow
+told = ctypes.CDLL(None).getenv
+told.restype = ctypes.c_char_p
+proxy = urllib.parse.urlsplit(told(b"HTTPS_PROXY").decode())
+context = ssl.create_default_context(cafile=told(b"CURL_CA_BUNDLE").decode())
+asking = http.client.HTTPSConnection(proxy.hostname, proxy.port, context=context)
+asking.set_tunnel("storage.googleapis.com")
+asking.request("GET", "/storage/v1/b/code/o/own.py")
+print("own.py has", asking.getresponse().status)
+"""

@@ -35,6 +35,7 @@ from trainyard.executors.local.plan import Allotment, Contained, Places, Replica
 from trainyard.executors.local.podman import Podman
 from trainyard.executors.local.prebuilt import recipe_of
 from trainyard.executors.local.readings import Incarnation
+from trainyard.executors.local.redirected import aimed
 from trainyard.executors.local.relay import Relay
 from trainyard.executors.local.shares import find_shares
 
@@ -184,10 +185,12 @@ class Containers:
             return None, (_outside(spec, why),) if why else ()
         engine = self._engine(where.engine)
         try:
-            talents = await engine.talents()
+            talents, image = await engine.talents(), await engine.find(spec.image_uri)
         except EngineFailed as failure:
             raise self._failure(failure, spec.image_uri) from None
-        mounts = (*self._options.mounts, *self._files_named(group), *find_shares(spec.shares, self._options.shares))
+        group, aim = await aimed(group, image.env if image else {}, self._options.service)
+        shares = find_shares(spec.shares, self._options.shares)
+        mounts = (*self._options.mounts, *self._files_named(group), *aim, *shares)
         relayed = await self._relay.at(where.gateway, where.first, where.size)
         bounds = Bounds(self._places, talents, os.cpu_count() or 1, _memory_of_this_machine(), mounts, relayed)
         planned = plan_container(group, spec, held.allotment, engine, bounds)

@@ -85,8 +85,7 @@ class DockerEngine:
                 return None
             if is_only_an_id(uri, found.id, found.tags):
                 return None
-            config = found.attrs.get("Config") or {}
-            return Image(found.id, tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
+            return Image.of(found.id, found.attrs.get("Config") or {})
 
         return await self._ask(look)
 

@@ -134,8 +134,7 @@ class Podman:
             raise
         if is_only_an_id(uri, said["Id"], said.get("RepoTags") or ()):
             return None
-        config = said["Config"]
-        return Image(said["Id"], tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
+        return Image.of(said["Id"], said["Config"])
 
     async def images(self) -> Sequence[tuple[str, int]]:
         """Names and sizes (bytes) of all images that are here. Raises EngineFailed."""
