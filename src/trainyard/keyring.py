@@ -41,10 +41,26 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """How many jobs are sealed under a key, searches counted once, and how many of them are not sealed whole yet."""
+    """How many jobs are sealed under a key, searches counted once, and how many of these are not sealed whole yet."""
 
     jobs: int
     open_jobs: int
+    outputs: int = 0  # jobs, some deleted by now, whose output in gs:// is sealed under it
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a job writes to: all below `uri` (gs://…/) since then is to be sealed by the data key of `owner`."""
+
+    job: int
+    owner: int  # see `lasting`
+    uri: str
+    since_us: int
+
+
+def lasting(owner: int) -> int:
+    """Whose data key seals the output of a job in gs://: it stays when the job is deleted, as its output does."""
+    return -owner
 
 
 class Opened(bytes):
@@ -142,7 +158,22 @@ class Vault(Seals, Protocol):
         """Nothing of this owner is in the clear any more; durable when it returns."""
 
     def drop(self, owner: int) -> None:
-        """The job is gone: its data key goes, too. May be repeated."""
+        """The job is gone: its data key goes, too, but not the `lasting` one. May be repeated."""
+
+    def expect_output(self, owner: int, job: int, uri: str, since_us: int) -> None:
+        """Make the `lasting` data key of this owner, and note what it is to seal; durable when it returns.
+
+        May be repeated. Raises NotFound, FailedPrecondition where the owner is locked.
+        """
+
+    def outputs(self) -> tuple[Output, ...]:
+        """What is noted and may not be sealed yet. Costs nothing."""
+
+    def output_sealed(self, job: int) -> None:
+        """What was noted of this job is sealed, or gone; durable when it returns."""
+
+    def key_of(self, owner: int) -> str:
+        """The name of the key that wraps the data key of this owner; empty where there is none."""
 
     def listed(self) -> tuple[Key, ...]:
         """See KeyRing."""

@@ -7,12 +7,14 @@ Semantics: https://cloud.google.com/storage/docs/json_api/v1 and https://cloud.g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from trainyard.core.errors import FailedPrecondition, InvalidArgument, NotFound
 
+ReadAt = Callable[[int, int], bytes]
+"""Offset and size in, bytes out."""
 MOST_COMPONENTS: Final = 32
 """As many sources as one compose takes."""
 
@@ -39,6 +41,10 @@ class HashMismatch(InvalidArgument):
 
 class ObjectHeld(FailedPrecondition):
     """A hold keeps the object from being deleted or replaced (HTTP 403)."""
+
+
+class ObjectLocked(FailedPrecondition):
+    """The object is sealed under a key that is not to be had now, or not any more (HTTP 400)."""
 
 
 def no_bucket() -> NotFound:
@@ -251,3 +257,70 @@ class ObjectStore(Protocol):
 
     def close(self) -> None:
         """Let go of everything."""
+
+
+class ObjectSeals(Protocol):
+    """What an object store needs of a vault. Sealed bytes say in their beginning whose data key opens them."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anything was ever sealed."""
+
+    def size_of(self, beginning: bytes) -> int | None:
+        """How large the content is of which these are the first sealed bytes; None where they are not sealed."""
+
+    def owner_of(self, beginning: bytes) -> int | None:
+        """Whose data key seals what begins so; None where it is not sealed."""
+
+    def opening(self, read: ReadAt, size: int) -> ReadAt:
+        """Reads of the content, up to so many bytes each, by reads of its `size` sealed bytes.
+
+        Raises NotFound and FailedPrecondition where the key is not to be had, and Internal, now or while it is read,
+        where they were damaged or changed.
+        """
+
+    def sealed(self, owner: int, read: ReadAt, size: int) -> Iterator[bytes]:
+        """The sealed form of `size` bytes, in order; `read` is asked for them in order. Raises as `opening`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a job has written: objects of a bucket with this prefix whose files were changed since then."""
+
+    bucket: str
+    prefix: str
+    since_us: int
+
+    def overlaps(self, bucket: str, prefix: str) -> bool:
+        """Whether an object may be below both."""
+        return bucket == self.bucket and (prefix.startswith(self.prefix) or self.prefix.startswith(prefix))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedBelow:
+    """What became of the sealed objects below a prefix."""
+
+    opened: int = 0
+    locked: int = 0  # sealed under another key
+    damaged: int = 0
+
+
+@runtime_checkable
+class SealsInPlace(Protocol):
+    """The talent of a store whose objects are files that programs open: it seals them when nobody writes any more.
+
+    An object stays the same one: its generation, metageneration, size, digests, metadata and times. Each call may be
+    repeated after any crash; it raises Unavailable where the store is closed meanwhile, OSError, and as ObjectSeals.
+    """
+
+    def share_seals(self, seals: ObjectSeals) -> None:
+        """Seal and open by these, from now on."""
+
+    def seal_below(self, outputs: Outputs, owner: int) -> None:
+        """Seal what is not sealed yet, noncurrent generations too, by the data key of `owner`."""
+
+    def open_below(self, bucket: str, prefix: str, may_open: Callable[[int], bool]) -> OpenedBelow:
+        """Put what is sealed by owners that `may_open` in the clear again, for programs that read it by its path."""
+
+    def remove_below(self, outputs: Outputs, until_us: int | None) -> None:
+        """Remove for good what was to be sealed and can be no more, if it was last written up to `until_us`."""

@@ -62,7 +62,7 @@ def write(source: BinaryIO, target: BinaryIO, owner: int, key: bytes) -> None:
             raise OSError("the file became shorter while it was sealed")
         return content
 
-    header = Header(owner, os.fstat(source.fileno()).st_size, secrets.token_bytes(16))
+    header = new_header(owner, os.fstat(source.fileno()).st_size)
     for piece in sealed(header, following, key):
         target.write(piece)
 
@@ -77,6 +77,11 @@ def sealed(header: Header, read: ReadAt, key: bytes) -> Iterator[bytes]:
 
 
 def header_of(file: BinaryIO) -> Header:
+def new_header(owner: int, size: int) -> Header:
+    """For a content of this size, with a salt of its own."""
+    return Header(owner, size, secrets.token_bytes(16))
+
+
     """The header of a sealed file that is whole; raises Internal where it is not."""
     file.seek(0)
     header = header_in(file.read(HEADER_BYTES))

@@ -17,8 +17,22 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from trainyard.core.errors import ApiError, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 from trainyard.core.names import KeyName, Scope
-from trainyard.keyring import FIELD, MARK, SEALED, Key, KeyRing, KeyState, KeyUse, Opened, key_missing, key_unusable
-from trainyard.keyrings import frames
+from trainyard.keyring import (
+    FIELD,
+    MARK,
+    SEALED,
+    Key,
+    KeyRing,
+    KeyState,
+    KeyUse,
+    Opened,
+    Output,
+    key_missing,
+    key_unusable,
+    lasting,
+)
+from trainyard.keyrings import frames, outputs
+from trainyard.keyrings.contents import Contents
 from trainyard.keyrings.envelope import cipher, damaged, derived, new_key, seal, unseal
 from trainyard.keyrings.tables import Tables
 from trainyard.whole_files import sync_directory
@@ -36,17 +50,24 @@ CREATE INDEX IF NOT EXISTS data_key_by_key ON data_key (key, owner);
 """
 
 
+_PENDING: Final = "SELECT owner FROM data_key WHERE pending AND owner > 0 ORDER BY owner"
+_USE: Final = """
+SELECT total(owner > 0), count(DISTINCT CASE WHEN pending THEN abs(owner) END), total(owner < 0)
+FROM data_key WHERE key = ?
+"""
 class DataVault:
     """Keeps the promise of Vault over any KeyRing."""
 
     def __init__(self, directory: Path, ring: KeyRing) -> None:
         """Brings to an end what an earlier process began. Raises StoreError."""
-        self._tables = Tables(directory / FILE_NAME, _SCHEMA)
+        self._tables = Tables(directory / FILE_NAME, _SCHEMA + outputs.SCHEMA)
         self._ring = ring
         self._lock = threading.RLock()  # whoever forgets a data key must not be overtaken by one who just unwrapped it
         self._keys: dict[int, bytes] = {}  # data keys in the clear, of owners that were asked for
         self._ciphers: dict[int, AESGCM] = {}
-        self._pending = [row[0] for row in self._tables.rows("SELECT owner FROM data_key WHERE pending ORDER BY owner")]
+        self._pending = [row[0] for row in self._tables.rows(_PENDING)]
+        self._outputs = outputs.OutputNotes(self._tables)
+        self.contents = Contents(self._data_key, lambda: self.in_use)
         self.in_use = bool(self._tables.rows("SELECT 1 FROM data_key LIMIT 1"))
         for key in ring.listed():
             if key.state is KeyState.DESTROYED:
@@ -97,6 +118,37 @@ class DataVault:
 
     # Keys
 
+    def expect_output(self, owner: int, job: int, uri: str, since_us: int) -> None:
+        """See Vault."""
+        note = Output(job, lasting(owner), uri, since_us)
+        with self._lock:
+            key = self.key_of(owner)
+            if not key:
+                raise _no_data_key(owner)
+            name, fresh = KeyName.parse(key), None
+            if not self.key_of(note.owner):
+                fresh = self._ring.wrap(name, new_key(), _context(note.owner, name))
+            with self._tables.writing() as connection:
+                if fresh is not None:
+                    connection.execute("INSERT INTO data_key VALUES (?, ?, ?, ?, 1)", (note.owner, key, *fresh))
+                connection.execute("UPDATE data_key SET pending = 1 WHERE owner = ?", (note.owner,))
+                self._outputs.write(connection, note)
+            self._outputs.written(note)
+
+    def outputs(self) -> tuple[Output, ...]:
+        """See Vault."""
+        return self._outputs.all
+
+    def output_sealed(self, job: int) -> None:
+        """See Vault."""
+        with self._lock:
+            self._outputs.remove(job)
+
+    def key_of(self, owner: int) -> str:
+        """See Vault."""
+        found = self._tables.rows("SELECT key FROM data_key WHERE owner = ?", owner)
+        return found[0][0] if found else ""
+
     def listed(self) -> tuple[Key, ...]:
         """See Vault."""
         return self._ring.listed()
@@ -110,9 +162,8 @@ class DataVault:
 
     def use_of(self, name: KeyName) -> KeyUse:
         """See Vault."""
-        counted = self._tables.rows("SELECT count(*), total(pending) FROM data_key WHERE key = ?", str(name))
-        jobs, pending = counted[0] if counted else (0, 0)
-        return KeyUse(jobs, int(pending))
+        counted = self._tables.rows(_USE, str(name))
+        return KeyUse(*map(int, counted[0])) if counted else KeyUse(0, 0)
 
     def create(self, name: KeyName, now_us: int) -> Key:
         """See Vault."""
@@ -133,7 +184,7 @@ class DataVault:
             )
         with self._lock:
             changed = self._ring.set_enabled(name, enabled=enabled)
-            self._forget(self.owners(name))
+            self._forget(self._owners(name))
         return changed
 
     def destroy(self, name: KeyName) -> Key:
@@ -154,7 +205,7 @@ class DataVault:
 
     def _shred(self, name: KeyName) -> None:
         """The data keys of a key that is destroyed; that they were there stays known, for the sentence about it."""
-        self._forget(self.owners(name))
+        self._forget(self._owners(name))
         with self._tables.writing() as connection:
             connection.execute("UPDATE data_key SET wrapped = NULL WHERE key = ?", (str(name),))
 
@@ -162,6 +213,9 @@ class DataVault:
         """See Vault."""
         key = None if name is None else str(name)
         found = self._tables.rows("SELECT owner FROM data_key WHERE key = ifnull(?, key) ORDER BY owner", key)
+        return tuple(owner for owner in self._owners(name) if owner > 0)
+
+    def _owners(self, name: KeyName | None) -> tuple[int, ...]:
         return tuple(row[0] for row in found)
 
     def is_shredded(self, owner: int) -> bool:
@@ -246,9 +300,7 @@ class DataVault:
     def _unwrapped(self, owner: int) -> bytes:
         rows = self._tables.rows("SELECT key, version, wrapped FROM data_key WHERE owner = ?", owner)
         if not rows:
-            raise NotFound(
-                f"The data key of job {owner} is not in the directory of the keys; restore it from a backup."
-            )
+            raise _no_data_key(owner)
         name, version, wrapped = KeyName.parse(rows[0][0]), rows[0][1], rows[0][2]
         if wrapped is None:
             raise key_unusable(name, KeyState.DESTROYED)
@@ -267,3 +319,5 @@ def _open(path: str) -> Iterator[BinaryIO]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
+def _no_data_key(owner: int) -> NotFound:
+    return NotFound(f"The data key of job {abs(owner)} is not in the directory of the keys; restore it from a backup.")

@@ -19,6 +19,7 @@ class Sight:
     stamp: str
     size: int
     changed_us: int
+    touched_us: int = 0  # when anything of them was changed last, their time of change included; 0: nobody knows
 
 
 class Loose(Protocol):
@@ -86,7 +87,7 @@ class Bytes(Protocol):
     def archive(self, bucket: str, name: str, generation: int) -> None:
         """Keep what is there also as a noncurrent generation."""
 
-    def open_archived(self, bucket: str, name: str, generation: int) -> Reader:
+    def open_archived(self, bucket: str, name: str, generation: int) -> tuple[Sight, Reader]:
         """The bytes of a noncurrent generation."""
 
     def remove_archived(self, bucket: str, name: str, generation: int) -> None:

@@ -19,7 +19,8 @@ import orjson
 from trainyard.core.errors import NotFound, Unavailable
 from trainyard.objects import Bucket, StoredObject
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""2: a row may carry two stamps; a program from before it would take its object for a new one."""
 _BUCKET: Final = "name, created_us, updated_us, metageneration, attributes"
 _OBJECT: Final = (
     "generation, stamp, size, created_us, updated_us, metageneration, crc32c, md5, components, deleted_us, attributes"
@@ -29,10 +30,14 @@ _SCHEMA: Final = Path(__file__).with_name("catalogue.sql")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An object and the stamp of the bytes that it tells of."""
+    """An object and the stamp of the bytes that it tells of; two of them, parted by a space, while its form changes."""
 
     stamp: str
     object: StoredObject
+
+    def tells_of(self, stamp: str) -> bool:
+        """Whether it tells of the bytes that carry this stamp."""
+        return stamp == self.stamp or stamp in self.stamp.split()
 
 
 @dataclass(slots=True)

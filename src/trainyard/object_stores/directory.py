@@ -21,17 +21,17 @@ from trainyard.core.object_paths import DRAFT, check_bucket, object_path
 from trainyard.object_stores import tree, walk
 from trainyard.object_stores.bytes_kept import Loose, Sight
 from trainyard.object_stores.catalogue import Catalogue
-from trainyard.object_stores.kept import KeptObjects
+from trainyard.object_stores.in_place import ObjectsInPlace
 from trainyard.objects import Reader, no_bucket, no_object
 from trainyard.whole_files import sync_directory
 
 _COPY_BYTES: Final = 64 * 1024 * 1024
 
 
-def open_store(data_dir: Path, clock: Clock) -> KeptObjects:
+def open_store(data_dir: Path, clock: Clock) -> ObjectsInPlace:
     """The object store of a data directory. Raises Unavailable."""
     catalogue = Catalogue(data_dir / "objects" / "catalogue.db")
-    return KeptObjects(DirectoryBytes(data_dir / "buckets", data_dir / "objects"), catalogue, clock)
+    return ObjectsInPlace(DirectoryBytes(data_dir / "buckets", data_dir / "objects"), catalogue, clock)
 
 
 class FileReader:
@@ -89,6 +89,10 @@ class LooseFile:
         os.utime(self._fd, ns=(time_us * 1000, time_us * 1000))
         self.flush()
         return sight(os.fstat(self._fd))
+
+    def liken(self, fd: int) -> None:
+        """Give it the permissions of another file."""
+        os.fchmod(self._fd, os.fstat(fd).st_mode & 0o7777)
 
     def take(self, fd: int, size: int) -> None:
         """Append the first `size` bytes of another file, in the kernel."""
@@ -177,7 +181,7 @@ class DirectoryBytes:
             raise
         return sight(found[1]) if found else None
 
-    def open(self, bucket: str, name: str) -> tuple[Sight, Reader]:
+    def open(self, bucket: str, name: str) -> tuple[Sight, FileReader]:
         """The file that is there now; it stays readable when another takes its place."""
         fd = tree.open_file(self._root, (check_bucket(bucket), *object_path(name)))
         if fd is None:
@@ -248,7 +252,6 @@ class DirectoryBytes:
     def archive(self, bucket: str, name: str, generation: int) -> None:
         """A second name of the same file."""
         seen, reader = self.open(bucket, name)
-        assert isinstance(reader, FileReader)
         path = self._version(bucket, name, generation)
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(reader), contextlib.suppress(FileExistsError):
@@ -273,12 +276,21 @@ class DirectoryBytes:
         finally:
             spare.discard()
 
-    def open_archived(self, bucket: str, name: str, generation: int) -> Reader:
+    def open_archived(self, bucket: str, name: str, generation: int) -> tuple[Sight, FileReader]:
         """By name and generation."""
         try:
-            return FileReader(os.open(self._version(bucket, name, generation), tree.FILE))
+            fd = os.open(self._version(bucket, name, generation), tree.FILE)
         except FileNotFoundError:
             raise no_object(bucket, name) from None
+        return sight(os.fstat(fd)), FileReader(fd)
+
+    def place_archived(self, loose: LooseFile, bucket: str, name: str, generation: int) -> None:
+        """Put other bytes in the place of a noncurrent generation's, whole and durable."""
+        path = self._version(bucket, name, generation)
+        loose.flush()
+        loose.path.rename(path)
+        loose.placed()
+        sync_directory(path.parent)
 
     def remove_archived(self, bucket: str, name: str, generation: int) -> None:
         """The file."""
@@ -292,7 +304,9 @@ class DirectoryBytes:
 
 def sight(found: os.stat_result) -> Sight:
     """A file's status as a sight: other bytes have another inode, another size or another time of change."""
-    return Sight(f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}", found.st_size, found.st_mtime_ns // 1000)
+    stamp = f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+    touched_us = max(found.st_ctime_ns, found.st_mtime_ns) // 1000
+    return Sight(stamp, found.st_size, found.st_mtime_ns // 1000, touched_us)
 
 
 def _may_be_bucket(name: str) -> bool:

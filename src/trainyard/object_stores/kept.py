@@ -20,6 +20,7 @@ from trainyard.object_stores.catalogue import Catalogue, Row
 from trainyard.object_stores.digests import Digests, digests_of
 from trainyard.object_stores.drafts import Drafts, KeptDraft
 from trainyard.object_stores.listing import Lister
+from trainyard.object_stores.sealed import NoSeals, SealedReader, content_size, opened
 from trainyard.objects import (
     ANY,
     Bucket,
@@ -27,6 +28,8 @@ from trainyard.objects import (
     Draft,
     Listing,
     ObjectHeld,
+    ObjectLocked,
+    ObjectSeals,
     Query,
     Reader,
     StoredObject,
@@ -48,6 +51,11 @@ class KeptObjects:
         self._drafts = Drafts(kept, catalogue, clock)
         self._locks = [threading.RLock() for _ in range(_LOCKS)]
         self._lister = Lister(kept, catalogue, self.met)
+        self._seals: ObjectSeals = NoSeals()
+
+    def share_seals(self, seals: ObjectSeals) -> None:
+        """Open by these what is sealed, from now on."""
+        self._seals = seals
 
     def buckets(self) -> Sequence[Bucket]:
         """All that exist."""
@@ -100,19 +108,23 @@ class KeptObjects:
             self._catalogue.bury_bucket(name, self._clock.now_us())
 
     def stat(self, bucket: str, name: str, generation: int | None = None) -> StoredObject:
-        """With the CRC32C, computed now where nobody did."""
+        """With the CRC32C, computed now where nobody did and the object is not locked."""
         row, _ = self._find(bucket, name, generation)
-        return row.object if row.object.crc32c is not None else self._digested(row)
+        if row.object.crc32c is None:
+            with contextlib.suppress(ObjectLocked):
+                return self._digested(row)
+        return row.object
 
     def open(self, bucket: str, name: str, generation: int | None = None) -> tuple[StoredObject, Reader]:
         """Row and bytes belong together: where the bytes change meanwhile, both are taken again."""
         while True:
             row, archived = self._find(bucket, name, generation)
             if archived:
-                return row.object, self._bytes.open_archived(bucket, name, row.object.generation)
+                sight, reader = self._bytes.open_archived(bucket, name, row.object.generation)
+                return row.object, opened(self._seals, row.object, sight.size, reader)
             sight, reader = self._bytes.open(bucket, name)
-            if sight.stamp == row.stamp:
-                return row.object, reader
+            if row.tells_of(sight.stamp):
+                return row.object, opened(self._seals, row.object, sight.size, reader)
             reader.close()
 
     def list(self, bucket: str, query: Query) -> Listing:
@@ -167,12 +179,16 @@ class KeptObjects:
         return new
 
     def copy(self, source: StoredObject, target: Target) -> StoredObject:
-        """The digests come along; where nobody has computed them, they are now."""
+        """The digests come along; where nobody has computed them, they are now. A copy of a sealed object is plain."""
         known, reader = self.open(source.bucket, source.name, source.generation)
         draft = self._drafts.new()
         try:
             with contextlib.closing(reader):
-                self._bytes.copy(reader, known.size, draft.loose)
+                if isinstance(reader, SealedReader):
+                    for piece in reader.pieces(known.size):
+                        draft.loose.write(piece)
+                else:
+                    self._bytes.copy(reader, known.size, draft.loose)
                 if known.crc32c is None:
                     draft.adopt(digests_of(draft.loose.read, known.size))
                 else:
@@ -230,10 +246,11 @@ class KeptObjects:
         new: list[Row] = []
         for name, sight in seen.items():
             rows = known.get(name, ())
-            row = next((each for each in rows if each.stamp == sight.stamp), None)
+            row = next((each for each in rows if each.tells_of(sight.stamp)), None)
             if row is None:
                 generation = max(sight.changed_us, _newest(rows) + 1)
-                met = StoredObject(bucket, name, generation, sight.size, sight.changed_us, sight.changed_us)
+                size = content_size(self._seals, self._bytes, (bucket, name), sight)
+                met = StoredObject(bucket, name, generation, size, sight.changed_us, sight.changed_us)
                 row = Row(sight.stamp, met)
                 new.append(row)
             found[name] = replace(row, object=replace(row.object, deleted_us=None))
@@ -247,7 +264,7 @@ class KeptObjects:
         if sight is None:
             return None
         rows = self._catalogue.rows(bucket, name)
-        if not any(row.stamp == sight.stamp for row in rows):
+        if not any(row.tells_of(sight.stamp) for row in rows):
             with self._lock(bucket, name):
                 sight = self._bytes.look(bucket, name)
                 if sight is None:

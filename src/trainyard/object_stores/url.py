@@ -172,12 +172,13 @@ class UrlBytes:
         with _told():
             obstore.copy(self._remote, _key(bucket, name), _version(bucket, name, generation))
 
-    def open_archived(self, bucket: str, name: str, generation: int) -> Reader:
+    def open_archived(self, bucket: str, name: str, generation: int) -> tuple[Sight, Reader]:
         """Nothing ever takes its place."""
         key = _version(bucket, name, generation)
-        if self._head(key) is None:
+        meta = self._head(key)
+        if meta is None:
             raise no_object(bucket, name)
-        return UrlReader(self._remote, key, None)
+        return _sight(meta), UrlReader(self._remote, key, None)
 
     def remove_archived(self, bucket: str, name: str, generation: int) -> None:
         """By its key."""
