@@ -67,6 +67,11 @@ def write(source: BinaryIO, target: BinaryIO, owner: int, key: bytes) -> None:
         target.write(piece)
 
 
+def new_header(owner: int, size: int) -> Header:
+    """For a content of this size, with a salt of its own."""
+    return Header(owner, size, secrets.token_bytes(16))
+
+
 def sealed(header: Header, read: ReadAt, key: bytes) -> Iterator[bytes]:
     """The bytes of the sealed form in order, at most a frame at a time; `read` is asked for frames in order."""
     yield (packed := header.packed())
@@ -77,11 +82,6 @@ def sealed(header: Header, read: ReadAt, key: bytes) -> Iterator[bytes]:
 
 
 def header_of(file: BinaryIO) -> Header:
-def new_header(owner: int, size: int) -> Header:
-    """For a content of this size, with a salt of its own."""
-    return Header(owner, size, secrets.token_bytes(16))
-
-
     """The header of a sealed file that is whole; raises Internal where it is not."""
     file.seek(0)
     header = header_in(file.read(HEADER_BYTES))

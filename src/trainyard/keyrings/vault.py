@@ -55,6 +55,8 @@ _USE: Final = """
 SELECT total(owner > 0), count(DISTINCT CASE WHEN pending THEN abs(owner) END), total(owner < 0)
 FROM data_key WHERE key = ?
 """
+
+
 class DataVault:
     """Keeps the promise of Vault over any KeyRing."""
 
@@ -319,5 +321,7 @@ def _open(path: str) -> Iterator[BinaryIO]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 def _no_data_key(owner: int) -> NotFound:
     return NotFound(f"The data key of job {abs(owner)} is not in the directory of the keys; restore it from a backup.")
