@@ -213,11 +213,11 @@ class DataVault:
 
     def owners(self, name: KeyName | None = None) -> tuple[int, ...]:
         """See Vault."""
-        key = None if name is None else str(name)
-        found = self._tables.rows("SELECT owner FROM data_key WHERE key = ifnull(?, key) ORDER BY owner", key)
         return tuple(owner for owner in self._owners(name) if owner > 0)
 
     def _owners(self, name: KeyName | None) -> tuple[int, ...]:
+        key = None if name is None else str(name)
+        found = self._tables.rows("SELECT owner FROM data_key WHERE key = ifnull(?, key) ORDER BY owner", key)
         return tuple(row[0] for row in found)
 
     def is_shredded(self, owner: int) -> bool:
