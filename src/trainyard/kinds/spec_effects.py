@@ -81,13 +81,14 @@ _PLACE = (
         (
             Effect.PART,
             "with the setting machines=enforced its vCPUs and memory must be free before the job starts; a program may "
-            "still use the whole of this machine. With labels, the default, it is a name that is checked.",
+            "still use the whole of this machine, and the service log says so. With labels, the default, it is a name "
+            "that is checked.",
         ),
         (
             Effect.PART,
-            "the container may use no more vCPUs and memory than the machine type has, as far as this machine has so "
-            "much; where the engine cannot limit it, the service log says so. They are set aside with the setting "
-            "machines=enforced only.",
+            "the container may use no more vCPUs and memory than the machine type has; where this machine has less, or "
+            "the engine cannot limit it, the service log says so. They are set aside with the setting machines=enforced "
+            "only.",
         ),
     ),
     _of_replica(

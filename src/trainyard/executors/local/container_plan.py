@@ -143,6 +143,20 @@ def _container(group: RunGroup, spec: ReplicaSpec, allotment: Allotment, bounds:
     assert where is not None
     hostname, address = where.hosts.get(spec.name, (host_name(group.job_id, spec), ""))
     return Container(
+def notes_on_limits(spec: ReplicaSpec, bounds: Bounds) -> tuple[str, ...]:
+    """That a machine type with more than this machine has is no limit."""
+    asked, gib = spec.resources, 1 << 30
+    more = []
+    if asked.cpus > bounds.cpus:
+        more.append((f"{bounds.cpus} CPUs", f"{asked.cpus:g}"))
+    if asked.memory_bytes > bounds.memory_bytes:
+        more.append((f"{bounds.memory_bytes / gib:.0f} GiB of memory", f"{asked.memory_bytes / gib:.0f} GiB"))
+    if not more or bounds.talents.why_no_limits:
+        return ()
+    has, asks = (" and ".join(words) for words in zip(*more, strict=True))
+    return (f"{spec.name} may use all of this machine's {has}: its machine type has {asks}.",)
+
+
         name=container_name(group.run_id, spec.name, spec.incarnation),
         run_id=group.run_id,
         runs=str(bounds.places.runs),

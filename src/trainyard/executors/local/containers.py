@@ -26,6 +26,7 @@ from trainyard.executors.local.container_plan import (
     contained,
     container_name,
     notes_on_container,
+    notes_on_limits,
     plan_container,
 )
 from trainyard.executors.local.engine import ContainerEngine, EngineFailed, Image, Network, Talents
@@ -195,7 +196,8 @@ class Containers:
         bounds = Bounds(self._places, talents, os.cpu_count() or 1, _memory_of_this_machine(), mounts, relayed)
         planned = plan_container(group, spec, held.allotment, engine, bounds)
         gpus = len(held.allotment.gpus.get(spec.name, ()))
-        return planned, (*notes_on_container(spec, talents, where, gpus), *planned.notes)
+        told = (*notes_on_container(spec, talents, where, gpus), *notes_on_limits(spec, bounds))
+        return planned, (*told, *planned.notes)
 
     def _files_named(self, group: RunGroup) -> tuple[tuple[str, str, bool], ...]:
         """The files that the service's variables name (certificates to trust, a key), there under the same names."""

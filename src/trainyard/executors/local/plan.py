@@ -222,3 +222,10 @@ def notes_on(spec: ReplicaSpec, allotment: Allotment, *, prepared: bool) -> tupl
     if missing > 0:
         notes.append(f"{spec.name} asks for {spec.resources.gpus} GPU(s); this machine has none, so it runs without.")
     return tuple(notes)
+    if spec.resources.cpus or spec.resources.memory_bytes:
+        notes.append(_UNLIMITED)
+
+
+_UNLIMITED = (
+    "Programs on this host may use all of its CPUs and memory: what a machine type has is a limit in containers only."
+)

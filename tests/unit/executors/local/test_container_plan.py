@@ -15,6 +15,7 @@ from trainyard.executors.local.container_plan import (
     contained,
     container_name,
     notes_on_container,
+    notes_on_limits,
     plan_container,
 )
 from trainyard.executors.local.engine import Network, Talents
@@ -103,6 +104,23 @@ def test_limits_are_those_of_the_machine_type_and_never_more_than_the_machine() 
     notes = " ".join(notes_on_container(a_spec(resources=Resources(gpus=1)), unable, where, 0))
     for words in ("it may not", "it has none", "catatonit", "1 GPU"):
         assert words in notes
+
+
+def test_a_machine_type_that_is_larger_than_the_machine_is_told() -> None:
+    """What it has more of is named, and nothing is said where it has no more, or where no limits are set anyway."""
+    bounds = Bounds(PLACES, TALENTS, 2, 24 * GIB)
+
+    def told(talents: Talents = TALENTS, **resources: Any) -> str:
+        return " ".join(notes_on_limits(a_spec(resources=Resources(**resources)), replace(bounds, talents=talents)))
+
+    assert told(cpus=2, memory_bytes=24 * GIB) == ""
+    assert told(cpus=4, memory_bytes=15 * GIB) == (
+        "workerpool0-0 may use all of this machine's 2 CPUs: its machine type has 4."
+    )
+    assert told(cpus=96, memory_bytes=624 * GIB) == (
+        "workerpool0-0 may use all of this machine's 2 CPUs and 24 GiB of memory: its machine type has 96 and 624 GiB."
+    )
+    assert told(replace(TALENTS, why_no_limits="it may not"), cpus=160) == ""
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -93,6 +93,9 @@ def test_people_are_told_where_it_runs() -> None:
     told = notes_on(WORKER, nothing, prepared=False)
     assert told[0] == "workerpool1-0 runs on this host, not in its image img."
     assert "asks for 2 GPU(s); this machine has none" in told[1]
+    assert "may use all" not in "".join(told)
+    sized = replace(WORKER, resources=Resources(cpus=4))
+    assert any("may use all of its CPUs and memory" in each for each in notes_on(sized, nothing, prepared=True))
     assert notes_on(WORKER, ROOM, prepared=True) == ()
     assert notes_on(ReplicaSpec("workerpool0-0", 0, 0, ""), nothing, prepared=False) == ()
 
