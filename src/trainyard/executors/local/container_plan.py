@@ -138,11 +138,6 @@ def notes_on_container(spec: ReplicaSpec, talents: Talents, where: Contained, gp
     return tuple(notes)
 
 
-def _container(group: RunGroup, spec: ReplicaSpec, allotment: Allotment, bounds: Bounds) -> Container:
-    where = allotment.contained
-    assert where is not None
-    hostname, address = where.hosts.get(spec.name, (host_name(group.job_id, spec), ""))
-    return Container(
 def notes_on_limits(spec: ReplicaSpec, bounds: Bounds) -> tuple[str, ...]:
     """That a machine type with more than this machine has is no limit."""
     asked, gib = spec.resources, 1 << 30
@@ -157,6 +152,11 @@ def notes_on_limits(spec: ReplicaSpec, bounds: Bounds) -> tuple[str, ...]:
     return (f"{spec.name} may use all of this machine's {has}: its machine type has {asks}.",)
 
 
+def _container(group: RunGroup, spec: ReplicaSpec, allotment: Allotment, bounds: Bounds) -> Container:
+    where = allotment.contained
+    assert where is not None
+    hostname, address = where.hosts.get(spec.name, (host_name(group.job_id, spec), ""))
+    return Container(
         name=container_name(group.run_id, spec.name, spec.incarnation),
         run_id=group.run_id,
         runs=str(bounds.places.runs),

@@ -218,12 +218,12 @@ def notes_on(spec: ReplicaSpec, allotment: Allotment, *, prepared: bool) -> tupl
     notes = []
     if not prepared and spec.image_uri:
         notes.append(f"{spec.name} runs on this host, not in its image {spec.image_uri}.")
+    if spec.resources.cpus or spec.resources.memory_bytes:
+        notes.append(_UNLIMITED)
     missing = spec.resources.gpus - len(allotment.gpus.get(spec.name, ()))
     if missing > 0:
         notes.append(f"{spec.name} asks for {spec.resources.gpus} GPU(s); this machine has none, so it runs without.")
     return tuple(notes)
-    if spec.resources.cpus or spec.resources.memory_bytes:
-        notes.append(_UNLIMITED)
 
 
 _UNLIMITED = (
