@@ -196,18 +196,25 @@ def _storage(endpoint: str, settings: Settings) -> Mapping[str, str]:
         }
     else:
         found = {"STORAGE_EMULATOR_HOST": endpoint, "CLOUD_STORAGE_EMULATOR_ENDPOINT": endpoint}
-    return {**found, **_tensorflow(endpoint, settings), "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    return {**found, **_hooks(endpoint, settings), "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
 
 
-def _tensorflow(endpoint: str, settings: Settings) -> Mapping[str, str]:
-    """What aims TensorFlow's gs:// in a replica's Python; nothing else in it is touched (redirect/cxx.py)."""
-    if not _digs(settings):
-        return {}
-    return {
+def _hooks(endpoint: str, settings: Settings) -> Mapping[str, str]:
+    """What is patched in a replica's Python, and nothing else: google-auth (redirect/boundaries.py) and TensorFlow.
+
+    The latter's gs:// is aimed at us (redirect/cxx.py).
+    """
+    found = {
         "PYTHONPATH": str(Path(redirect.__file__).parent / "on_path"),
         "TRAINYARD_REDIRECT": endpoint,
-        "TRAINYARD_REDIRECT_ONLY": "tensorflow",
+        "TRAINYARD_REDIRECT_ONLY": "google.auth.compute_engine.credentials",
         "TRAINYARD_REDIRECT_QUIET": "1",
+    }
+    if not _digs(settings):
+        return found
+    return {
+        **found,
+        "TRAINYARD_REDIRECT_ONLY": f"{found['TRAINYARD_REDIRECT_ONLY']},tensorflow",
         "TRAINYARD_REDIRECT_BUNDLE": str(settings.data_dir / TUNNEL_NAME / "bundle.pem"),
     }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from edge_server import Answer, Api, Server, pool, pools
@@ -140,6 +143,59 @@ def test_programs_have_the_rights_of_their_account(closed: Closed, project: str)
     assert json.loads(output(closed.server, made.json["name"])) == [email, [200, 403], 200]
     writes = [(each["resource"], each["result"]) for each in closed.audit() if each["who"] == email]
     assert writes == [(f"b/in-{project}/o/x", "OK"), (f"b/out-{project}/o/x", "PERMISSION_DENIED")]
+
+
+ASKS_AS_GOOGLES_CLIENTS_DO = """
+import os, google.auth, google.auth.transport.requests
+found, _ = google.auth.default()
+found._set_blocking_regional_access_boundary_lookup()  # instead of in a thread, some time
+session = google.auth.transport.requests.AuthorizedSession(found)
+service = "http://" + os.environ["GCE_METADATA_HOST"].partition("/")[0]
+print(session.get(f"{service}/v1/{os.environ['PARENT']}/customJobs").status_code, found.service_account_email)
+"""
+
+
+@pytest.mark.parametrize("hooked", [True, False])
+def test_google_is_not_asked_about_our_accounts(closed: Closed, project: str, hooked: bool) -> None:
+    """google-auth would show Google the account's token, to hear where it may go; a job's own PYTHONPATH is kept."""
+    email = closed.account(f"g{project[2:]}{hooked:d}", "--project", project)
+    with Proxy() as proxy:
+        body = asking(project, "", ASKS_AS_GOOGLES_CLIENTS_DO, serviceAccount=email)
+        variables = body["jobSpec"]["workerPoolSpecs"][0]["containerSpec"]["env"]
+        variables += [{"name": "HTTPS_PROXY", "value": f"http://127.0.0.1:{proxy.port}"}]
+        variables += [] if hooked else [{"name": "PYTHONPATH", "value": "/nowhere"}]
+        made = closed.call("POST", f"/v1/{parent(project)}/customJobs", closed.owner, body)
+        job = closed.ended(made.json["name"])
+    assert job["state"] == "JOB_STATE_SUCCEEDED", job
+    assert output(closed.server, job["name"]) == f"200 {email}\n"
+    assert set(proxy.asked) == (set() if hooked else {"iamcredentials.googleapis.com:443"})
+
+
+class Proxy(threading.Thread):
+    """A proxy that lets nobody through, and knows which hosts it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.asked: list[str] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.join()
+        self.listener.close()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was shut down
+            while True:
+                caller, _ = self.listener.accept()
+                with caller:
+                    self.asked.append(caller.recv(4096).split()[1].decode())
+                    caller.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_a_policy_of_a_bucket_counts_for_it(closed: Closed, project: str) -> None:

@@ -34,6 +34,7 @@ PATCHES = {
     "google.auth._jwt_async": "credentials:patch_before_request_async",
     "google.oauth2._credentials_async": "credentials:patch_before_request_async",
     "google.auth.aio.credentials": "credentials:patch_before_request_async",
+    "google.auth.compute_engine.credentials": "boundaries:patch_lookup",
     "tensorflow": "cxx:patch_tensorflow",
     "google.cloud.aiplatform.utils.resource_manager_utils": "sdk:patch_project_names",
 }

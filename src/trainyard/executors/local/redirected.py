@@ -1,7 +1,8 @@
-"""TensorFlow's gs:// is aimed at this service in containers, too, and what an image has on PYTHONPATH stays on it.
+"""What is patched in a replica's Python is patched in containers, too, and what an image has on PYTHONPATH stays on it.
 
-The service's variables name a folder of this machine for PYTHONPATH (redirect/on_path), and the certificates that
-TensorFlow is to trust. A container gets both under names of its own; the folder goes before the image's own path.
+The service's variables name a folder of this machine for PYTHONPATH (redirect/on_path) and, where there is a tunnel for
+TensorFlow's gs://, the certificates that it is to trust. A container gets both under names of its own; the folder goes
+before the image's own path.
 """
 
 from __future__ import annotations
@@ -31,14 +32,17 @@ async def aimed(
     of the service's variables, so it stands alone, as it does outside of containers.
     """
     searched, trusted = group.extra_env.get(_SEARCHED), group.extra_env.get(_TRUSTED)
-    if searched is None or trusted is None:
+    if searched is None:
         return group, ()
-    if not await asyncio.to_thread(Path(trusted).exists):
-        await _have_certificates_made(service)
     folder = Path(searched)
     path = ":".join(filter(None, (f"{_INSIDE}/redirect/{folder.name}", image_env.get(_SEARCHED))))
-    env = {**group.extra_env, _SEARCHED: path, _TRUSTED: f"{_INSIDE}/bundle.pem"}
+    env = {**group.extra_env, _SEARCHED: path}
     mounts = [(str(folder.parent), f"{_INSIDE}/redirect", True)]
+    if trusted is None:
+        return replace(group, extra_env=env), tuple(mounts)
+    env[_TRUSTED] = f"{_INSIDE}/bundle.pem"
+    if not await asyncio.to_thread(Path(trusted).exists):
+        await _have_certificates_made(service)
     if await asyncio.to_thread(Path(trusted).exists):
         mounts.append((trusted, env[_TRUSTED], True))
     return replace(group, extra_env=env), tuple(mounts)

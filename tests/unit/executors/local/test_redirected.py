@@ -18,7 +18,7 @@ def told(**variables: str) -> RunGroup:
 
 
 def test_a_group_that_is_told_nothing_stays_as_it_is() -> None:
-    """Over TLS, or with a PYTHONPATH of the job's own, nothing is mounted and no variable changes."""
+    """With a PYTHONPATH of the job's own nothing is mounted and no variable changes."""
     group = told(STORAGE_EMULATOR_HOST="http://127.0.0.1:1")
     assert asyncio.run(aimed(group, {"PYTHONPATH": "/app"}, "")) == (group, ())
 
@@ -38,6 +38,13 @@ def test_the_images_own_path_comes_after_ours(tmp_path: Path) -> None:
         ("/srv/trainyard/redirect", "/run/trainyard/redirect", True),
         (str(bundle), "/run/trainyard/bundle.pem", True),
     )
+
+
+def test_without_a_tunnel_the_folder_is_mounted_alone() -> None:
+    """Over TLS: no certificates are asked for."""
+    seen, mounts = asyncio.run(aimed(told(PYTHONPATH=FOLDER), {}, "127.0.0.1:1"))
+    assert seen.extra_env == {"PYTHONPATH": "/run/trainyard/redirect/on_path"}
+    assert mounts == (("/srv/trainyard/redirect", "/run/trainyard/redirect", True),)
 
 
 def test_certificates_that_nobody_makes_are_not_mounted(tmp_path: Path) -> None:
