@@ -130,7 +130,7 @@ class Inside:
             if self.control.done()
             else []
         )
-        told = (*self.store.problems(), *self.controller.problems(), *self.sealed.sealing.problems())
+        told = (*self.store.problems(), *self.controller.problems(), *self.outputs.problems(), *self.sealed.problems())
         return [*ended, *dict.fromkeys(told)]  # the same full disk is often both's problem
 
 
@@ -221,6 +221,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
             )
             service.audit, service.open_shell = doors.audit, app_shells.opener(executor)
             async with (
+            controller.share_last_lines(logbook.last_lines)
                 app_tracking.tracking(tracker, store, service, objects),
                 app_keys.sealing(vault, store, service, executor, logbook, clock) as sealed,
             ):

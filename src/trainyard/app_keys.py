@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 from trainyard import keyrings
 from trainyard.control.sealing import Sealing, SealsOutput
 from trainyard.core.clock import Clock
 from trainyard.executor import Executor
+from trainyard.control.sealing_live import LiveSealing, SealsGrowth
 from trainyard.keyrings.vault import DataVault
 from trainyard.service.dispatch import Service
 from trainyard.service.keys import Keys
@@ -56,15 +58,55 @@ class Sealed:
 
 @contextlib.asynccontextmanager
 async def sealing(
-    vault: DataVault, store: SqliteStore, service: Service, executor: Executor, output: SealsOutput, clock: Clock
+    vault: DataVault, store: SqliteStore, service: Service, executor: Executor, output: Output, clock: Clock
 ) -> AsyncIterator[Sealed]:
     """Let jobs name keys, and seal what they leave, for as long as the service is up."""
     service.share_vault(vault)
+    live: LiveSealing
+
+    def problems(self) -> tuple[str, ...]:
+        """What keeps something from being sealed just now."""
+        return (*self.sealing.problems(), *self.live.problems())
+
+
+class Output(SealsOutput, SealsGrowth, Protocol):
+    """The part of a log book that is needed."""
     keys = Keys(vault, store, clock, service.access)
     keys.audit = service.audit
     seals = Sealing(vault, store, executor, output)
     await seals.forget_gone()
-    task = asyncio.create_task(seals.run(), name="sealing")
+    live = LiveSealing(vault, store, output)
+    tasks = [asyncio.create_task(seals.run(), name="sealing"), asyncio.create_task(live.run(), name="live sealing")]
+    try:
+        yield Sealed(keys, seals, live)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def outputs(vault: DataVault, store: SqliteStore, known: Mapping[str, Kind], objects: ObjectStore) -> OutputSealing:
+    """What sees to jobs' output in gs://; from now on all that reads there reads what is sealed as well."""
+    objects.share_seals(vault.contents)
+    return OutputSealing(vault, store, known, objects)
+
+
+def gated(
+    seals: OutputSealing, equip: Callable[[Job, RunGroup], Awaitable[RunGroup]]
+) -> Callable[[Job, RunGroup], Awaitable[RunGroup]]:
+    """What `equip` gives to a run's replicas, once their output directory is as they should find it."""
+
+    async def equipped(job: Job, group: RunGroup) -> RunGroup:
+        sentence = await seals.ready(job, group)
+        return await equip(job, told(group, sentence))
+
+    return equipped
+
+
+@contextlib.asynccontextmanager
+async def sealing_outputs(seals: OutputSealing) -> AsyncIterator[None]:
+    """Seal what jobs leave in gs://, for as long as the service is up."""
+    task = asyncio.create_task(seals.run(), name="sealing outputs")
     try:
         yield Sealed(keys, seals)
     finally:

@@ -74,6 +74,10 @@ class Opened(bytes):
     """Whether that is because it was damaged or changed at rest: then there is no outline either."""
 
 
+class CannotBlank(OSError):
+    """The file system has no way to take bytes out of the middle of a file; nothing was sealed."""
+
+
 class KeyRing(Protocol):
     """Keeps keys and never gives one away: it wraps and unwraps short contents, as a key management service does."""
 
@@ -130,6 +134,20 @@ class Seals(Protocol):
         """Replace a file by its sealed form, whole or not at all; may be repeated after any crash.
 
         Raises FailedPrecondition where the owner is locked, OSError.
+        """
+
+    def seal_growth(self, owner: int, plain: str) -> bool:
+        """Seal what a file that is still written to has grown by, but its newest moment, and blank it there.
+
+        Its size and offsets stay. Nothing where there is no such file; may be repeated after any crash. True: there is
+        more to be sealed at once. Raises FailedPrecondition where the owner is locked, OSError, Internal, and
+        CannotBlank where the file's system has no way to do it.
+        """
+
+    def mended(self, plain: str, offset: int, content: bytes) -> bytes:
+        """What was written where a reader has just found `content` in the file: some of it may be blanked by now.
+
+        Costs two looks where nothing of it is sealed. Raises FailedPrecondition where it is locked, Internal.
         """
 
     def size_of(self, plain: str) -> int:

@@ -393,7 +393,7 @@ class LogBook(Protocol):
         """
 
     def raw_files(self, job_id: int, task: str, stream: str, attempt: int | None = None) -> tuple[str, ...]:
-        """Paths that hold the exact bytes of a stream, in order of incarnation; the newest attempt by default.
+        """Names of a stream's files, in order of incarnation; the newest attempt by default. Of `usage`: samples."""
 
-        Of the stream `usage` (core/usage_records.py), what was sampled.
-        """
+    def tail(self, path: str, most: int) -> bytes:
+        """The last bytes of a file that `raw_files` names. Raises as `read`, and where its key is not to be had."""

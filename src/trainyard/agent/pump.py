@@ -12,7 +12,7 @@ import os
 import select
 import time
 
-from trainyard.core.log_files import INDEX_RECORD, index_record
+from trainyard.core.log_files import INDEX_RECORD, LAST_BYTES, index_record, last_lines
 
 _MOST_AT_ONCE = 1 << 20
 _MOST_PER_TURN = 16 << 20
@@ -170,11 +170,9 @@ class Stream:
         self._indexed, self._indexed_at = self.length, now
 
 
-def tail(descriptor: int, most_bytes: int, most_lines: int) -> str:
-    """The last lines of a file, cut to whole characters."""
+def tail(descriptor: int) -> str:
+    """The last lines of a file; empty where there is none."""
     if descriptor < 0:
         return ""
     size = os.fstat(descriptor).st_size
-    content = os.pread(descriptor, most_bytes, max(0, size - most_bytes))
-    lines = content.decode(errors="replace").splitlines()
-    return "\n".join(line for line in lines[-most_lines:]).strip()
+    return last_lines(os.pread(descriptor, LAST_BYTES, max(0, size - LAST_BYTES)))

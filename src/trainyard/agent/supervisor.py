@@ -27,7 +27,6 @@ from trainyard.agent.task import MOST_BYTES_OF_A_PACKET, Task, complaint
 _LOOK_AT_STOP_AGAIN_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
 _SLOW_TO_DIE_SECONDS = 5.0
-_LAST_LINES, _LAST_BYTES = 5, 2048
 
 
 class Watch:
@@ -268,7 +267,7 @@ class Watch:
         task = self._task
         if not task.is_forgotten():
             self._drain()
-        silent = record.get("code") == 0 or "engine_words" in record
+        silent = record.get("code") == 0 or "engine_words" in record or task.is_sealed
         record["last_lines"] = "" if silent else self._last_lines()
         if task.report:
             record["report"] = ending.newest_lines(task.report)
@@ -304,7 +303,7 @@ class Watch:
     def _last_lines(self) -> str:
         """From stderr where there is any, else from stdout."""
         stdout, stderr = (stream.target for stream in self._streams)
-        return tail(stderr, _LAST_BYTES, _LAST_LINES) or tail(stdout, _LAST_BYTES, _LAST_LINES)
+        return tail(stderr) or tail(stdout)
 
 
 def clear_children() -> None:

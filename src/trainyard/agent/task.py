@@ -38,6 +38,7 @@ class Task:
         self.report: str = request.get("report", "")  # an agent of before this field may be asked by one of after it
         self._output: str = request.get("output", "")
         self.opens_shells: bool = request.get("shells", False)
+        self.is_sealed: bool = request.get("sealed", False)
         self.engine = Engine(self.control, request["engine"]) if "engine" in request else None
         self.usage = Usage(f"{self.logs}/{USAGE}", request.get("usage", {}))
         self.wake = -1

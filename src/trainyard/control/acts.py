@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from trainyard.control.pace import Pace
 from trainyard.control.watcher import Watcher
@@ -67,6 +68,8 @@ class Acts:
             return
         if self._equip is not None:
             group = await self._equip(job, group)
+        if job.seal is not None:
+            group = replace(group, is_sealed=True)
         await self._ask(lambda: self._executor.launch(group))
         self._launched[run_id] = incarnations
         self.watcher.accepted(run_id, anew=True)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from trainyard.control.acts import Acts, Equip
 from trainyard.control.admission import Admission
+from trainyard.control.last_lines import LastLines
 from trainyard.control.pace import Pace
 from trainyard.control.problems import Problems
 from trainyard.control.reconcile import Reconciler
@@ -72,6 +73,10 @@ class Controller:
     def share_ids(self, ids: Ids) -> None:
         """Name the jobs of trials from the same source as all other jobs; before `run`, where there are searches."""
         self._reconciler.share_ids(ids)
+
+    def share_last_lines(self, last_lines: LastLines) -> None:
+        """Where the last lines of jobs that name a key are found; before `run`, where there are any."""
+        self._reconciler.last_lines = last_lines
 
     def set_aside(self, kept: Sequence[Places]) -> None:
         """Keep these places for who asks for them, and let in who has room now. Raises as Admission.set_aside."""

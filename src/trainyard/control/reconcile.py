@@ -10,6 +10,7 @@ from typing import Protocol
 from trainyard.control.acts import Acts
 from trainyard.control.admission import Admission
 from trainyard.control.kin import Kin
+from trainyard.control.last_lines import LastLines, with_last_lines
 from trainyard.core.clock import MICROSECONDS, Clock
 from trainyard.core.ids import Ids
 from trainyard.core.jobs import Decision, Job, Release, Step, Stop
@@ -55,6 +56,7 @@ class Reconciler:
         self._releases: dict[str, int] = {}  # run id -> job id: over, and the executor does not know yet
         self._kept: dict[int, Job | None] = {}  # to be looked at soon, as last written; None: read it again
         self.on_deleted: Callable[[], None] = lambda: None
+        self.last_lines: LastLines = lambda *_: ""
         self.revisions: dict[int, int] = {}  # job id -> the revision that the last step ended at
         store.on_write(self.read_again)
 
@@ -227,8 +229,10 @@ class Reconciler:
         if self._kin.searches(job):
             return self._kin.conduct(job, Moment(now_us, steady_us))
         kind = self._kinds[job.name.collection]
-        owed = self._kin.owed(job)
-        return owed or kind.decide(job, self._reading(job.status.run_id), self._room(job, kind, steady_us), now_us)
+        owed, reading = self._kin.owed(job), self._reading(job.status.run_id)
+        if job.seal is not None and reading is not None:
+            reading = with_last_lines(reading, job, self.last_lines)
+        return owed or kind.decide(job, reading, self._room(job, kind, steady_us), now_us)
 
     async def release_leftovers(self, job_id: int) -> None:
         """Release the job's groups that are over and that the executor could not be told about before."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the agent reads this module too, and pathlib would be a thi
 STREAMS: Final = ("stdout", "stderr")
 INDEX: Final = "index"
 CLOSED: Final = "closed"  # empty file: this incarnation's output is complete
+LAST_BYTES: Final = 2048  # of a stream: what its last lines are looked for in
 INDEX_RECORD: Final = struct.Struct("<QQ")  # time_us, end_offset << 1 | stream number
 
 
@@ -47,3 +48,9 @@ def read_directory_name(name: str) -> tuple[int, str, int] | None:
 def index_record(time_us: int, stream: int, end_offset: int) -> bytes:
     """Sixteen bytes saying that `stream` (0 stdout, 1 stderr) was `end_offset` bytes long at `time_us`."""
     return INDEX_RECORD.pack(time_us, end_offset << 1 | stream)
+
+
+def last_lines(content: bytes) -> str:
+    """The last five lines of the end of a stream, cut to whole characters: what the sentence about an end quotes."""
+    lines = content.decode(errors="replace").splitlines()
+    return "\n".join(lines[-5:]).strip()

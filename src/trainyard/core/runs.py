@@ -116,6 +116,7 @@ class RunGroup:
 
 
 class Phase(StrEnum):
+    is_sealed: bool = False  # what it prints is sealed at rest: nothing of it may be written down elsewhere
     """What an executor sees of one replica."""
 
     ABSENT = "absent"  # no trace of it (law 4: proves nothing before launch + settle)

@@ -12,7 +12,7 @@ import secrets
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from trainyard.core.errors import Internal
 from trainyard.keyrings.envelope import NONCE_BYTES, TAG_BYTES, cipher, decrypt, derived
@@ -53,7 +53,17 @@ class Header:
         return HEADER_BYTES + self.size + self.frames * TAG_BYTES
 
 
-def write(source: BinaryIO, target: BinaryIO, owner: int, key: bytes) -> None:
+class Source(Protocol):
+    """What is sealed, read once from its beginning."""
+
+    def fileno(self) -> int:
+        """Of a file of its size."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, fewer only at the end."""
+
+
+def write(source: Source, target: BinaryIO, owner: int, key: bytes) -> None:
     """Seal a file that nobody writes to any more, as long as it is now. Raises OSError where it turns out shorter."""
 
     def following(_: int, wanted: int) -> bytes:

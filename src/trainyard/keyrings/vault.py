@@ -34,6 +34,8 @@ from trainyard.keyring import (
 from trainyard.keyrings import frames, outputs
 from trainyard.keyrings.contents import Contents
 from trainyard.keyrings.envelope import cipher, damaged, derived, new_key, seal, unseal
+from trainyard.keyrings.growing import private
+from trainyard.keyrings.growths import DRAFT, Growths
 from trainyard.keyrings.tables import Tables
 from trainyard.whole_files import sync_directory
 
@@ -48,8 +50,6 @@ CREATE TABLE IF NOT EXISTS data_key (owner INTEGER PRIMARY KEY, key TEXT NOT NUL
                                      wrapped BLOB, pending INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS data_key_by_key ON data_key (key, owner);
 """
-
-
 _PENDING: Final = "SELECT owner FROM data_key WHERE pending AND owner > 0 ORDER BY owner"
 _USE: Final = """
 SELECT total(owner > 0), count(DISTINCT CASE WHEN pending THEN abs(owner) END), total(owner < 0)
@@ -67,6 +67,7 @@ class DataVault:
         self._lock = threading.RLock()  # whoever forgets a data key must not be overtaken by one who just unwrapped it
         self._keys: dict[int, bytes] = {}  # data keys in the clear, of owners that were asked for
         self._ciphers: dict[int, AESGCM] = {}
+        self._growths = Growths(self._data_key)
         self._pending = [row[0] for row in self._tables.rows(_PENDING)]
         self._outputs = outputs.OutputNotes(self._tables)
         self.contents = Contents(self._data_key, lambda: self.in_use)
@@ -118,8 +119,6 @@ class DataVault:
             self._forget((owner,))
         self._pending = [each for each in self._pending if each != owner]
 
-    # Keys
-
     def expect_output(self, owner: int, job: int, uri: str, since_us: int) -> None:
         """See Vault."""
         note = Output(job, lasting(owner), uri, since_us)
@@ -150,6 +149,8 @@ class DataVault:
         """See Vault."""
         found = self._tables.rows("SELECT key FROM data_key WHERE owner = ?", owner)
         return found[0][0] if found else ""
+
+    # Keys
 
     def listed(self) -> tuple[Key, ...]:
         """See Vault."""
@@ -228,6 +229,7 @@ class DataVault:
         for owner in owners:
             self._keys.pop(owner, None)
             self._ciphers.pop(owner, None)
+        self._growths.forget(owners)
 
     # Content
 
@@ -263,16 +265,30 @@ class DataVault:
 
     def seal_file(self, owner: int, plain: str) -> None:
         """See Seals."""
-        key, sealed, draft = self._data_key(owner), f"{plain}{SEALED}", f"{plain}.sealing"
-        with suppress(FileNotFoundError):
+        key, sealed, draft = self._data_key(owner), f"{plain}{SEALED}", f"{plain}{DRAFT}"
+
+        def keep(source: frames.Source) -> None:
             if not os.path.exists(sealed):  # noqa: PTH110 - paths are text in the log book
-                with _open(plain) as source, open(draft, "wb", opener=_private) as target:
+                with open(draft, "wb", opener=private) as target:
                     frames.write(source, target, owner, key)
                     target.flush()
                     os.fsync(target.fileno())
                 os.rename(draft, sealed)  # noqa: PTH104 - as above
                 sync_directory(Path(sealed).parent)
-            os.unlink(plain)  # noqa: PTH108 - as above
+
+        self._growths.complete(plain, keep)
+
+    def seal_growth(self, owner: int, plain: str) -> bool:
+        """See Seals."""
+        return self._growths.look(owner, plain)
+
+    def mended(self, plain: str, offset: int, content: bytes) -> bytes:
+        """See Seals."""
+        found = self._growths.mended(plain, offset, content)
+        if found is None:
+            with suppress(FileNotFoundError):
+                return self.read_file(plain, offset, len(content))
+        return content if found is None else found
 
     def size_of(self, plain: str) -> int:
         """See Seals."""
@@ -309,6 +325,10 @@ class DataVault:
         return self._ring.unwrap(name, version, wrapped, _context(owner, name))
 
 
+def _no_data_key(owner: int) -> NotFound:
+    return NotFound(f"The data key of job {abs(owner)} is not in the directory of the keys; restore it from a backup.")
+
+
 def _context(owner: int, name: KeyName) -> bytes:
     return f"{owner} {name}".encode()
 
@@ -317,11 +337,3 @@ def _context(owner: int, name: KeyName) -> bytes:
 def _open(path: str) -> Iterator[BinaryIO]:
     with open(path, "rb") as file:  # noqa: PTH123 - paths are text in the log book
         yield file
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-
-def _no_data_key(owner: int) -> NotFound:
-    return NotFound(f"The data key of job {abs(owner)} is not in the directory of the keys; restore it from a backup.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from trainyard.core.errors import ApiError
 from trainyard.core.progress import Progress, newest
 from trainyard.core.states import JobState
 
@@ -21,7 +22,7 @@ def progress_of(job: Job, logbook: LogBook) -> dict[str, Any] | None:
     """`fraction`, `percent`, `secondsLeft` (or null) and the `line` that says so; None where the job says nothing."""
     if job.status.state is not JobState.RUNNING:
         return None
-    found = [said for stream in _STREAMS if (said := _newest(logbook.raw_files(job.id, PRIMARY, stream)))]
+    found = [said for stream in _STREAMS if (said := _newest(logbook.raw_files(job.id, PRIMARY, stream), logbook))]
     if not found:
         return None
     _, progress = max(found, key=lambda said: said[0])
@@ -33,15 +34,13 @@ def progress_of(job: Job, logbook: LogBook) -> dict[str, Any] | None:
     }
 
 
-def _newest(paths: tuple[str, ...]) -> tuple[float, Progress] | None:
+def _newest(paths: tuple[str, ...], logbook: LogBook) -> tuple[float, Progress] | None:
     """What the end of the newest file says, and when it was written."""
     if not paths:
         return None
     try:
-        with open(paths[-1], "rb") as file:  # noqa: PTH123 - at every look at a running job; Path costs thrice
-            stat = os.fstat(file.fileno())
-            file.seek(max(0, stat.st_size - _TAIL_BYTES))
-            said = newest(file.read(_TAIL_BYTES).decode("utf-8", "replace"))
-    except OSError:
+        stat = os.stat(paths[-1])  # noqa: PTH116 - at every look at a running job; Path costs thrice
+        said = newest(logbook.tail(paths[-1], _TAIL_BYTES).decode("utf-8", "replace"))
+    except (OSError, ApiError):
         return None
     return (stat.st_mtime, said) if said else None

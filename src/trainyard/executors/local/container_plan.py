@@ -109,6 +109,7 @@ def plan_container(
 
 
 _NO_SHELL: Final = (
+        is_sealed=group.is_sealed,
     "No shells can be opened in {replica} from elsewhere; on the machine that runs it, "
     "`{engine} exec -it {container} bash` opens one."
 )

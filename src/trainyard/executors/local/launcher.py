@@ -234,6 +234,7 @@ def request_of(planned: ReplicaPlan, places: Places, usage: Mapping[str, object]
         "output": planned.output,
         "usage": usage,
         **({"shells": True} if planned.shells else {}),
+        **({"sealed": True} if planned.is_sealed else {}),
         **({"engine": planned.engine} if planned.engine else {}),
     }
 

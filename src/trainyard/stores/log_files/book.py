@@ -10,18 +10,26 @@ import asyncio
 import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainyard.core.errors import InvalidArgument
-from trainyard.core.log_files import STREAMS, directory_name, read_directory_name, replica_directory
+from trainyard.core.errors import ApiError, InvalidArgument
+from trainyard.core.log_files import (
+    LAST_BYTES,
+    STREAMS,
+    directory_name,
+    last_lines,
+    read_directory_name,
+    replica_directory,
+)
 from trainyard.core.severity import StderrSeverity, severity_of_text, structured
 from trainyard.core.states import FINAL
 from trainyard.core.usage_records import USAGE
 from trainyard.keyring import Seals
 from trainyard.store import LogBatch, LogLine, Narrated, Run
 from trainyard.stores.log_files.cursor import Cursor, unread
-from trainyard.stores.log_files.files import Files
+from trainyard.stores.log_files.files import Files, names
 from trainyard.stores.log_files.output import Output, Piece
 
 SERVICE = "service"  # the task and stream of the service's own narration
@@ -46,7 +54,7 @@ class _Place:
 
     def sources(self) -> list[_Source]:
         """Every incarnation that has written, in order of attempt, replica, incarnation."""
-        read = map(read_directory_name, _names(f"{self.root}/{self.job_id}"))
+        read = map(read_directory_name, names(f"{self.root}/{self.job_id}"))
         found = [source for source in read if source is not None]
         return sorted(found, key=lambda source: (source[0], len(source[1]), source[1], source[2]))
 
@@ -129,6 +137,29 @@ class FileLogBook:
             if paths:
                 return tuple(path for path in map(os.fspath, paths) if self.files.exists(path))
         return ()
+
+    def tail(self, path: str, most: int) -> bytes:
+        """See LogBook.tail."""
+        return self.files.tail(path, most)
+
+    def last_lines(self, job_id: int, attempt: int, replica: str, incarnation: int) -> str:
+        """What an incarnation has printed last: on stderr where there is any, else on stdout.
+
+        Empty where its key is not to be had.
+        """
+        directory = replica_directory(self._root, job_id, attempt, replica, incarnation)
+        with suppress(ApiError):
+            for stream in reversed(STREAMS):
+                if said := last_lines(self.files.tail(str(directory / stream), LAST_BYTES)):
+                    return said
+        return ""
+
+    def seal_growth(self, job_id: int, owner: int) -> bool:
+        """Seal what a running job has written by the look before, by the data key of `owner`. Blocks; may be repeated.
+
+        True: there is more to be sealed at once. Raises as Seals.seal_growth.
+        """
+        return self.files.seal_growth(f"{self._root}/{job_id}", owner)
 
     def seal(self, job_id: int, owner: int) -> None:
         """Seal what a job that has ended has written, by the data key of `owner`. Blocks; may be repeated.
@@ -233,10 +264,3 @@ def _narrated_lines(at: Cursor, narrated: Sequence[Narrated]) -> Iterator[LogLin
         mark = f"{SERVICE}-{one.seq:09d}"
         yield LogLine(one.note.time_us, SERVICE, 0, SERVICE, one.note.severity, one.note.text, None, mark)
         at.narrated = one.seq
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)  # noqa: PTH208 - at every poll for every live replica; Path costs thrice
-    except (FileNotFoundError, NotADirectoryError):
-        return []

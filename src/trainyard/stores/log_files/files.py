@@ -1,6 +1,7 @@
 """The bytes of a stream, wherever they lie: in the file that an agent writes, or in the sealed one that replaced it.
 
 A sealed file is there before the plain one goes, and both say the same: a reader that misses the one finds the other.
+While a sealed job writes, only the newest is in the plain file; the rest is blank there and sealed beside it.
 """
 
 from __future__ import annotations
@@ -36,9 +37,20 @@ class Files:
         except FileNotFoundError:
             return self._read_sealed(path, offset, size)
         try:
-            return os.pread(descriptor, size, offset)
+            return self.read_open(descriptor, path, offset, size)
         finally:
             os.close(descriptor)
+
+    def read_open(self, descriptor: int, path: str, offset: int, size: int) -> bytes:
+        """As `read`, by a descriptor of the plain file: read first, and only then asked what of it was sealed."""
+        content = os.pread(descriptor, size, offset)
+        if content and self._seals is not None and self._seals.in_use:
+            return self._seals.mended(path, offset, content)
+        return content
+
+    def tail(self, path: str, most: int) -> bytes:
+        """Its last bytes; none where there is no such file. Raises as Seals.read_file."""
+        return self.read(path, max(0, self.size(path) - most), most)
 
     def exists(self, path: str) -> bool:
         """Whether it has been made, sealed or not."""
@@ -52,6 +64,16 @@ class Files:
             if not self.exists(path):
                 raise
             return OpenFile(self, path, None)
+
+    def seal_growth(self, directory: str, owner: int) -> bool:
+        """Seal what the streams in a job's directory have grown by; see Seals.seal_growth."""
+        more = False
+        if self._seals is not None:
+            for name in names(directory):
+                if read_directory_name(name) is not None:
+                    for stream in STREAMS:
+                        more = self._seals.seal_growth(owner, f"{directory}/{name}/{stream}") or more
+        return more
 
     def seal(self, directory: Path, owner: int) -> None:
         """Seal the streams of every incarnation in a job's directory; nobody writes there any more. May be repeated."""
@@ -73,6 +95,14 @@ class Files:
             with suppress(FileNotFoundError):
                 return self._seals.read_file(path, offset, size)
         return b""
+
+
+def names(directory: str) -> list[str]:
+    """What is in it; nothing where there is no such directory."""
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - at every poll for every live replica; Path costs thrice
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 class OpenFile:
@@ -98,5 +128,5 @@ class OpenFile:
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes from the offset."""
         if self._descriptor is not None:
-            return os.pread(self._descriptor, size, offset)
+            return self._files.read_open(self._descriptor, self._path, offset, size)
         return self._files.read(self._path, offset, size)
