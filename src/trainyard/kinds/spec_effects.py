@@ -87,8 +87,8 @@ _PLACE = (
         (
             Effect.PART,
             "the container may use no more vCPUs and memory than the machine type has; where this machine has less, or "
-            "the engine cannot limit it, the service log says so. They are set aside with the setting machines=enforced "
-            "only.",
+            "the engine cannot limit it, the service log says so. They are set aside with the setting "
+            "machines=enforced only.",
         ),
     ),
     _of_replica(
@@ -113,7 +113,7 @@ _PLACE = (
         f"{_MACHINE}.reservation_affinity",
         "SPECIFIC_RESERVATION takes places of the share of that name (the setting reservations) and no others; "
         "ANY_RESERVATION takes free ones of any share that suits by machine type and GPUs, then what is not reserved; "
-        "NO_RESERVATION takes what is not reserved, as does every job where nothing is.",
+        "NO_RESERVATION takes what is not reserved. Where nothing is, every job does, and the service log says so.",
     ),
     FieldEffect(
         f"{_POOL}.disk_spec",

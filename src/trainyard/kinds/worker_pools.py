@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from trainyard.contract import codec
 from trainyard.core.jobs import Job
 from trainyard.core.runs import PythonPackage, ReplicaSpec, Resources, RunGroup, Share
+from trainyard.kinds.field_effects import Runtime
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.persistent import share_of
 from trainyard.kinds.pool_rules import any_of, gpus_of, is_skipped, reservation_name
@@ -89,9 +90,23 @@ def run_group(spec: Any, job: Job, machines: Machines) -> RunGroup:
         experiment_run=spec.experiment_run,
         tensorboard=spec.tensorboard,
         service_account=spec.service_account,
-        remarks=remarks_on(spec),
+        remarks=_remarks(spec, machines),
         opens_shells=spec.enable_web_access,
     )
+
+
+def _remarks(spec: Any, machines: Machines) -> Mapping[str, tuple[str, ...]]:
+    """What fields have no whole effect where the replicas run, and that a reservation is not to be had here."""
+    found = remarks_on(spec)
+    if machines.reservations or not any(p.machine_spec.reservation_affinity.values for p in spec.worker_pool_specs):
+        return found
+    return {runtime: (*found.get(runtime, ()), _UNRESERVED) for runtime in Runtime}
+
+
+_UNRESERVED: Final = (
+    "jobSpec.workerPoolSpecs.machineSpec.reservationAffinity has no effect here: nothing is set aside on this machine "
+    "(the setting reservations), so the replicas take what is free."
+)
 
 
 def _replicas(spec: Any, machines: Machines) -> Iterator[ReplicaSpec]:

@@ -13,16 +13,20 @@ from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
 from trainyard.core.errors import InvalidArgument
 from trainyard.core.jobs import Job, Problem, Status
 from trainyard.core.names import JobName, Scope
-from trainyard.core.runs import PythonPackage, Resources
+from trainyard.core.runs import Places, PythonPackage, Resources
 from trainyard.core.states import JobState
 from trainyard.kind import Room
 from trainyard.kinds.custom_job.kind import CustomJobKind
+from trainyard.kinds.machines import Machines, Reservation
 from trainyard.kinds.running import spec as reading
 from trainyard.kinds.running.memo import Memo
 
 CLASS: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.CustomJob")
 KIND = CustomJobKind()
-POOL = {"machineSpec": {"machineType": "n1-standard-4"}, "containerSpec": {"imageUri": "img", "args": ["x"]}}
+POOL: dict[str, Any] = {
+    "machineSpec": {"machineType": "n1-standard-4"},
+    "containerSpec": {"imageUri": "img", "args": ["x"]},
+}
 GIB = 2**30
 T0 = 1_700_000_000_123_456
 
@@ -156,6 +160,21 @@ def test_the_service_account_reaches_draft_and_run_group() -> None:
     assert KIND.draft(asked).run_as == ("a@b",)
     assert KIND.draft(message([POOL])).run_as == ()
     assert KIND.run_group(running(job(asked))).service_account == "a@b"
+
+
+def test_a_reservation_that_is_not_to_be_had_is_told_wherever_it_runs() -> None:
+    """Where nothing is set aside, the service log says that the named reservation has no effect."""
+    affinity = {
+        "reservationAffinityType": "SPECIFIC_RESERVATION",
+        "key": "compute.googleapis.com/reservation-name",
+        "values": ["projects/p/zones/z/reservations/r"],
+    }
+    named = running(job(message([{**POOL, "machineSpec": {**POOL["machineSpec"], "reservationAffinity": affinity}}])))
+    told = KIND.run_group(named).remarks
+    assert set(told) == {"host", "podman", "docker"}
+    assert all("nothing is set aside on this machine" in sentence for (sentence,) in told.values())
+    here = Machines.known(reservations=[Reservation(Places("r", 1))])
+    assert CustomJobKind(here).run_group(named).remarks == {}
 
 
 def test_a_demand_is_all_replicas_at_once() -> None:
