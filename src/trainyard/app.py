@@ -59,7 +59,8 @@ from trainyard.objects import ObjectStore
 from trainyard.service.dispatch import Service
 from trainyard.service.following import Follower
 from trainyard.service.persistent import Grounds, PersistentResources
-from trainyard.settings import Settings, is_loopback
+from trainyard.setting_checks import is_loopback
+from trainyard.settings import Settings
 from trainyard.store import Narrated, Store, StoreError
 from trainyard.stores.log_files.book import FileLogBook
 

@@ -34,7 +34,8 @@ from trainyard.service.access import Access, CredentialAccess, OpenAccess
 from trainyard.service.access_grants import Grants
 from trainyard.service.access_tickets import Tickets, ticket_key
 from trainyard.service.object_access import ObjectAccess
-from trainyard.settings import TLS_NAME, TUNNEL_NAME, Settings, is_loopback
+from trainyard.setting_checks import is_loopback
+from trainyard.settings import TLS_NAME, TUNNEL_NAME, Settings
 from trainyard.store import Store
 
 IN_THE_WAY: Final = (BadCredentialFile, BadCertificate)

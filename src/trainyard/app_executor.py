@@ -11,7 +11,8 @@ from trainyard.core.errors import Unavailable
 from trainyard.executor import Executor
 from trainyard.kinds.machines import Machines
 from trainyard.objects import ObjectStore
-from trainyard.settings import Settings, names_in
+from trainyard.setting_checks import names_in
+from trainyard.settings import Settings
 
 
 async def open_executor(

@@ -42,10 +42,12 @@ async def state(settings: Settings, clock: Clock) -> AsyncIterator[tuple[SqliteS
 
 
 def open_vault(settings: Settings) -> DataVault:
-    """The vault of the data directory. Raises StoreError where keys are there that cannot be used."""
+    """The vault of the data directory, over the ring that is set. Raises StoreError where keys cannot be used."""
     directory = settings.data_dir / DIRECTORY
     master = Path(settings.master_key_file).expanduser() if settings.master_key_file else None
-    return DataVault(directory, import_module(keyrings.BUILT_IN["local"]).open_ring(directory, master))
+    which = settings.key_ring.partition(":")[0]
+    ring = import_module(keyrings.BUILT_IN[which])
+    return DataVault(directory, ring.open_ring(directory, master if which == "local" else settings.key_ring))
 
 
 @dataclass(frozen=True, slots=True)

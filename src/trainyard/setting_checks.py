@@ -5,14 +5,85 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+from trainyard.keyrings.pkcs11.place import Place
 from trainyard.kinds.running.simulated import MOST_AN_HOUR, Preemptions
 
 _RESERVATION: Final = re.compile(
     r"(?P<name>[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)=(?P<replicas>[1-9][0-9]{0,5})"
     r"(?::(?P<machine>[A-Za-z0-9-]+))?(?:\+(?P<gpus>[0-9]{1,4})gpus?)?"
 )
+
+
+_HOST_NAME: Final = re.compile(
+    r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|[0-9a-fA-F:.]+"
+)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address (localhost, or an IP address); raises ValueError on others."""
+    return host == "localhost" or ip_address(host).is_loopback
+
+
+def names_in(value: str) -> tuple[str, ...]:
+    """The names of a list separated by commas."""
+    return tuple(filter(None, (name.strip() for name in value.split(","))))
+
+
+def address(value: str) -> str:
+    """An address to listen on."""
+    try:
+        is_loopback(value)
+    except ValueError:
+        return "it is neither localhost nor an IP address"
+    return ""
+
+
+def host_names(value: str) -> str:
+    """Names of hosts and addresses, in a list."""
+    bad = [name for name in names_in(value) if not _HOST_NAME.fullmatch(name)]
+    return f"{bad[0]!r} is neither a host name (a first label of * stands for any) nor an IP address" if bad else ""
+
+
+def sources(value: str) -> str:
+    """What stands in for file systems, in a list."""
+    bad = [pair for pair in names_in(value) if not re.fullmatch(r"[^=]+:[^=]+=/.*", pair)]
+    return f"{bad[0]!r} is not of the form SERVER:/PATH=/DIRECTORY" if bad else ""
+
+
+def key_ring(value: str) -> str:
+    """The word local, or a token's URI. One with a PIN in it is refused elsewhere, in words that do not show it."""
+    if value == "local" or "pin-value=" in value:
+        return ""
+    try:
+        Place.parse(value)
+    except ValueError as error:
+        return f"{error}; it is local, or pkcs11:token=LABEL?module-path=/LIBRARY.so&pin-source=file:/FILE"
+    return ""
+
+
+def port(value: int) -> str:
+    """A port, or 0."""
+    return "" if 0 <= value <= 65535 else "a port is a number from 0 (any free one) to 65535"
+
+
+def sql_port(value: str) -> str:
+    """A port, or a word."""
+    if value in ("auto", "off") or (value.isascii() and value.isdecimal() and not port(int(value))):
+        return ""
+    return "it is auto, off, or a port from 0 (any free one) to 65535"
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A word of these."""
+    return lambda value: "" if value in choices else f"choose one of {', '.join(choices)}"
+
+
+def at_least(least: float) -> Callable[[float], str]:
+    """A finite number, not below."""
+    return lambda value: "" if least <= value < math.inf else f"it is a number of at least {least:g}"
 
 
 def port(value: int) -> str:

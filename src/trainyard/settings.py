@@ -18,6 +18,7 @@ from socket import gethostname
 from typing import Any, Final
 
 from trainyard import setting_checks as checks
+from trainyard.setting_checks import is_loopback, names_in
 
 FILE_NAME: Final = "settings.toml"
 NOWHERE: Final = Path()  # until somebody says where
@@ -30,10 +31,6 @@ SQL_PORT: Final = 5466
 """StackQL's own, for SQL by PostgreSQL's protocol."""
 
 
-_HOST_NAME: Final = re.compile(
-    r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|[0-9a-fA-F:.]+"
-)
-
 
 class BadSetting(Exception):
     """A setting that cannot be used; the message names it, where it stands, and what would do instead."""
@@ -42,34 +39,6 @@ class BadSetting(Exception):
 def _setting(default: Any, doc: str, check: Callable[[Any], str] | None = None) -> Any:
     """A field with its sentence. `check` answers what is wrong with a value (empty: nothing)."""
     return field(default=default, metadata={"doc": doc, "check": check, "file": True})
-
-
-def _address(value: str) -> str:
-    try:
-        is_loopback(value)
-    except ValueError:
-        return "it is neither localhost nor an IP address"
-    return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address (localhost, or an IP address)."""
-    return host == "localhost" or ip_address(host).is_loopback
-
-
-def _host_names(value: str) -> str:
-    bad = [name for name in names_in(value) if not _HOST_NAME.fullmatch(name)]
-    return f"{bad[0]!r} is neither a host name (a first label of * stands for any) nor an IP address" if bad else ""
-
-
-def names_in(value: str) -> tuple[str, ...]:
-    """The names of a list separated by commas."""
-    return tuple(filter(None, (name.strip() for name in value.split(","))))
-
-
-def _sources(value: str) -> str:
-    bad = [pair for pair in names_in(value) if not re.fullmatch(r"[^=]+:[^=]+=/.*", pair)]
-    return f"{bad[0]!r} is not of the form SERVER:/PATH=/DIRECTORY" if bad else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +54,9 @@ class Settings:
             "file": False,
         },
     )
-    host: str = _setting("127.0.0.1", "Address to listen on; other than loopback only with --auth and --tls.", _address)
+    host: str = _setting(
+        "127.0.0.1", "Address to listen on; other than loopback only with --auth and --tls.", checks.address
+    )
     port: int = _setting(8470, "Port of REST and gRPC; 0 takes a free one.", checks.port)
     grpc_port: int | None = _setting(None, "One more port for gRPC alone; 0 takes a free one.", checks.port)
     sql_port: str = _setting(
@@ -111,7 +82,7 @@ class Settings:
         "",
         "More host names and addresses under which clients reach the service, separated by commas (*.example.com is "
         "one): in the certificate of our own, and accepted in Host, Origin and audiences.",
-        _host_names,
+        checks.host_names,
     )
     tls_cert: str = _setting("", "Speak TLS with this certificate chain (PEM) instead; read again when it changes.")
     tls_key: str = _setting("", "Key of --tls-cert (PEM, without a password).")
@@ -220,7 +191,7 @@ class Settings:
         "",
         "Directories that stand in for file systems of nfsMounts and lustreMounts: SOURCE=DIRECTORY, separated by "
         "commas, SOURCE as mount writes it (10.0.0.1:/data); without one, where this machine has it mounted.",
-        _sources,
+        checks.sources,
     )
     docker_host: str = _setting(
         "", "Address of Docker's API, such as unix:///run/user/1000/podman/podman.sock; without it DOCKER_HOST's."
@@ -235,6 +206,13 @@ class Settings:
         "",
         "Where MLflow keeps the `experiment` and `experimentRun` of jobs, such as http://host:5000 or sqlite:///FILE "
         "(needs the extra `mlflow`); without it they are recorded with the job only.",
+    )
+    key_ring: str = _setting(
+        "local",
+        "What keeps the keys of `trainyard keys`: files of ours (local), or a token that speaks PKCS#11, say an HSM, "
+        "by its URI (RFC 7512): pkcs11:token=LABEL?module-path=/LIBRARY.so&pin-source=file:/FILE (needs the extra "
+        "`pkcs11`).",
+        checks.key_ring,
     )
     master_key_file: str = _setting(
         "",
@@ -279,6 +257,11 @@ class Settings:
         if bool(self.tls_cert) != bool(self.tls_key):
             raise BadSetting(
                 "tls_cert and tls_key go together: give both, or neither and --tls for a certificate of ours."
+            )
+        if "pin-value=" in self.key_ring:
+            raise BadSetting(
+                "key_ring holds a PIN, and settings are no place for one: put it into a file of mode 0600, and "
+                "pin-source=file:/FILE in the place of pin-value."
             )
         if not is_loopback(self.host) and not (self.auth and self.speaks_tls):
             raise BadSetting(

@@ -8,6 +8,7 @@ from socket import gethostname
 
 import pytest
 
+from trainyard.keyrings.pkcs11.place import Place
 from trainyard.setting_checks import reserved
 from trainyard.settings import BadSetting, Settings, settings_table
 
@@ -184,3 +185,49 @@ def test_reservations_are_read_as_they_are_written() -> None:
         ("b", 1, "n1-standard-8", 2),
         ("c", 3, "", 0),
     )
+
+
+TOKEN = "pkcs11:token=yard%20one;serial=12ab?module-path=/usr/lib/hsm.so&pin-source=file:/etc/pin"
+
+
+@pytest.mark.parametrize("source", ["file:/etc/pin", "file:///etc/pin", "/etc/pin"])
+def test_a_token_is_named_by_its_uri(tmp_path: Path, source: str) -> None:
+    """As RFC 7512 has it: labels may be percent-encoded, the PIN is in a file."""
+    uri = TOKEN.replace("file:/etc/pin", source)
+    assert Settings.load({"data_dir": tmp_path, "key_ring": uri}, {}).key_ring == uri
+    place = Place.parse(uri)
+    assert (place.token, place.serial) == ("yard one", "12ab")
+    assert (place.module, place.pin_file) == (Path("/usr/lib/hsm.so"), Path("/etc/pin"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("vault", "it begins with neither; it is local, or pkcs11:token=LABEL?module-path=/LIBRARY.so&pin-source="),
+        ("", "it begins with neither"),
+        ("pkcs11:?module-path=/a&pin-source=/b", "it says neither token= nor serial="),
+        ("pkcs11:token=a", "module-path= is missing behind the ?"),
+        ("pkcs11:token=a?module-path=/a", "pin-source= is missing behind the ?"),
+        ("pkcs11:token=a?module-path=a.so&pin-source=/b", "module-path is 'a.so', which is no absolute path"),
+        ("pkcs11:token=a?module-path=/a&pin-source=file:b", "pin-source is 'b', which is no absolute path"),
+        (
+            "pkcs11:token=a;slot-id=1?module-path=/a&pin-source=/b",
+            "'slot-id' stands where there can be token and serial",
+        ),
+        ("pkcs11:token=a;token=b?module-path=/a&pin-source=/b", "token is there twice"),
+        ("pkcs11:token=?module-path=/a&pin-source=/b", "token is there without a value"),
+    ],
+)
+def test_a_key_ring_that_is_none_is_refused(tmp_path: Path, uri: str, said: str) -> None:
+    """By the part of the URI that is wrong, with the form that it takes."""
+    with pytest.raises(BadSetting) as refusal:
+        Settings.load({"data_dir": tmp_path, "key_ring": uri}, {})
+    assert said in str(refusal.value)
+
+
+def test_a_pin_is_no_setting(tmp_path: Path) -> None:
+    """It is refused without being shown once more, whatever else is wrong with the URI."""
+    for uri in ("pkcs11:token=a?module-path=/a&pin-value=1234", "pkcs11:?pin-value=1234"):
+        with pytest.raises(BadSetting, match=r"key_ring holds a PIN.*pin-source=file:/FILE") as refusal:
+            Settings.load({"data_dir": tmp_path, "key_ring": uri}, {})
+        assert "1234" not in str(refusal.value)

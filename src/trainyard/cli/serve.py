@@ -53,9 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--drain", type=float, metavar="SECONDS", help="how long requests under way get when the service stops")
     flag("--usage-interval", type=float, metavar="SECONDS", help="between two samples of what replicas use (0: none)")
     flag("--mlflow-tracking-uri", metavar="URI", help="where jobs' experiment and experimentRun are written to")
-    flag(
-        "--master-key-file", metavar="FILE", help="the key that wraps those of `trainyard keys`, best on another medium"
-    )
+    flag("--key-ring", metavar="RING", help="what keeps keys: local, or a PKCS#11 token by its URI (docs/security.md)")
+    flag("--master-key-file", metavar="FILE", help="wraps the keys of `trainyard keys`, best on another medium")
     _add_room_arguments(parser)
 
 
