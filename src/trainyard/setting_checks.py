@@ -86,28 +86,6 @@ def at_least(least: float) -> Callable[[float], str]:
     return lambda value: "" if least <= value < math.inf else f"it is a number of at least {least:g}"
 
 
-def port(value: int) -> str:
-    """A port, or 0."""
-    return "" if 0 <= value <= 65535 else "a port is a number from 0 (any free one) to 65535"
-
-
-def sql_port(value: str) -> str:
-    """A port, or a word."""
-    if value in ("auto", "off") or (value.isascii() and value.isdecimal() and not port(int(value))):
-        return ""
-    return "it is auto, off, or a port from 0 (any free one) to 65535"
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """A word of these."""
-    return lambda value: "" if value in choices else f"choose one of {', '.join(choices)}"
-
-
-def at_least(least: float) -> Callable[[float], str]:
-    """A finite number, not below."""
-    return lambda value: "" if least <= value < math.inf else f"it is a number of at least {least:g}"
-
-
 def port_range(value: str) -> str:
     """Two ports and a dash."""
     first, dash, last = value.partition("-")

@@ -31,7 +31,6 @@ SQL_PORT: Final = 5466
 """StackQL's own, for SQL by PostgreSQL's protocol."""
 
 
-
 class BadSetting(Exception):
     """A setting that cannot be used; the message names it, where it stands, and what would do instead."""
 
