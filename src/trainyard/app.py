@@ -131,7 +131,7 @@ class Inside:
             if self.control.done()
             else []
         )
-        told = (*self.store.problems(), *self.controller.problems(), *self.outputs.problems(), *self.sealed.problems())
+        told = (*self.store.problems(), *self.controller.problems(), *self.sealed.problems())
         return [*ended, *dict.fromkeys(told)]  # the same full disk is often both's problem
 
 

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from trainyard import keyrings
 from trainyard.control.sealing import Sealing, SealsOutput
+from trainyard.control.sealing_live import LiveSealing, SealsGrowth
 from trainyard.core.clock import Clock
 from trainyard.executor import Executor
-from trainyard.control.sealing_live import LiveSealing, SealsGrowth
 from trainyard.keyrings.vault import DataVault
 from trainyard.service.dispatch import Service
 from trainyard.service.keys import Keys
@@ -56,14 +56,6 @@ class Sealed:
 
     keys: Keys
     sealing: Sealing
-
-
-@contextlib.asynccontextmanager
-async def sealing(
-    vault: DataVault, store: SqliteStore, service: Service, executor: Executor, output: Output, clock: Clock
-) -> AsyncIterator[Sealed]:
-    """Let jobs name keys, and seal what they leave, for as long as the service is up."""
-    service.share_vault(vault)
     live: LiveSealing
 
     def problems(self) -> tuple[str, ...]:
@@ -73,6 +65,14 @@ async def sealing(
 
 class Output(SealsOutput, SealsGrowth, Protocol):
     """The part of a log book that is needed."""
+
+
+@contextlib.asynccontextmanager
+async def sealing(
+    vault: DataVault, store: SqliteStore, service: Service, executor: Executor, output: Output, clock: Clock
+) -> AsyncIterator[Sealed]:
+    """Let jobs name keys, and seal what they leave, for as long as the service is up."""
+    service.share_vault(vault)
     keys = Keys(vault, store, clock, service.access)
     keys.audit = service.audit
     seals = Sealing(vault, store, executor, output)
@@ -85,32 +85,3 @@ class Output(SealsOutput, SealsGrowth, Protocol):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def outputs(vault: DataVault, store: SqliteStore, known: Mapping[str, Kind], objects: ObjectStore) -> OutputSealing:
-    """What sees to jobs' output in gs://; from now on all that reads there reads what is sealed as well."""
-    objects.share_seals(vault.contents)
-    return OutputSealing(vault, store, known, objects)
-
-
-def gated(
-    seals: OutputSealing, equip: Callable[[Job, RunGroup], Awaitable[RunGroup]]
-) -> Callable[[Job, RunGroup], Awaitable[RunGroup]]:
-    """What `equip` gives to a run's replicas, once their output directory is as they should find it."""
-
-    async def equipped(job: Job, group: RunGroup) -> RunGroup:
-        sentence = await seals.ready(job, group)
-        return await equip(job, told(group, sentence))
-
-    return equipped
-
-
-@contextlib.asynccontextmanager
-async def sealing_outputs(seals: OutputSealing) -> AsyncIterator[None]:
-    """Seal what jobs leave in gs://, for as long as the service is up."""
-    task = asyncio.create_task(seals.run(), name="sealing outputs")
-    try:
-        yield Sealed(keys, seals)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

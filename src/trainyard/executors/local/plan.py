@@ -116,8 +116,8 @@ class ReplicaPlan:
     output: str = ""  # a directory that is to be there before it starts
     engine: Mapping[str, Any] | None = None
     shells: bool = False  # whether its agents open shells for people
-
     is_sealed: bool = False  # whether its agents leave out of their records what it prints
+
     def __str__(self) -> str:
         """As a shell would be told to do it."""
         lines = [f"# {marker(self.run_id, self.replica, self.incarnation)}"]
@@ -180,30 +180,10 @@ def plan(
         report=report,
         output=output_directory(group, places),
         shells=group.opens_shells,
-    )
-
-
         is_sealed=group.is_sealed,
     )
 
 
-def dashboard_ports(asked: Dashboard | None, replica: str, allotment: Allotment) -> Ports | None:
-    """Those of the replica that has it; None for any other, and for runs that began before there were dashboards."""
-    if asked is None or asked.replica != replica or asked.key not in allotment.ports:
-        return None
-    where, own = allotment.contained, allotment.ports[asked.key]
-    if where is not None and where.network != "host" and replica in where.images:
-        return Ports(asked.port, own)
-    return Ports(asked.port, asked.port) if asked.chosen else Ports(own, own)
-
-
-def notes_on_dashboard(group: RunGroup, ports: Ports | None) -> tuple[str, ...]:
-    """Where people find it."""
-    if ports is None or group.dashboard is None:
-        return ()
-    return (
-        f"The dashboard that {group.dashboard.replica} serves on port {ports.inside} ({PORT_VARIABLE}) is at "
-        f"{group.dashboard.uri}",
 def output_directory(group: RunGroup, places: Places) -> str:
     """Where the directory of base_output_uri lies on this machine, if the group asks for it; else empty."""
     bucket, _, name = group.base_output_uri.removeprefix("gs://").strip("/").partition("/")
