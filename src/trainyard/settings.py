@@ -104,8 +104,8 @@ class Settings:
     )
     prebuilt_images: str = _setting(
         "",
-        "JSON file that maps image URIs, with or without tag, to lists of requirement lines (of none: Python alone): what "
-        "stands in for them, over the table of Google's prebuilt images.",
+        "JSON file that maps image URIs, with or without tag, to lists of requirement lines (of none: Python alone): "
+        "what stands in for them, over the table of Google's prebuilt images.",
     )
     machine_types: str = _setting(
         "known",
