@@ -217,12 +217,12 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         try:
             logs, told = settings.data_dir / "logs", _narration(store)
             logbook = FileLogBook(logs, told, settings.stderr_severity, store.runs_after, vault)
+            controller.share_last_lines(logbook.last_lines)
             service = Service(
                 desk=store, logbook=logbook, kinds=known.values(), clock=clock, ids=ids, access=doors.access
             )
             service.audit, service.open_shell = doors.audit, app_shells.opener(executor)
             async with (
-            controller.share_last_lines(logbook.last_lines)
                 app_tracking.tracking(tracker, store, service, objects),
                 app_keys.sealing(vault, store, service, executor, logbook, clock) as sealed,
             ):
