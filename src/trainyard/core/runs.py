@@ -113,10 +113,10 @@ class RunGroup:
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what to tell, by what the replicas run in
     opens_shells: bool = False  # people may ask for shells beside the programs
     makes_output: bool = False  # the directory of base_output_uri is there before any program starts
+    is_sealed: bool = False  # what it prints is sealed at rest: nothing of it may be written down elsewhere
 
 
 class Phase(StrEnum):
-    is_sealed: bool = False  # what it prints is sealed at rest: nothing of it may be written down elsewhere
     """What an executor sees of one replica."""
 
     ABSENT = "absent"  # no trace of it (law 4: proves nothing before launch + settle)

@@ -105,11 +105,11 @@ def plan_container(
         report=f"{control}/{METRIC_FILE}" if group.takes_report else "",
         output=output_directory(group, places),
         shells=group.opens_shells,
+        is_sealed=group.is_sealed,
     )
 
 
 _NO_SHELL: Final = (
-        is_sealed=group.is_sealed,
     "No shells can be opened in {replica} from elsewhere; on the machine that runs it, "
     "`{engine} exec -it {container} bash` opens one."
 )
