@@ -74,7 +74,7 @@ async def sealing(
     """Let jobs name keys, and seal what they leave, for as long as the service is up."""
     service.share_vault(vault)
     keys = Keys(vault, store, clock, service.access)
-    keys.audit = service.audit
+    keys.audit, keys.forget = service.audit, service.forget
     seals = Sealing(vault, store, executor, output)
     await seals.forget_gone()
     live = LiveSealing(vault, store, output)

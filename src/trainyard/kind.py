@@ -169,6 +169,14 @@ class ShowsSpec(Protocol):
 
 
 @runtime_checkable
+class Remembers(Protocol):
+    """The talent of a kind that remembers what it made of specs."""
+
+    def forget(self) -> None:
+        """All of it: some were sealed, and their key has gone."""
+
+
+@runtime_checkable
 class ShowsShells(Protocol):
     """The talent of a kind beside whose programs people may open shells."""
 

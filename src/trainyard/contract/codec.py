@@ -10,13 +10,14 @@ from typing import Any
 import orjson
 from google.protobuf.message import Message
 
+from trainyard.contract import json_pages, json_write
 from trainyard.contract.json_faults import JsonFault, JsonFaults
 from trainyard.contract.json_pages import page_bytes
 from trainyard.contract.json_read import parse
 from trainyard.contract.json_write import writer
 from trainyard.contract.wire_page import WirePage, opened
 
-__all__ = ["JsonFault", "JsonFaults", "load", "parse", "parse_bytes", "render", "render_bytes", "write_json"]
+__all__ = ["JsonFault", "JsonFaults", "forget", "load", "parse", "parse_bytes", "render", "render_bytes", "write_json"]
 
 
 def parse_bytes(cls: type[Message], body: bytes, root_field: str = "") -> Message:
@@ -40,6 +41,12 @@ def render(message: Message, enums_as_ints: bool = False) -> Any:
 def render_bytes(message: Message | WirePage, enums_as_ints: bool = False, pretty: bool = False) -> bytes:
     """The JSON text of a message, UTF-8; indented by two spaces and ended by a newline when `pretty`."""
     return page_bytes(message, enums_as_ints, pretty) or write_json(render(opened(message), enums_as_ints), pretty)
+
+
+def forget() -> None:
+    """What was written before: some of it was sealed at rest, and its key has gone."""
+    json_pages.forget()
+    json_write.forget()
 
 
 def write_json(value: Any, pretty: bool = False) -> bytes:

@@ -41,6 +41,11 @@ def page_bytes(answer: Any, enums_as_ints: bool, pretty: bool) -> bytes | None:
     return (b"," + _INDENT if pretty else b",").join(texts)  # copied once: a page is the largest answer there is
 
 
+def forget() -> None:
+    """Everything that is remembered."""
+    _memory().clear()
+
+
 def _text(name: str, enums_as_ints: bool, pretty: bool, wire: bytes) -> bytes:
     key = (name, enums_as_ints, pretty, wire)
     known = _memory().get(key)

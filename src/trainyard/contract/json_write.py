@@ -117,6 +117,11 @@ def _by_heart(name: str, enums_as_ints: bool, wire: bytes) -> Any:
     return writer(name, enums_as_ints)(message_class(name).FromString(wire))
 
 
+def forget() -> None:
+    """Everything that is remembered of messages."""
+    _by_heart.cache_clear()
+
+
 def _write(full_name: str, enums_as_ints: bool, message: Any) -> Any:
     return writer(full_name, enums_as_ints)(message)
 

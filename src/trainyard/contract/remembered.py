@@ -34,6 +34,11 @@ class Remembered(Generic[K]):
             self._held -= _size(*self._known.popitem(last=False))
         return made
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._known.clear()
+        self._held = 0
+
 
 def _size(key: object, made: bytes) -> int:
     size = len(made) + _BESIDE

@@ -91,6 +91,10 @@ class Cells:
         self._known: dict[tuple[str, str, bool], Callable[[Scope], Field | None]] = {}
         self.essences = Essences()
 
+    def forget(self) -> None:
+        """What was said of any job: it may have been sealed, and its key gone."""
+        self._known, self.essences = {}, Essences()
+
     def field(self, kind: Kind, name: str, scope: Scope, *, secrets: bool) -> Field | None:
         """How a field (`createTime`) of jobs of a scope is made; None where it takes the whole job."""
         key = (kind.collection, name, secrets)

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from trainyard.contract import versions
+from trainyard.contract import codec, versions
 from trainyard.contract.wire_page import opened
 from trainyard.core.errors import ApiError, Unimplemented
 from trainyard.core.names import collection_of
-from trainyard.kind import Searches
+from trainyard.kind import Remembers, Searches
 from trainyard.service import cloud_logging, iam, locations, lro, trials, verbs
 from trainyard.service.access import Access, Caller, require
 from trainyard.service.access_roles import SEES_SECRETS
@@ -88,6 +88,15 @@ class Service:
     def share_vault(self, vault: Admits) -> None:
         """Take jobs that name a key of this vault."""
         self._keepers = replace(self._keepers, vault=vault)
+
+    def forget(self) -> None:
+        """What was said of jobs, in every form: it is not to outlive the key that sealed it."""
+        self._keepers.seen.forget()
+        self._cells.forget()
+        codec.forget()
+        for kind in self._keepers.kinds.values():
+            if isinstance(kind, Remembers):
+                kind.forget()
 
     def metrics(self, objects: ObjectStore) -> RunMetrics:
         """What jobs write to their event files, which lie in `objects`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from trainyard.core.errors import FieldViolation, InvalidArgument
 from trainyard.core.states import FINAL
 from trainyard.service.access import Caller
+from trainyard.service.call import unlocked
 from trainyard.service.insight import Insight, change_json, entry
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Follower:
         """Every event behind the cursor, oldest first; ends when the job is final and everything has been told.
 
         Raises NotFound (also when the job is deleted meanwhile), PermissionDenied, InvalidArgument on a bad cursor,
-        Unauthenticated once the caller's credential is revoked.
+        Unauthenticated once the caller's credential is revoked, FailedPrecondition once the job's key is gone.
         """
         place, pause = _Place.read(cursor), SHORTEST_PAUSE_SECONDS
         job_name = self._insight.job(name, caller).name
@@ -84,7 +85,7 @@ class Follower:
         while True:
             self._insight.recheck(caller)
             # Looked at before the lines are read: what was final before has written its last line before, too.
-            job = self._desk.get(job_name)
+            job = unlocked(self._desk.get(job_name))
             if job.revision != revision:
                 revision, changes = job.revision, self._desk.history(job_name)
             events, place = await self._news(job, place, changes)

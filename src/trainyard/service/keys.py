@@ -27,6 +27,8 @@ class Keys:
 
     audit: AuditLog | None = None
     """Takes a line for every write, where it is set."""
+    forget: Callable[[], None] = staticmethod(lambda: None)
+    """Called when a key has gone or is back: nothing that it opens is to be remembered."""
 
     def __init__(self, vault: Vault, store: Renews, clock: Clock, access: Access) -> None:
         """`store` hears of keys that went or came back; only admins may do anything here."""
@@ -77,6 +79,7 @@ class Keys:
         shown = await self._write(verb, name, caller, ways[verb])
         if verb != "rotate":
             await self._store.renew(await asyncio.to_thread(self._vault.owners, name))
+            self.forget()
         return shown
 
     async def _write(self, verb: str, name: KeyName, caller: Caller, work: Callable[[], Key]) -> dict[str, Any]:

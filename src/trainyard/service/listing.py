@@ -30,6 +30,10 @@ class Seen:
         """Nothing yet."""
         self._wires: Remembered[tuple[str, int, int]] = Remembered(most_bytes, LONGEST_SEEN)
 
+    def forget(self) -> None:
+        """All of them."""
+        self._wires.clear()
+
     def wire(self, kind: Kind, job: Job) -> bytes:
         """What `kind` makes of the job; a job that is written has another revision, and is made anew."""
         key = (kind.collection, job.id, job.revision)

@@ -105,6 +105,11 @@ class CustomJobKind:
         """What comes next; pure."""
         return decide.decide(job, self._policy(job.spec, job.name.scope.location), reading, room, now_us)
 
+    def forget(self) -> None:
+        """See kind.Remembers."""
+        for known in (self._spec, self._demand, self._policy):
+            known.cache_clear()
+
     def _read_spec(self, text: bytes) -> Any:
         return self._class.FromString(text).job_spec
 

@@ -174,5 +174,10 @@ class NasJobKind(Programless):
     def _read_plan(self, text: bytes, labels: _Labels) -> SearchPlan:
         return plan_of(self._spec(text), dict(labels), self._default_searcher)
 
+    def forget(self) -> None:
+        """See kind.Remembers."""
+        for known in (self._spec, self._plan):
+            known.cache_clear()
+
     def _read_spec(self, text: bytes) -> Any:
         return self._class.FromString(text).nas_job_spec

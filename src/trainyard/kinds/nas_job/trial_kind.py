@@ -76,5 +76,10 @@ class NasTrialKind:
         policy = self._preemptions.over(self._policy(job.spec, job.name.scope.location), job.display_name)
         return decide.decide(job, policy, reading, room, now_us)
 
+    def forget(self) -> None:
+        """See kind.Remembers."""
+        for known in (self._spec, self._policy):
+            known.cache_clear()
+
     def _read_policy(self, text: bytes, location: str) -> RunPolicy:
         return spec.policy_of(self._spec(text), location, self._grace_seconds)

@@ -45,6 +45,12 @@ class KnownJobs:
             found.update((job.id, job) for job in fresh)
         return tuple(found[job_id] for job_id, _ in keys)
 
+    def forget(self) -> None:
+        """All of them: what some say was sealed, and its key has gone."""
+        with self._lock:
+            self._jobs.clear()
+            self._held = 0
+
     def _keep(self, fresh: Sequence[Job]) -> None:
         with self._lock:
             for job in fresh:

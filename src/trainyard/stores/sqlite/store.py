@@ -212,7 +212,9 @@ class SqliteStore:
 
     async def renew(self, owners: Sequence[int]) -> None:
         """See keyring.Renews."""
-        for job_id in await self._writer.do(self._writes.renew(owners)):
+        renewed = await self._writer.do(self._writes.renew(owners))
+        self._known.forget()
+        for job_id in renewed:
             self._hint(job_id)
 
     def runs_after(self, job_id: int, run_id: int, most: int) -> list[Run]:
