@@ -8,6 +8,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from trainyard.cli.background import data_dir
@@ -54,10 +55,24 @@ def _show(flags: Namespace, verb: str, uris: Any, line: Any) -> int:
     return 0
 
 
+def _settings_in(path: Path) -> dict[str, Any]:
+    """What the service of this data directory is told by its file. Raises Problem where it can't be read."""
+    import tomllib  # noqa: PLC0415 - not every command reads settings
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise Problem(f"{path}: {error}") from None
+
+
 def _answers(flags: Namespace, verb: str, uris: list[str]) -> Iterator[dict[str, Any]]:
-    given = {name: os.environ.get(f"TRAINYARD_{name.upper()}", "") for name in _SETTINGS}
-    settings = {name: value for name, value in given.items() if value}
-    asked = {"data_dir": str(data_dir(os.environ, flags.data_dir)), "settings": settings, "uris": uris}
+    directory = data_dir(os.environ, flags.data_dir)
+    written = _settings_in(directory / "settings.toml")
+    given = {name: os.environ.get(f"TRAINYARD_{name.upper()}", "") or written.get(name) for name in _SETTINGS}
+    settings = {name: str(value) for name, value in given.items() if value}
+    asked = {"data_dir": str(directory), "settings": settings, "uris": uris}
     command = [sys.executable, "-m", _TOOL, verb, json.dumps(asked)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tool:
         assert tool.stdout is not None

@@ -20,6 +20,7 @@ class StartFault(StrEnum):
     """Every reason for which a replica's container is not there."""
 
     NO_ENGINE = "no engine"
+    NO_IMAGE_NAMED = "no image named"
     ENGINE_AWAY = "engine away"
     ENGINE_DIED = "engine died"
     NOT_PULLED = "not pulled"
@@ -62,6 +63,11 @@ START_FAULTS: Final[Mapping[StartFault, Row]] = {
         r"^no engine",
         "The setting runtime asks for {engine}, which is not to be had here: {words}. Run `trainyard doctor`, or set "
         "runtime to auto or host.",
+    ),
+    StartFault.NO_IMAGE_NAMED: Row(
+        r"^no image is named",
+        "The job's image is `{image}`, which stands for this machine itself, but the setting runtime is {engine}, "
+        "under which every replica runs in an image. Name one in containerSpec.imageUri, or set runtime to auto.",
     ),
     StartFault.ENGINE_AWAY: Row(
         r"Cannot connect to the Docker daemon|Error while fetching server API version|DOCKER_HOST",
@@ -182,6 +188,7 @@ class Hint(StrEnum):
 
     PORT_TAKEN = "port taken"
     NO_PYTHON = "no python"
+    NO_SCRIPT = "no script"
     DISK_FULL = "disk full"
     SHARED_MEMORY = "shared memory"
 
@@ -195,6 +202,11 @@ HINTS: Final[Mapping[Hint, Row]] = {
     Hint.NO_PYTHON: Row(
         r"python3?: (command )?not found|env: .?python3?.?: No such file",
         "There is no Python where it ran: choose an image that has it.",
+    ),
+    Hint.NO_SCRIPT: Row(
+        r"(can't|cannot) open (file )?\S+ .*No such file",
+        "That file is not there where it ran: a container has its image's files, /gcs and its mounts, and none of this "
+        "machine's. Put it into the image or a bucket, or let `host` be the image, which is this machine itself.",
     ),
     Hint.DISK_FULL: Row(
         r"No space left on device|Disk quota exceeded",

@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -24,6 +25,8 @@ from real_clock import RealClock
 from test_podman_runtime import output, ran, spec
 
 from trainyard.core.runs import Cause, Exit
+from trainyard.executors.local.image_tool import mapped
+from trainyard.executors.local.podman import Podman
 
 
 def test_a_program_that_is_not_in_the_image(tmp_path: Path) -> None:
@@ -224,6 +227,28 @@ def test_an_engine_that_is_not_installed(tmp_path: Path) -> None:
         assert not (tmp_path / "witness").exists()
 
     asyncio.run(story())
+
+
+def test_an_image_that_is_this_machine(tmp_path: Path) -> None:
+    """runtime = podman and the image `host`: nothing of that name is looked for; the sentence names the ways out."""
+    seen, _, _ = ran(tmp_path, spec("host", "true"))
+    assert seen.cause is Cause.START_FAILED
+    assert "stands for this machine itself" in seen.message
+    assert "set runtime to auto" in seen.message
+
+
+def test_what_becomes_of_an_image_is_told_beforehand(tmp_path: Path) -> None:
+    """By default only an image whose name says its registry may be pulled; one that is here is run."""
+
+    async def told(*uris: str) -> list[str]:
+        engine = Podman(shutil.which("podman") or "", tmp_path, os.environ)
+        return [answer["runs"] async for answer in mapped(engine, uris, {})]
+
+    here, named, short, host = asyncio.run(told(images.BUSYBOX, "r.example/img:1", "no-such-image:1", "host"))
+    assert here == "in its image"
+    assert named == "in its image if it can be pulled, else on this machine"
+    assert "its name says no registry" in short
+    assert host == "on this machine"
 
 
 def test_auto_takes_the_host_where_there_is_no_image(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from trainyard.core.start_faults import HINTS, START_FAULTS, Hint, StartFault, h
 _RUNC = '{{"level":"error","msg":"runc create failed: unable to start container process: {0}","time":"2026"}}'
 RECORDED = {
     StartFault.NO_ENGINE: "no engine: there is no podman on the PATH",
+    StartFault.NO_IMAGE_NAMED: "no image is named",
     StartFault.ENGINE_AWAY: "Error while fetching server API version: ConnectionRefusedError(111)",
     StartFault.ENGINE_DIED: "the engine went away: ('Connection aborted.', RemoteDisconnected('Remote end closed'))",
     StartFault.NOT_PULLED: "never pulled",
@@ -79,6 +80,8 @@ def test_words_are_told_without_their_wrapping() -> None:
     [
         (Hint.PORT_TAKEN, "OSError: [Errno 98] Address already in use"),
         (Hint.NO_PYTHON, "sh: 1: python3: not found"),
+        (Hint.NO_SCRIPT, "python3: can't open file '/home/me/train.py': [Errno 2] No such file or directory"),
+        (Hint.NO_SCRIPT, "sh: 0: cannot open train.sh: No such file"),
         (Hint.DISK_FULL, "OSError: [Errno 28] No space left on device: '/tmp/x'"),
         (
             Hint.SHARED_MEMORY,

@@ -32,7 +32,7 @@ from trainyard.executors.local.container_plan import (
 from trainyard.executors.local.engine import ContainerEngine, EngineFailed, Image, Network, Talents
 from trainyard.executors.local.groups import Group, Groups
 from trainyard.executors.local.packages import PreparationFailed
-from trainyard.executors.local.plan import Allotment, Contained, Places, ReplicaPlan
+from trainyard.executors.local.plan import THIS_MACHINE, Allotment, Contained, Places, ReplicaPlan
 from trainyard.executors.local.podman import Podman
 from trainyard.executors.local.prebuilt import recipe_of
 from trainyard.executors.local.readings import Incarnation
@@ -40,7 +40,6 @@ from trainyard.executors.local.redirected import aimed
 from trainyard.executors.local.relay import Relay
 from trainyard.executors.local.shares import find_shares
 
-THIS_MACHINE: Final = "host"  # in place of an image: no engine is asked for one of that name
 _SETTLED: Final = "containers.json"
 _UNREACHABLE_SECONDS: Final = 300.0  # how long we believe that an image can't be fetched
 _LOOK_AGAIN_SECONDS: Final = 0.05
@@ -114,7 +113,7 @@ class Containers:
                 spec.incarnation == 0
                 and bool(spec.command or spec.package)
                 and engine.lacks(spec.image_uri)
-                and _is_never_fetched(spec.image_uri)
+                and is_never_fetched(spec.image_uri)
                 for spec in group.replicas
             )
             and not self._is_settled(group.run_id)
@@ -260,13 +259,15 @@ class Containers:
     async def _image(self, spec: ReplicaSpec, say: Say) -> tuple[Image | None, str]:
         """The image to run `spec` in; None with a reason where it runs on the host. Raises PreparationFailed."""
         uri, auto = spec.image_uri, self._options.runtime == "auto"
+        if uri == THIS_MACHINE and not auto:
+            raise self._failure(EngineFailed("no image is named"), uri)
         prebuilt = recipe_of(uri, {}, gpus=False) is not None
         try:
             engine = self._engine(self._asked_for)
             found = await engine.find(uri)
             if found is not None and self._options.pull != "always":
                 return found, ""
-            if found is None and auto and _is_never_fetched(uri):
+            if found is None and auto and is_never_fetched(uri):
                 return None, _absent(uri)
             return await self._fetched(engine, uri, say), ""
         except EngineFailed as failure:
@@ -355,7 +356,7 @@ def _absent(uri: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _is_never_fetched(uri: str) -> bool:
+def is_never_fetched(uri: str) -> bool:
     """Whether such an image is used, by default, only where it is already."""
     return recipe_of(uri, {}, gpus=False) is not None or not _names_registry(uri)
 

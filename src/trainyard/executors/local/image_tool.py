@@ -17,7 +17,9 @@ from typing import Any, Final
 
 from trainyard.core.start_faults import start_sentence
 from trainyard.executors.local.allotment import gpus_of_this_machine
+from trainyard.executors.local.containers import is_never_fetched
 from trainyard.executors.local.engine import ContainerEngine, EngineFailed
+from trainyard.executors.local.plan import THIS_MACHINE
 from trainyard.executors.local.podman import Podman
 from trainyard.executors.local.prebuilt import read_overrides, recipe_of
 
@@ -46,12 +48,12 @@ async def listed(engine: ContainerEngine | None) -> AsyncIterator[Answer]:
 
 
 async def mapped(
-    engine: ContainerEngine | None, uris: Sequence[str], overrides: Mapping[str, Sequence[str]]
+    engine: ContainerEngine | None, uris: Sequence[str], overrides: Mapping[str, Sequence[str]], runtime: str = "auto"
 ) -> AsyncIterator[Answer]:
     """What each URI becomes: a container, an environment with these packages, or this machine's own programs."""
     gpus = bool(gpus_of_this_machine(os.environ))
     for uri in uris:
-        found = await engine.find(uri) if engine else None
+        found = await engine.find(uri) if engine and uri != THIS_MACHINE else None
         recipe = recipe_of(uri, overrides, gpus=gpus)
         if found is not None:
             yield {"image": uri, "runs": "in its image", "packages": [], "python": ""}
@@ -59,7 +61,20 @@ async def mapped(
             runs = "in an environment" if recipe.exact else "in an environment of nothing but Python"
             yield {"image": uri, "runs": runs, "packages": list(recipe.exact), "python": recipe.python}
         else:
-            yield {"image": uri, "runs": "on this machine, unless it can be pulled", "packages": [], "python": ""}
+            yield {"image": uri, "runs": _elsewhere(uri, engine, runtime), "packages": [], "python": ""}
+
+
+def _elsewhere(uri: str, engine: ContainerEngine | None, runtime: str) -> str:
+    """What becomes of an image that is neither here nor known."""
+    if uri == THIS_MACHINE:
+        return "on this machine" if runtime in ("auto", "host") else f"nowhere: the setting runtime is {runtime}"
+    if runtime in ("podman", "docker"):
+        return "in its image, which is pulled first"
+    if engine is None:
+        return "on this machine"
+    if is_never_fetched(uri):
+        return "on this machine: it is not here, and its name says no registry that it could be pulled from"
+    return "in its image if it can be pulled, else on this machine"
 
 
 async def pulled(engine: ContainerEngine | None, uris: Sequence[str], auth_file: str) -> AsyncIterator[Answer]:
@@ -84,7 +99,8 @@ async def answer(verb: str, asked: Mapping[str, Any], say: Callable[[Answer], No
         if verb == "list":
             answers = listed(engine)
         elif verb == "map":
-            answers = mapped(engine, asked["uris"], read_overrides(settings.get("prebuilt_images", "")))
+            overrides = read_overrides(settings.get("prebuilt_images", ""))
+            answers = mapped(engine, asked["uris"], overrides, settings.get("runtime", "auto"))
         else:
             answers = pulled(engine, asked["uris"], settings.get("registry_auth", ""))
         async for each in answers:

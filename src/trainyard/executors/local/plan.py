@@ -23,6 +23,7 @@ NO_COMMAND = (
     "No command is known: the entry point of an image can't be read without a container engine. "
     "Set containerSpec.command to what shall run."
 )
+THIS_MACHINE = "host"  # in place of an image: no engine is asked for one of that name
 # What a program needs of this machine. Everything else of the server's environment, its secrets first, stays its own.
 _HANDED_ON = frozenset(
     {
@@ -218,7 +219,7 @@ def notes_on_buckets(group: RunGroup, spec: ReplicaSpec, places: Places, no_view
 def notes_on(spec: ReplicaSpec, allotment: Allotment, *, prepared: bool) -> tuple[str, ...]:
     """What people should know of one replica's place. `prepared`: its environment has told of the image already."""
     notes = []
-    if not prepared and spec.image_uri:
+    if not prepared and spec.image_uri not in ("", THIS_MACHINE):
         notes.append(f"{spec.name} runs on this host, not in its image {spec.image_uri}.")
     if spec.resources.cpus or spec.resources.memory_bytes:
         notes.append(_UNLIMITED)

@@ -97,7 +97,8 @@ def test_people_are_told_where_it_runs() -> None:
     sized = replace(WORKER, resources=Resources(cpus=4))
     assert any("may use all of its CPUs and memory" in each for each in notes_on(sized, nothing, prepared=True))
     assert notes_on(WORKER, ROOM, prepared=True) == ()
-    assert notes_on(ReplicaSpec("workerpool0-0", 0, 0, ""), nothing, prepared=False) == ()
+    for none in ("", "host"):
+        assert notes_on(ReplicaSpec("workerpool0-0", 0, 0, none), nothing, prepared=False) == ()
 
 
 def test_what_holds_on_the_host_alone_is_told_there() -> None:

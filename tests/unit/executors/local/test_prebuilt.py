@@ -109,6 +109,19 @@ def test_an_empty_list_is_kept_as_it_is_given() -> None:
     assert (answer["runs"], answer["packages"]) == ("in an environment of nothing but Python", [])
 
 
+def test_without_an_engine_all_else_is_on_this_machine() -> None:
+    """But for a runtime that runs nothing there."""
+
+    async def told(runtime: str, uri: str) -> str:
+        (answer,) = [each async for each in mapped(None, [uri], {}, runtime)]
+        return str(answer["runs"])
+
+    assert asyncio.run(told("auto", "r.example/img:1")) == "on this machine"
+    assert asyncio.run(told("podman", "img:1")) == "in its image, which is pulled first"
+    assert asyncio.run(told("auto", "host")) == "on this machine"
+    assert asyncio.run(told("podman", "host")) == "nowhere: the setting runtime is podman"
+
+
 def test_overrides_come_from_a_file(tmp_path: Path) -> None:
     """A JSON file maps images to requirement lines; what it is not is refused by name."""
     path = tmp_path / "images.json"
