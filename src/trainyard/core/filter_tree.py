@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from trainyard.core.expressions import And, Not, Or, Tree
+from trainyard.core.expressions import Tree, holds
 from trainyard.core.jobs import Job
 
 TIME_FIELDS = ("create_time", "update_time", "start_time", "end_time")
@@ -84,15 +84,7 @@ Filter: TypeAlias = Tree[Comparison]
 
 def matches(tree: Filter, job: Job) -> bool:
     """Whether the job is one that the filter asks for."""
-    match tree:
-        case And(terms):
-            return all(matches(term, job) for term in terms)
-        case Or(terms):
-            return any(matches(term, job) for term in terms)
-        case Not(term):
-            return not matches(term, job)
-        case _:
-            return _holds(tree, job)
+    return holds(tree, lambda leaf: _holds(leaf, job))
 
 
 def name_like(name: str, pieces: tuple[str, ...]) -> bool:
@@ -110,24 +102,24 @@ def name_like(name: str, pieces: tuple[str, ...]) -> bool:
 
 
 def _holds(leaf: Comparison, job: Job) -> bool:
-    holds: bool
+    said: bool
     match leaf:
         case NameIs(name):
-            holds = job.display_name == name
+            said = job.display_name == name
         case NameLike(pieces):
-            holds = name_like(job.display_name, pieces)
+            said = name_like(job.display_name, pieces)
         case StateIs(state):
-            holds = job.status.state == state
+            said = job.status.state == state
         case LabelIs(key, value):
-            holds = job.labels.get(key) == value
+            said = job.labels.get(key) == value
         case LabelHas(key):
-            holds = key in job.labels
+            said = key in job.labels
         case TimeHas(field):
-            holds = _time_of(job, field) is not None
+            said = _time_of(job, field) is not None
         case TimeIs(field, op, wanted):
             have = _time_of(job, field)
-            holds = have is not None and _COMPARE[op](have, wanted)
-    return holds
+            said = have is not None and _COMPARE[op](have, wanted)
+    return said
 
 
 def _time_of(job: Job, field: str) -> int | None:
