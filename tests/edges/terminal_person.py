@@ -1,4 +1,4 @@
-"""A person at a terminal, with a program of ours in it."""
+"""Our programs as a person has them: at a terminal, or run to their end by a script."""
 
 from __future__ import annotations
 
@@ -8,12 +8,28 @@ import pty
 import select
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+
+
+def program(
+    name: str, *arguments: str, environment: dict[str, str], stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one of ours to its end, without a terminal."""
+    return subprocess.run(
+        [str(BIN / name), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
 
 
 class Person:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from edge_server import Api, Server, running
 from nas_requests import made, nas
 from shell_client import UP, WAITS, with_shells
-from terminal_person import BIN, Person
+from terminal_person import Person, program
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def test_the_job_ends_under_the_shell(job: str, api: Api, environment: dict[str,
 
 def test_commands_from_a_pipe(job: str, environment: dict[str, str]) -> None:
     """Without a terminal, input is typed once the shell is there, and its end ends the shell."""
-    done = run("custom-jobs", "shell", job, environment=environment, stdin="echo pi''ped; (exit 5)\n")
+    done = program("trainyard", "custom-jobs", "shell", job, environment=environment, stdin="echo pi''ped; (exit 5)\n")
     assert "piped" in done.stdout
     assert done.returncode == 5
 
@@ -81,29 +80,16 @@ def test_commands_from_a_pipe(job: str, environment: dict[str, str]) -> None:
 def test_what_the_service_refuses_is_said(api: Api, environment: dict[str, str]) -> None:
     """A job without web access, a replica that there is not."""
     plain = api.wait(api.made(running(*WAITS))["name"], UP)["name"].rpartition("/")[2]
-    done = run("custom-jobs", "shell", plain, environment=environment)
+    done = program("trainyard", "custom-jobs", "shell", plain, environment=environment)
     assert done.returncode == 1
     assert "Set enableWebAccess in its job spec" in done.stderr
     other = with_shells(api, running(*WAITS))["name"].rpartition("/")[2]
-    done = run("custom-jobs", "shell", other, "workerpool0-3", environment=environment)
+    done = program("trainyard", "custom-jobs", "shell", other, "workerpool0-3", environment=environment)
     assert done.returncode == 1
     assert "has no replica 'workerpool0-3'; it has workerpool0-0" in done.stderr
     for each in (plain, other):
         api.call("POST", f"{api.parent}/customJobs/{each}:cancel", {})
         api.wait(f"{api.parent}/customJobs/{each}")
-
-
-def run(*words: str, environment: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """The command to its end, without a terminal."""
-    return subprocess.run(
-        [str(BIN / "trainyard"), *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment,
-        check=False,
-    )
 
 
 def test_a_dying_service_gives_the_terminal_back(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -142,15 +128,20 @@ def test_over_tls_with_a_credential(tmp_path: Path, environment: dict[str, str])
         }
         spec = tmp_path / "spec.yaml"
         spec.write_text(json.dumps(running(*WAITS, job_spec={"enableWebAccess": True})["jobSpec"]))
-        created = run("custom-jobs", "create", "--display-name", "t", "--config", str(spec), environment=here)
+        created = program(
+            "trainyard", "custom-jobs", "create", "--display-name", "t", "--config", str(spec), environment=here
+        )
         assert created.returncode == 0, created.stderr
         deadline = time.monotonic() + 30
-        while "workerpool0-0: https://127.0.0.1:" not in run("custom-jobs", "describe", "t", environment=here).stdout:
+        while (
+            "workerpool0-0: https://127.0.0.1:"
+            not in program("trainyard", "custom-jobs", "describe", "t", environment=here).stdout
+        ):
             assert time.monotonic() < deadline
-        done = run("custom-jobs", "shell", "t", environment=here, stdin="seq 1 50000; (exit 4)\n")
+        done = program("trainyard", "custom-jobs", "shell", "t", environment=here, stdin="seq 1 50000; (exit 4)\n")
         assert done.returncode == 4, done.stderr
         assert "\n49999\n50000\n" in done.stdout.replace("\r", "")
-        run("custom-jobs", "cancel", "t", environment=here)
+        program("trainyard", "custom-jobs", "cancel", "t", environment=here)
 
 
 def test_a_shell_in_a_trial(api: Api, environment: dict[str, str]) -> None:
@@ -161,12 +152,14 @@ def test_a_shell_in_a_trial(api: Api, environment: dict[str, str]) -> None:
     job = made(api, body)["name"].rpartition("/")[2]
     deadline = time.monotonic() + 30
     while True:
-        done = run("nas-jobs", "shell", job, "1", environment=environment, stdin="echo trial=$CLOUD_ML_TRIAL_ID\n")
+        done = program(
+            "trainyard", "nas-jobs", "shell", job, "1", environment=environment, stdin="echo trial=$CLOUD_ML_TRIAL_ID\n"
+        )
         if done.returncode == 0:
             break
         assert time.monotonic() < deadline, done.stderr
     assert "trial=1" in done.stdout
-    missing = run("nas-jobs", "shell", job, "7", environment=environment)
+    missing = program("trainyard", "nas-jobs", "shell", job, "7", environment=environment)
     assert missing.returncode == 1
     assert "7" in missing.stderr
     api.call("POST", f"{api.parent}/nasJobs/{job}:cancel", {})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from edge_server import Api, Server, running
-from terminal_person import BIN, Person
+from terminal_person import BIN, Person, program
 
 Done = subprocess.CompletedProcess[str]
 WHERE = "WHERE projectsId = '{}' AND locationsId = 'us-central1'"
@@ -33,19 +33,6 @@ def sql(environment: dict[str, str]) -> Callable[..., Done]:
 def stackql(environment: dict[str, str]) -> Callable[..., Done]:
     """`stackql …`."""
     return lambda *arguments, **more: program("stackql", *arguments, environment=environment, **more)
-
-
-def program(name: str, *arguments: str, environment: dict[str, str], stdin: str = "") -> Done:
-    """Run one of ours to its end."""
-    return subprocess.run(
-        [str(BIN / name), *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment,
-        check=False,
-    )
 
 
 def test_case_72_no_rows_in_json(sql: Callable[..., Done], stackql: Callable[..., Done]) -> None:
