@@ -41,6 +41,7 @@ from trainyard.core.clock import rfc3339
 from trainyard.core.errors import ApiError
 from trainyard.core.ids import TimeOrderedIds
 from trainyard.edges.clear_text import NoClearText
+from trainyard.edges.dashboards.app import DashboardApp
 from trainyard.edges.port import Port
 from trainyard.edges.rest import metadata, token_endpoint
 from trainyard.edges.rest.app import RestApp
@@ -205,7 +206,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         tracker = app_tracking.open_tracker(settings)
         machines = app_kinds.known_machines(settings)
         executor = await open_executor(settings, clock, port, objects, machines)
-        known = app_kinds.known_kinds(settings, machines, app_shells.address(settings, port))
+        known = app_kinds.known_kinds(settings, machines, *app_shells.places(settings, port))
         equip = app_tracking.equipment(app_access.equipment(settings, port, doors), tracker)
         controller = Controller(store, known, executor, clock, equip=equip)
         ids = TimeOrderedIds(clock, store.largest_id)
@@ -221,7 +222,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
             service = Service(
                 desk=store, logbook=logbook, kinds=known.values(), clock=clock, ids=ids, access=doors.access
             )
-            service.audit, service.open_shell = doors.audit, app_shells.opener(executor)
+            app_shells.share(service, doors.audit, executor)
             async with (
                 app_tracking.tracking(tracker, store, service, objects),
                 app_keys.sealing(vault, store, service, executor, logbook, clock) as sealed,
@@ -250,7 +251,12 @@ async def listening(
     own = _own_routes(inside, streams, sql.port)
     guard = partial(refuse_foreign_page, names=names)
     storage = StorageApp(objects, guard, app_access.object_access(inside.doors, SystemClock(), objects.store))
+    own_port = listener.getsockname()[1]
+    dashboards = DashboardApp(
+        inside.service.dashboards(), app_shells.dashboards_at(settings, own_port), streams.lasting
+    )
     mounts: list[Mount] = [
+        (dashboards.claims, dashboards),
         (metadata.claims, metadata.MetadataApp(inside.doors.grants, names)),
         (token_endpoint.claims, token_endpoint.TokenEndpoint(inside.doors.grants, names)),
         (claims, storage),
@@ -263,7 +269,6 @@ async def listening(
     await port.listen(listener, certificate.context if certificate else None)
     keeping = asyncio.create_task(certificate.keep()) if certificate else None
     try:
-        own_port = listener.getsockname()[1]
         yield Addresses(settings.host, own_port, grpc_port, certificate is not None, sql.port)
     finally:
         if keeping is not None:

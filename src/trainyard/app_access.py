@@ -133,7 +133,11 @@ def certificate(settings: Settings) -> Certificate | None:
     if not settings.tls:
         return None
     module = import_module("trainyard.edges.certificates")
-    authority = module.Authority(settings.data_dir / TLS_NAME, sorted(settings.names()), lambda: datetime.now(UTC))
+    authority = module.Authority(
+        settings.data_dir / TLS_NAME,
+        sorted({*settings.names(), settings.names_of_dashboards()}),
+        lambda: datetime.now(UTC),
+    )
 
     def renewed() -> tuple[Path, Path]:
         path: Path = authority.renewed()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainyard import kinds, searchers
 from trainyard.audit import AuditLog
+from trainyard.core.dashboards import USUAL_PLACE
 from trainyard.core.errors import InvalidArgument, Unavailable
 from trainyard.core.runs import Places, Resources
 from trainyard.executor import Executor, Warms
@@ -48,8 +49,10 @@ def _reservation(share: Reserved, machines: Machines) -> Reservation:
     return Reservation(Places(share.name, share.replicas, each), share.machine)
 
 
-def known_kinds(settings: Settings, machines: Machines, shells_at: str) -> Mapping[str, Kind]:
-    """Every kind, by its collection; `shells_at` is the address below which jobs have their shells."""
+def known_kinds(
+    settings: Settings, machines: Machines, shells_at: str, dashboards_at: str = USUAL_PLACE
+) -> Mapping[str, Kind]:
+    """Every kind, by its collection; below the two addresses jobs have their shells, and their dashboards."""
     modules = {collection: import_module(module) for collection, module in kinds.BUILT_IN.items()}
     preemptions, contained = Preemptions.parse(settings.simulate_preemption), settings.runtime != "host"
     return {
@@ -59,9 +62,12 @@ def known_kinds(settings: Settings, machines: Machines, shells_at: str) -> Mappi
             contained=contained,
             preemptions=preemptions,
             shells_at=shells_at,
+            dashboards_at=dashboards_at,
         ),
         "nasJobs": modules["nasJobs"].NasJobKind(_open_searcher, machines, settings.nas_searcher, contained=contained),
-        "nasTrials": modules["nasTrials"].NasTrialKind(machines, settings.grace, preemptions=preemptions),
+        "nasTrials": modules["nasTrials"].NasTrialKind(
+            machines, settings.grace, preemptions=preemptions, dashboards_at=dashboards_at
+        ),
     }
 
 

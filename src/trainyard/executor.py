@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from trainyard.core.dashboards import Dashboard, Ports
 from trainyard.core.runs import Capacity, Reading, RunGroup
 from trainyard.core.shells import Shell, Terminal
 
@@ -88,4 +89,15 @@ class OpensShells(Protocol):
         """A shell beside the replica's newest incarnation, for groups with `opens_shells`.
 
         Raises FailedPrecondition where there can be none, Unavailable where that can't be found out now.
+        """
+
+
+@runtime_checkable
+class ForwardsDashboards(Protocol):
+    """The talent behind enableDashboardAccess: the chief's page is reached from where the service runs."""
+
+    def dashboard_ports(self, run_id: str, dashboard: Dashboard) -> Ports:
+        """Those of the run group's dashboard, whether anything listens there or not.
+
+        Raises FailedPrecondition where there is none.
         """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
+from trainyard.core.dashboards import Dashboard
 from trainyard.core.jobs import Decision, Job
 from trainyard.core.runs import Reading, Resources, RunGroup
 from trainyard.core.trials import OpenTrial, Trial
@@ -182,3 +183,11 @@ class ShowsShells(Protocol):
 
     def shells(self, job: Job) -> tuple[str, ...] | None:
         """The replicas in which that can be done now; None where the job was made without web access."""
+
+
+@runtime_checkable
+class ShowsDashboards(Protocol):
+    """The talent of a kind whose jobs' chiefs may serve a page that people see through the service."""
+
+    def dashboard(self, job: Job) -> Dashboard | None:
+        """What the job asks for; None where it was made without dashboard access."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from trainyard.keyrings.pkcs11.place import Place
 from trainyard.kinds.running.simulated import MOST_AN_HOUR, Preemptions
 
+_PLACE: Final = re.compile(r"https?://(?P<host>[a-z0-9-]+(\.[a-z0-9-]+)*)(:[1-9][0-9]{0,4})?")
 _RESERVATION: Final = re.compile(
     r"(?P<name>[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)=(?P<replicas>[1-9][0-9]{0,5})"
     r"(?::(?P<machine>[A-Za-z0-9-]+))?(?:\+(?P<gpus>[0-9]{1,4})gpus?)?"
@@ -84,6 +85,14 @@ def one_of(*choices: str) -> Callable[[str], str]:
 def at_least(least: float) -> Callable[[float], str]:
     """A finite number, not below."""
     return lambda value: "" if least <= value < math.inf else f"it is a number of at least {least:g}"
+
+
+def dashboards_at(value: str) -> str:
+    """Scheme, host name and perhaps port."""
+    good = _PLACE.fullmatch(value)
+    if not value or (good and not good["host"].replace(".", "").isdecimal()):
+        return ""
+    return "it is http:// or https://, a host name and perhaps a port, such as https://dashboards.example.com"
 
 
 def port_range(value: str) -> str:

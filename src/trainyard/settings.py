@@ -16,8 +16,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from socket import gethostname
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from trainyard import setting_checks as checks
+from trainyard.core.dashboards import USUAL_PLACE
 from trainyard.setting_checks import is_loopback, names_in
 
 FILE_NAME: Final = "settings.toml"
@@ -82,6 +84,13 @@ class Settings:
         "More host names and addresses under which clients reach the service, separated by commas (*.example.com is "
         "one): in the certificate of our own, and accepted in Host, Origin and audiences.",
         checks.host_names,
+    )
+    dashboards_at: str = _setting(
+        "",
+        "Where browsers reach the dashboards of jobs, each by a name of its own below this one, which DNS and the "
+        "certificate have as *.NAME: https://dashboards.example.com; without it http://dashboards.localhost and the "
+        "port, on this machine or through a tunnel to the same port.",
+        checks.dashboards_at,
     )
     tls_cert: str = _setting("", "Speak TLS with this certificate chain (PEM) instead; read again when it changes.")
     tls_key: str = _setting("", "Key of --tls-cert (PEM, without a password).")
@@ -249,7 +258,12 @@ class Settings:
         """The host names and addresses under which clients may reach the service."""
         unspecified = self.host != "localhost" and ip_address(self.host).is_unspecified
         own = {"localhost", "127.0.0.1", "::1", *names_in(self.tls_names.lower())}
-        return frozenset(own | ({gethostname().lower()} if unspecified else {self.host}))
+        reached = own | ({gethostname().lower()} if unspecified else {self.host})
+        return frozenset(reached - {self.names_of_dashboards()})  # what answers there is not the service
+
+    def names_of_dashboards(self) -> str:
+        """`*.dashboards.localhost`, or below the name that dashboards are given."""
+        return f"*.{urlsplit(self.dashboards_at or USUAL_PLACE).hostname}"
 
     def check_together(self) -> None:
         """Raises BadSetting where values that are fine by themselves are not so together."""

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from trainyard.core.dashboards import Dashboard
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -112,6 +114,7 @@ class RunGroup:
     takes_report: bool = False  # programs get CLOUD_ML_HP_METRIC_FILE, and what they leave in it is their Exit's report
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what to tell, by what the replicas run in
     opens_shells: bool = False  # people may ask for shells beside the programs
+    dashboard: Dashboard | None = None  # people may see it
     makes_output: bool = False  # the directory of base_output_uri is there before any program starts
     is_sealed: bool = False  # what it prints is sealed at rest: nothing of it may be written down elsewhere
 

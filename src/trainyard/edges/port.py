@@ -129,8 +129,8 @@ class Splice:
     def __init__(self, port: Port, transport: asyncio.Transport, seen: bytes) -> None:
         """Join the client's `transport` to the gRPC server, beginning with the bytes already `seen`."""
         self._port = port
-        self._near = End(self)
-        self._far = End(self)
+        self._near = End(self.close)
+        self._far = End(self.close)
         self._near.transport = transport
         self._near.other, self._far.other = self._far, self._near
         transport.pause_reading()
@@ -170,17 +170,17 @@ def address_of(transport: asyncio.BaseTransport) -> str:
 
 
 class End(asyncio.Protocol):
-    """One side of a splice."""
+    """One of two sides that are joined; `other` is set by who joins them."""
 
     other: End
 
-    def __init__(self, splice: Splice) -> None:
-        """Belong to `splice`; the transport comes with the connection."""
-        self._splice = splice
+    def __init__(self, close: Callable[[], None]) -> None:
+        """`close` ends both sides; the transport comes with the connection."""
+        self._close = close
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a socket's are never less
-        """The gRPC server has accepted."""
+        """The side is there."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -200,4 +200,4 @@ class End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Whichever side goes takes the other with it."""
-        self._splice.close()
+        self._close()

@@ -9,6 +9,8 @@ WHOLE: Final = "trainyard.response.whole"
 """An ASGI extension of our own HTTP server: head and body as one message."""
 UPGRADE: Final = "trainyard.upgrade"
 """Another one, of requests that ask for it: the answer 101, with `headers`, and a `protocol` for the connection."""
+CUT: Final = "trainyard.cut"
+"""A third one: an answer that was begun ends here, and its client is to see that this is not all of it."""
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 Claim = Callable[[Mapping[str, Any]], bool]
 Mount = tuple[Claim, App]

@@ -200,9 +200,16 @@ _SURROUNDINGS = (
             "log names the command that does, on this machine.",
         ),
     ),
-    _none(
+    FieldEffect(
         "enable_dashboard_access",
-        "this server forwards no dashboards; connect to the replica's port on this machine instead.",
+        Effect.FULL,
+        "The chief gets AIP_DASHBOARD_PORT, a free port unless its own env sets one, and serves its page there; while "
+        "it runs, people who may create, get and cancel the job see that page at the address of workerpool0-0:8888 in "
+        "webAccessUris. WebSockets and streams pass as well.",
+        in_containers=(
+            Effect.FULL,
+            "As on the host; in a network of the job's own the port is 8888, and the program has to listen on 0.0.0.0.",
+        ),
     ),
     _full(
         "experiment",

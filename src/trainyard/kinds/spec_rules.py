@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainyard.core.dashboards import PORT_VARIABLE, port_of
 from trainyard.kinds import forms, persistent
-from trainyard.kinds.faults import REQUIRED, Faults
+from trainyard.kinds.faults import REQUIRED, Faults, shortened
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.pool_rules import accelerator_name, check_enum, check_pool, is_skipped
 
@@ -49,6 +50,8 @@ def check_spec(spec: Any, faults: Faults, machines: Machines) -> None:
         _check_surroundings(spec, faults)
         persistent.check(spec, strategy_name(spec.scheduling), faults, machines)
         _check_tracking(spec, faults)
+        if spec.enable_dashboard_access and spec.worker_pool_specs:
+            _check_dashboard(spec.worker_pool_specs[0], faults.under("worker_pool_specs[0]"))
     if spec.HasField("psc_interface_config"):
         _check_psc(spec.psc_interface_config, faults.under("psc_interface_config"))
 
@@ -203,6 +206,18 @@ def _check_surroundings(spec: Any, faults: Faults) -> None:
         prefix = spec.base_output_directory.output_uri_prefix
         if place.required("output_uri_prefix", prefix):
             place.matches("output_uri_prefix", prefix, *forms.GCS_DIRECTORY)
+
+
+def _check_dashboard(pool: Any, faults: Faults) -> None:
+    """The chief's port, where its environment names one."""
+    task = pool.WhichOneof("task")
+    for number, variable in enumerate(getattr(pool, task).env if task else ()):
+        if variable.name == PORT_VARIABLE and port_of(variable.value) is None:
+            sentence = (
+                f"{PORT_VARIABLE} must be the port that the chief's dashboard listens on, from 1 to 65535, not "
+                f"{shortened(variable.value)!r}; without it the service chooses one."
+            )
+            faults.add(f"{task}.env[{number}].value", sentence)
 
 
 def _check_tracking(spec: Any, faults: Faults) -> None:

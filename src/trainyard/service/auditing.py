@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from trainyard.core.errors import ApiError
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from trainyard.audit import AuditLog
     from trainyard.core.clock import Clock
     from trainyard.service.access import Caller
+
+    Noted = Callable[[Caller, str, str], AbstractContextManager[None]]
+    """`noted` of one audit log and clock."""
 
 ANYONE: Final = "anyone"
 """Who asked, where nobody has to say who they are."""

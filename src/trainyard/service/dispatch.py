@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainyard.contract import codec, versions
@@ -14,10 +15,11 @@ from trainyard.kind import Remembers, Searches
 from trainyard.service import cloud_logging, iam, locations, lro, trials, verbs
 from trainyard.service.access import Access, Caller, require
 from trainyard.service.access_roles import SEES_SECRETS
-from trainyard.service.auditing import told
+from trainyard.service.auditing import noted, told
 from trainyard.service.call import Admits, Call, Handler, Keepers, StreamHandler
 from trainyard.service.cells import Cells
 from trainyard.service.claims import Claims
+from trainyard.service.dashboards import Dashboards, PortsOf
 from trainyard.service.following import Follower
 from trainyard.service.hiding import hide_env
 from trainyard.service.insight import Insight
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from trainyard.core.ids import Ids
     from trainyard.kind import Kind
     from trainyard.objects import ObjectStore
+    from trainyard.service.auditing import Noted
     from trainyard.store import Desk, LogBook
 
 OF_A_KIND: Mapping[str, verbs.KindHandler] = {
@@ -74,6 +77,8 @@ class Service:
     """Takes a line for every write, where it is set."""
     open_shell: OpenShell | None = None
     """The executor's, where it has that talent."""
+    dashboard_ports: PortsOf | None = None
+    """The executor's, where it has that talent."""
 
     def __init__(
         self, *, desk: Desk, logbook: LogBook, kinds: Iterable[Kind], clock: Clock, ids: Ids, access: Access
@@ -114,7 +119,15 @@ class Service:
 
     def shells(self) -> Shells:
         """The shells of people beside programs."""
-        return Shells(self.insight, self._keepers.kinds, self.access, self._told, self.open_shell)
+        return Shells(self.insight, self._keepers.kinds, self.access, self._noted(), self.open_shell)
+
+    def dashboards(self) -> Dashboards:
+        """The pages that chiefs serve."""
+        kept = self._keepers
+        return Dashboards(kept.desk, kept.kinds, self.access, self._noted(), self.dashboard_ports)
+
+    def _noted(self) -> Noted:
+        return partial(noted, self.audit, self._keepers.clock)
 
     def _told(self, caller: Caller, what: str, resource: str, result: str) -> None:
         told(self.audit, self._keepers.clock, caller, what, resource, result)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
-from trainyard.core.errors import ApiError, FailedPrecondition, FieldViolation, InvalidArgument, NotFound, Unavailable
+from trainyard.core.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound, Unavailable
 from trainyard.core.names import JobName
 from trainyard.core.shells import Shell, Terminal
 from trainyard.core.states import JobState
@@ -21,12 +21,11 @@ from trainyard.service.access import Access, Caller, require, require_act_as
 if TYPE_CHECKING:
     from trainyard.core.jobs import Job
     from trainyard.kind import Kind
+    from trainyard.service.auditing import Noted
     from trainyard.service.insight import Insight
 
 OpenShell = Callable[[str, str, Terminal], Awaitable[Shell]]
 """A shell in a replica of a run group; raises FailedPrecondition, Unavailable."""
-Told = Callable[[Caller, str, str, str], None]
-"""Writes into the audit log who asked for what, of which resource, and the result."""
 
 NEEDED: Final = ("get", "create", "cancel")
 
@@ -35,13 +34,13 @@ class Shells:
     """Opens shells for callers."""
 
     def __init__(
-        self, insight: Insight, kinds: Mapping[str, Kind], access: Access, told: Told, opens: OpenShell | None
+        self, insight: Insight, kinds: Mapping[str, Kind], access: Access, noted: Noted, opens: OpenShell | None
     ) -> None:
-        """`opens` is the executor's; `told` hears of every attempt."""
+        """`opens` is the executor's; `noted` writes every attempt down."""
         self._insight = insight
         self._kinds = kinds
         self._access = access
-        self._told = told
+        self._noted = noted
         self._opens = opens
 
     def recheck(self, caller: Caller) -> None:
@@ -54,18 +53,10 @@ class Shells:
         Raises PermissionDenied, NotFound, InvalidArgument on a terminal that can't be, FailedPrecondition where there
         can be no shell, Unavailable where that can't be found out.
         """
-        result = "INTERNAL"
-        try:
+        with self._noted(caller, f"{_collection(name)}.shell", f"{name}/shells/{replica}"):
             if faults := terminal.faults():
                 raise InvalidArgument.found([FieldViolation(field, why) for field, why in faults.items()])
-            shell = await self._opened(self.check(name, replica, caller, stage), name, replica, terminal)
-            result = "OK"
-        except ApiError as error:
-            result = error.code.name
-            raise
-        finally:
-            self._told(caller, f"{_collection(name)}.shell", f"{name}/shells/{replica}", result)
-        return shell
+            return await self._opened(self.check(name, replica, caller, stage), name, replica, terminal)
 
     def check(self, name: str, replica: str, caller: Caller, stage: str = "") -> Job:
         """The job in whose replica the caller may open a shell now.

@@ -305,6 +305,16 @@ BROKEN: dict[str, tuple[Any, str, str]] = {
     ),
     "service account": (spec(serviceAccount="me"), f"{SPEC}.service_account", "e-mail"),
     "network by id": (spec(network="projects/p/global/networks/n"), f"{SPEC}.network", "project number"),
+    "port of a dashboard": (
+        spec(
+            workerPoolSpecs=[
+                {**POOL, "containerSpec": {"imageUri": "img", "env": [{"name": "AIP_DASHBOARD_PORT", "value": "http"}]}}
+            ],
+            enableDashboardAccess=True,
+        ),
+        f"{FIRST}.container_spec.env[0].value",
+        "from 1 to 65535",
+    ),
     "empty range": (spec(reservedIpRanges=[""]), f"{SPEC}.reserved_ip_ranges[0]", "Required"),
     "bad range": (spec(reservedIpRanges=["ok", "Not OK"]), f"{SPEC}.reserved_ip_ranges[1]", "lowercase"),
     "persistent resource": (spec(persistentResourceId="P"), f"{SPEC}.persistent_resource_id", "lowercase"),

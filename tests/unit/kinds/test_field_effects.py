@@ -31,7 +31,6 @@ def test_a_plain_job_is_told_nothing() -> None:
 
 USED: dict[str, Any] = {
     "tensorboard": job({"tensorboard": "t"}),
-    "enableDashboardAccess": job({"enableDashboardAccess": True}),
     "protectedArtifactLocationId": job({"protectedArtifactLocationId": "us"}),
     "models": job({"models": ["m"]}),
     "workerPoolSpecs.diskSpec": job(pool={"diskSpec": {"bootDiskType": "pd-standard"}}),

@@ -24,13 +24,13 @@ from uvicorn.server import ServerState
 
 from trainyard.core.errors import Code
 from trainyard.edges.faults import error_body
-from trainyard.edges.side_by_side import UPGRADE, WHOLE
+from trainyard.edges.side_by_side import CUT, UPGRADE, WHOLE
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 REQUEST_SECONDS: Final = 60.0
 LEAST_PROGRESS_BYTES: Final = 1024 * 1024
-EXTENSIONS: Final[dict[str, dict[object, object]]] = {WHOLE: {}}
-_WITH_UPGRADE: Final[dict[str, dict[object, object]]] = {WHOLE: {}, UPGRADE: {}}
+EXTENSIONS: Final[dict[str, dict[object, object]]] = {WHOLE: {}, CUT: {}}
+_WITH_UPGRADE: Final[dict[str, dict[object, object]]] = {**EXTENSIONS, UPGRADE: {}}
 _LENGTH: Final = re.compile(rb"\r\nContent-Length: \d+(?=\r|\Z)")
 KEEP_ALIVE_SECONDS: Final = 180  # longer than any client's pool keeps a connection: we are never the first to hang up
 
@@ -79,9 +79,14 @@ class Cycle(RequestResponseCycle):
         return await super().receive()
 
     async def send(self, message: Any) -> None:
-        """ASGI's, and WHOLE, with `status`, `headers` (content-length among them) and `body`, and UPGRADE."""
+        """ASGI's, and WHOLE, with `status`, `headers` (content-length among them) and `body`, and UPGRADE, and CUT."""
         if message["type"] == UPGRADE:
             self._upgrade(message)
+            return
+        if message["type"] == CUT:
+            self.response_complete = True
+            self.message_event.set()
+            self.transport.close()
             return
         if message["type"] != WHOLE:
             await super().send(message)

@@ -36,7 +36,7 @@ class Room:
         self._gpu_holders.update({gpu: run_id for gpus in allotment.gpus.values() for gpu in gpus})
 
     def allot(self, group: RunGroup) -> Allotment:
-        """A port for every replica and the GPUs it asks for; none at all where the machine has no GPU.
+        """A port for every replica and the dashboard, and the GPUs asked for; none at all where the machine has no GPU.
 
         Raises Unavailable, with nothing held, when there are not enough.
         """
@@ -48,15 +48,15 @@ class Room:
         for spec in group.replicas:
             if wanted and spec.resources.gpus:
                 gpus[spec.name], free = tuple(free[: spec.resources.gpus]), free[spec.resources.gpus :]
-        ports = self._free_ports(len(group.replicas))
-        allotment = Allotment({spec.name: port for spec, port in zip(group.replicas, ports, strict=True)}, gpus)
+        names = _listeners(group)
+        allotment = Allotment(dict(zip(names, self._free_ports(len(names)), strict=True)), gpus)
         self.hold(group.run_id, allotment)
         return allotment
 
     @staticmethod
     def imagined(group: RunGroup) -> Allotment:
         """What a plan shows before there is room: port 0 everywhere, no device."""
-        return Allotment({spec.name: 0 for spec in group.replicas}, {})
+        return Allotment(dict.fromkeys(_listeners(group), 0), {})
 
     def give_back(self, run_id: str) -> None:
         """Free what the group holds; it may hold nothing."""
@@ -77,6 +77,12 @@ class Room:
                 raise Unavailable(f"No {count} ports between {self._ports[0]} and {self._ports[-1]} are free.")
         self._next = (found[-1] + 1 - self._ports[0]) % len(self._ports) if found else self._next
         return found
+
+
+def _listeners(group: RunGroup) -> list[str]:
+    """Who gets a port: the replicas, and the dashboard where there is one."""
+    names = [spec.name for spec in group.replicas]
+    return names if group.dashboard is None else [*names, group.dashboard.key]
 
 
 def _is_free(port: int) -> bool:

@@ -25,6 +25,7 @@ from trainyard.executors.local import environments
 from trainyard.executors.local.allotment import Kept, Room, check_reservations, cpus_and_memory, gpus_of_this_machine
 from trainyard.executors.local.announcements import Announcements
 from trainyard.executors.local.containers import ContainerOptions, Containers
+from trainyard.executors.local.dashboards import Dashboards
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
 from trainyard.executors.local.launcher import Launchers, request_of, this_python
 from trainyard.executors.local.own_environment import calls_pip, own_environment
@@ -72,7 +73,7 @@ class LocalOptions:
 
 
 class LocalExecutor:
-    """Keeps Executor, Announces, Sweeps, Warms and OpensShells. Built by `open_executor`, used in one event loop."""
+    """Keeps every promise and talent of executor.py. Built by `open_executor`, used in one event loop."""
 
     settle_seconds = 2.0  # a killed server's spawner may still be at its last requests
 
@@ -88,6 +89,7 @@ class LocalExecutor:
         self._containers = (
             Containers(options.containers, data_dir, self._places, options.environment) if options.containers else None
         )
+        self.dashboard_ports = Dashboards(self._groups, self._containers).ports
         self._launcher = Launchers(options.python, data_dir / "agent.log", self._complain, view)
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[object]] = set()

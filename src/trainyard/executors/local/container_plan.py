@@ -9,6 +9,7 @@ from typing import Final
 
 from trainyard.agent.container import directory_of
 from trainyard.agent.records import MARKER_VARIABLE, RUNS_VARIABLE, control_path, marker
+from trainyard.core.dashboards import PORT_VARIABLE
 from trainyard.core.environment import host_name, resolve
 from trainyard.core.log_files import replica_directory
 from trainyard.core.runs import ReplicaSpec, RunGroup
@@ -21,6 +22,8 @@ from trainyard.executors.local.plan import (
     Places,
     ReplicaPlan,
     attempt_of,
+    dashboard_ports,
+    notes_on_dashboard,
     output_directory,
 )
 
@@ -89,6 +92,7 @@ def plan_container(
     start = engine.start(container)
     if group.opens_shells and "shell" not in start.engine:
         notes = (*notes, _NO_SHELL.format(replica=spec.name, engine=engine.name, container=container.name))
+    notes = (*notes_on_dashboard(group, dashboard_ports(group.dashboard, spec.name, allotment)), *notes)
     tells = {"image": spec.image_uri, "program": (entrypoint or args or ("",))[0], "engine": engine.name}
     if spec.package:
         tells["program"] = "python3"
@@ -156,6 +160,7 @@ def notes_on_limits(spec: ReplicaSpec, bounds: Bounds) -> tuple[str, ...]:
 def _container(group: RunGroup, spec: ReplicaSpec, allotment: Allotment, bounds: Bounds) -> Container:
     where = allotment.contained
     assert where is not None
+    ports = dashboard_ports(group.dashboard, spec.name, allotment) if where.network != "host" else None
     hostname, address = where.hosts.get(spec.name, (host_name(group.job_id, spec), ""))
     return Container(
         name=container_name(group.run_id, spec.name, spec.incarnation),
@@ -171,6 +176,7 @@ def _container(group: RunGroup, spec: ReplicaSpec, allotment: Allotment, bounds:
         address=address,
         hosts={name: ip for other, (name, ip) in where.hosts.items() if ip and other != spec.name},
         mounts=(*_buckets(bounds.places), *_report(group, spec, bounds.places), *bounds.mounts),
+        ports={ports.outside: ports.inside} if ports else {},
         devices=tuple(f"nvidia.com/gpu={gpu}" for gpu in allotment.gpus.get(spec.name, ())),
         shm_bytes=min(spec.resources.memory_bytes or bounds.memory_bytes, bounds.memory_bytes) // 2,
     )
@@ -196,6 +202,11 @@ def _program(
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         **({} if bounds.places.elsewhere else {"TRAINYARD_GCS_ROOT": "/gcs"}),
         **({METRIC_FILE_VARIABLE: f"{_REPORTS}/{METRIC_FILE}"} if group.takes_report else {}),
+        **(
+            {PORT_VARIABLE: str(ports.inside)}
+            if (ports := dashboard_ports(group.dashboard, spec.name, allotment))
+            else {}
+        ),
         RUNS_VARIABLE: str(bounds.places.runs),
         MARKER_VARIABLE: marker(group.run_id, spec.name, spec.incarnation),
     }

@@ -129,6 +129,11 @@ class Containers:
         """Whether a group's place was written down: else none of it was ever in a container."""
         return os.path.exists(f"{self._places.runs}/{run_id}/{_SETTLED}")  # noqa: PTH110 - asked for every job
 
+    def where(self, run_id: str) -> Contained | None:
+        """The place of a group that has one in containers, as it was settled."""
+        settled = _read_settled(self._places.runs / run_id / _SETTLED)
+        return settled if settled is not None and settled.images else None
+
     def _program(self) -> str | None:
         return shutil.which("podman", path=self._environment.get("PATH"))
 

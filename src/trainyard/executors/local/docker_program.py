@@ -104,6 +104,7 @@ def _create(client: Any, told: dict[str, Any]) -> Any:
         labels=told["labels"],
         extra_hosts=dict(told["hosts"]),
         volumes=[f"{source}:{target}:{'ro' if read_only else 'rw'}" for source, target, read_only in told["mounts"]],
+        ports={theirs: ("127.0.0.1", int(ours)) for ours, theirs in told["ports"].items()},
         shm_size=told["shm_bytes"] or None,
         mem_limit=told["memory_bytes"] or None,
         memswap_limit=told["memory_bytes"] or None,

@@ -72,7 +72,8 @@ class Container:
 
     `entrypoint` None keeps the image's own, and `args` empty its own arguments. `network` is "host", "bridge" (the
     engine's common one) or a network's name; `hosts` are names to be known inside. `mounts` are (source, target,
-    read-only). `directory` is the agent's, for what the engine writes. Sizes in bytes; 0 is no limit.
+    read-only), `ports` lead from this machine's loopback to the container's own. `directory` is the agent's, for what
+    the engine writes. Sizes in bytes; 0 is no limit.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Container:
     address: str = ""
     hosts: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[tuple[str, str, bool], ...] = ()
+    ports: Mapping[int, int] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     shm_bytes: int = 0
     memory_bytes: int = 0

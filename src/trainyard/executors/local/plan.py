@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainyard.agent.records import MARKER_VARIABLE, RUNS_VARIABLE, control_path, marker
+from trainyard.core.dashboards import PORT_VARIABLE, Dashboard, Ports
 from trainyard.core.environment import resolve
 from trainyard.core.errors import InvalidArgument
 from trainyard.core.log_files import STREAMS, replica_directory
@@ -166,6 +167,8 @@ def plan(
     control = control_path(str(places.runs), group.run_id, spec.name, spec.incarnation)
     report = f"{control}/{METRIC_FILE}" if group.takes_report else ""
     ours.update({METRIC_FILE_VARIABLE: report} if report else {})
+    ports = dashboard_ports(group.dashboard, spec.name, allotment)
+    ours.update({PORT_VARIABLE: str(ports.inside)} if ports else {})
     program = resolve(replace(group, extra_env={**group.extra_env, **ours}), spec, allotment.addresses(), base)
     attempt = attempt_of(group.run_id)[1]
     return ReplicaPlan(
@@ -176,12 +179,32 @@ def plan(
         env=program.env,
         work=Path(control),
         logs=replica_directory(places.logs, group.job_id, attempt, spec.name, spec.incarnation),
-        notes=(*group.remarks.get("host", ()), *program.notes),
+        notes=(*group.remarks.get("host", ()), *notes_on_dashboard(group, ports), *program.notes),
         refused="" if program.command else NO_COMMAND,
         report=report,
         output=output_directory(group, places),
         shells=group.opens_shells,
         is_sealed=group.is_sealed,
+    )
+
+
+def dashboard_ports(asked: Dashboard | None, replica: str, allotment: Allotment) -> Ports | None:
+    """Those of the replica that has it; None for any other, and for runs that began before there were dashboards."""
+    if asked is None or asked.replica != replica or asked.key not in allotment.ports:
+        return None
+    where, own = allotment.contained, allotment.ports[asked.key]
+    if where is not None and where.network != "host" and replica in where.images:
+        return Ports(asked.port, own)
+    return Ports(asked.port, asked.port) if asked.chosen else Ports(own, own)
+
+
+def notes_on_dashboard(group: RunGroup, ports: Ports | None) -> tuple[str, ...]:
+    """Where people find it."""
+    if ports is None or group.dashboard is None:
+        return ()
+    return (
+        f"The dashboard that {group.dashboard.replica} serves on port {ports.inside} ({PORT_VARIABLE}) is at "
+        f"{group.dashboard.uri}",
     )
 
 

@@ -283,6 +283,7 @@ def _options(container: Container) -> Sequence[str]:
         *(f"--add-host={name}:{address}" for name, address in container.hosts.items()),
         *(f"--volume={source}:{target}{':ro' if read_only else ''}" for source, target, read_only in container.mounts),
         *(f"--device={device}" for device in container.devices),
+        *(f"--publish=127.0.0.1:{ours}:{theirs}" for ours, theirs in container.ports.items()),
     ]
     if container.address:
         options.append(f"--ip={container.address}")

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
+from trainyard.core.dashboards import USUAL_PLACE, Dashboard
 from trainyard.core.jobs import Decision, Job
 from trainyard.core.runs import Reading, RunGroup
 from trainyard.kind import Demand, Draft, Room
@@ -15,7 +16,7 @@ from trainyard.kinds.machines import Machines
 from trainyard.kinds.persistent import check_exists
 from trainyard.kinds.resource_message import outline_of, stamp_job
 from trainyard.kinds.resource_rules import without_output
-from trainyard.kinds.running import decide, spec
+from trainyard.kinds.running import dashboards, decide, spec
 from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
 from trainyard.kinds.running.shells import replicas_up
@@ -40,15 +41,18 @@ class CustomJobKind:
         contained: bool = False,
         preemptions: Preemptions = NEVER,
         shells_at: str = "",
+        dashboards_at: str = USUAL_PLACE,
     ) -> None:
         """Check machine types against `machines` (this release's catalogue); stop programs with the grace.
 
-        `preemptions` are simulated for SPOT jobs. `shells_at` is the address below which jobs have their shells.
+        `preemptions` are simulated for SPOT jobs. `shells_at` is the address below which jobs have their shells,
+        `dashboards_at` the one whose host names those of dashboards end with.
         `contained`: whether replicas may run in containers, where more fields have their effect.
         """
         self._contained = contained
         self._preemptions = preemptions
         self._shells_at = shells_at
+        self._dashboards_at = dashboards_at
         self._machines = machines or Machines.known()
         self._grace_seconds = grace_seconds
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
@@ -81,6 +85,9 @@ class CustomJobKind:
         stamp_job(message, job)
         for replica in (self.shells(job) or ()) if message.job_spec.enable_web_access else ():
             message.web_access_uris[replica] = f"{self._shells_at}/{job.name}/shells/{replica}"
+        dashboard = self.dashboard(job) if message.job_spec.enable_dashboard_access else None
+        if dashboard is not None and dashboards.is_up(dashboard, job):
+            message.web_access_uris[dashboard.key] = dashboard.uri
         return message
 
     def demand(self, job: Job) -> Demand:
@@ -97,9 +104,14 @@ class CustomJobKind:
         asked = self._spec(job.spec)
         return replicas_up(replica_names(asked), job.status) if asked.enable_web_access else None
 
+    def dashboard(self, job: Job) -> Dashboard | None:
+        """The chief's, where the spec enables it."""
+        return dashboards.dashboard_of(self._spec(job.spec), job.id, self._dashboards_at)
+
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt."""
-        return with_incarnations(run_group(self._spec(job.spec), job, self._machines), job.status.memo)
+        group = replace(run_group(self._spec(job.spec), job, self._machines), dashboard=self.dashboard(job))
+        return with_incarnations(group, job.status.memo)
 
     def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """What comes next; pure."""

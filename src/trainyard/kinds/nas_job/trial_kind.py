@@ -7,12 +7,14 @@ from functools import lru_cache
 from typing import Any
 
 from trainyard.contract.pool import API_PACKAGE, STORED_VERSION, message_class
+from trainyard.core.dashboards import USUAL_PLACE, Dashboard
 from trainyard.core.errors import Unimplemented
 from trainyard.core.jobs import Decision, Job
 from trainyard.core.runs import Reading, RunGroup
 from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.running import decide, spec
+from trainyard.kinds.running.dashboards import dashboard_of
 from trainyard.kinds.running.memo import is_leaving, with_incarnations
 from trainyard.kinds.running.policy import DEFAULT_GRACE_SECONDS, RunPolicy
 from trainyard.kinds.running.shells import replicas_up
@@ -34,9 +36,11 @@ class NasTrialKind:
         grace_seconds: float = DEFAULT_GRACE_SECONDS,
         *,
         preemptions: Preemptions = NEVER,
+        dashboards_at: str = USUAL_PLACE,
     ) -> None:
         """As a CustomJob of the same spec."""
         self._preemptions = preemptions
+        self._dashboards_at = dashboards_at
         self._machines = machines or Machines.known()
         self._grace_seconds = grace_seconds
         self._class: Any = message_class(f"{API_PACKAGE}.{STORED_VERSION}.{self.message_name}")
@@ -66,10 +70,14 @@ class NasTrialKind:
         asked: Any = self._spec(job.spec)
         return replicas_up(replica_names(asked), job.status) if asked.enable_web_access else None
 
+    def dashboard(self, job: Job) -> Dashboard | None:
+        """The chief's, where the spec enables it."""
+        return dashboard_of(self._spec(job.spec), job.id, self._dashboards_at)
+
     def run_group(self, job: Job) -> RunGroup:
         """The present attempt; it reports, and finds the directory that it was given."""
-        group = run_group(self._spec(job.spec), job, self._machines)
-        return replace(with_incarnations(group, job.status.memo), takes_report=True, makes_output=True)
+        group = with_incarnations(run_group(self._spec(job.spec), job, self._machines), job.status.memo)
+        return replace(group, takes_report=True, makes_output=True, dashboard=self.dashboard(job))
 
     def decide(self, job: Job, reading: Reading | None, room: Room | None, now_us: int) -> Decision:
         """As a CustomJob of the same spec; pure."""
