@@ -35,7 +35,7 @@ def end_run(job: Job, reading: Reading | None, now_us: int) -> Decision:
         return _failed(job, Decision(status).doing(Release(status.run_id)), now_us)
     draft = Decision(replace(status, memo=_STOPPED), look_again_us=now_us + _LOOK_AGAIN_US)
     if status.memo != _STOPPED:
-        draft = draft.noted("Its key is gone: what runs of it is ended.", now_us, Severity.WARNING)
+        draft = draft.noted("What it says cannot be read any more: what runs of it is ended.", now_us, Severity.WARNING)
     return draft.doing(Stop(status.run_id, 0.0))
 
 

@@ -30,8 +30,8 @@ _CONTENT: Final[Mapping[str, Mapping[int, bytes]]] = {
     "tell_claim": {2: b"", 3: _UNREADABLE},
 }
 """By statement, the places of the values that are content, and what is shown of each without the key."""
-_DAMAGED: Final[Mapping[str, str]] = {"memo": "{}", "point": "[]", "metrics": "{}", "report": ""}
-"""By column, what stands for a text that somebody reads on, where its row was damaged; any other says so itself."""
+_OF_TRIALS: Final = frozenset({"point", "metrics", "report"})
+"""Columns of rows that are never shown beside others, but searched on with: damaged ones are refused."""
 
 
 class CannotSeal(Exception):
@@ -80,7 +80,11 @@ class Sealing:
 
 
 def opening(seals: Seals) -> Callable[[sqlite3.Cursor, Row], Row]:
-    """A row factory that opens what is sealed. A row that was damaged or changed is one without a key: others show."""
+    """A row factory that opens what is sealed.
+
+    A job's row that was damaged or changed is shown as one without a key, and what is told of a job says so itself:
+    all others are shown beside them. Raises Internal on a damaged trial.
+    """
 
     def opened(cursor: sqlite3.Cursor, row: Row) -> Row:
         if not any(value.__class__ is bytes and value.startswith(MARK) for value in row):
@@ -91,6 +95,8 @@ def opening(seals: Seals) -> Callable[[sqlite3.Cursor, Row], Row]:
             )
         except Internal as error:
             names = [column[0] for column in cursor.description]
+            if not _OF_TRIALS.isdisjoint(names):
+                raise
             return tuple(_damaged(name, value, error.message) for name, value in zip(names, row, strict=True))
 
     return opened
@@ -98,8 +104,10 @@ def opening(seals: Seals) -> Callable[[sqlite3.Cursor, Row], Row]:
 
 def _damaged(column: str, value: Any, why: str) -> Any:
     """What is shown of a value in a damaged row. Its own outline may be what was changed."""
-    if column != "spec":
-        return _DAMAGED.get(column, why) if value.__class__ is bytes else value
-    nothing = Opened()
-    nothing.owner, nothing.locked, nothing.damaged = 0, why, True
-    return nothing
+    if column == "spec":
+        nothing = Opened()
+        nothing.owner, nothing.locked, nothing.damaged = 0, why, True
+        return nothing
+    if value.__class__ is not bytes:
+        return value
+    return "{}" if column == "memo" else why
