@@ -207,7 +207,8 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
         machines = app_kinds.known_machines(settings)
         executor = await open_executor(settings, clock, port, objects, machines)
         known = app_kinds.known_kinds(settings, machines, *app_shells.places(settings, port))
-        equip = app_tracking.equipment(app_access.equipment(settings, port, doors), tracker)
+        outputs = app_keys.open_outputs(vault, store, known, objects)
+        equip = app_keys.gated(outputs, app_tracking.equipment(app_access.equipment(settings, port, doors), tracker))
         controller = Controller(store, known, executor, clock, equip=equip)
         ids = TimeOrderedIds(clock, store.largest_id)
         controller.share_ids(ids)
@@ -225,7 +226,7 @@ async def running(settings: Settings, port: int) -> AsyncIterator[Inside]:
             app_shells.share(service, doors.audit, executor)
             async with (
                 app_tracking.tracking(tracker, store, service, objects),
-                app_keys.sealing(vault, store, service, executor, logbook, clock) as sealed,
+                app_keys.sealing(outputs, store, service, executor, logbook, clock) as sealed,
             ):
                 yield Inside(
                     store, logbook, controller, control, service, doors, certificate, objects, resources, sealed

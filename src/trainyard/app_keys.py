@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
 from trainyard import keyrings
+from trainyard.app_identity import told
+from trainyard.control.outputs import OutputSealing
 from trainyard.control.sealing import Sealing, SealsOutput
 from trainyard.control.sealing_live import LiveSealing, SealsGrowth
 from trainyard.core.clock import Clock
+from trainyard.core.jobs import Job
+from trainyard.core.runs import RunGroup
 from trainyard.executor import Executor
 from trainyard.keyrings.vault import DataVault
+from trainyard.kind import Kind
+from trainyard.objects import ObjectStore
 from trainyard.service.dispatch import Service
 from trainyard.service.keys import Keys
 from trainyard.settings import Settings
@@ -57,10 +63,11 @@ class Sealed:
     keys: Keys
     sealing: Sealing
     live: LiveSealing
+    outputs: OutputSealing
 
     def problems(self) -> tuple[str, ...]:
         """What keeps something from being sealed just now."""
-        return (*self.sealing.problems(), *self.live.problems())
+        return (*self.sealing.problems(), *self.live.problems(), *self.outputs.problems())
 
 
 class Output(SealsOutput, SealsGrowth, Protocol):
@@ -69,19 +76,41 @@ class Output(SealsOutput, SealsGrowth, Protocol):
 
 @contextlib.asynccontextmanager
 async def sealing(
-    vault: DataVault, store: SqliteStore, service: Service, executor: Executor, output: Output, clock: Clock
+    outputs: OutputSealing, store: SqliteStore, service: Service, executor: Executor, output: Output, clock: Clock
 ) -> AsyncIterator[Sealed]:
     """Let jobs name keys, and seal what they leave, for as long as the service is up."""
+    vault = outputs.vault
     service.share_vault(vault)
     keys = Keys(vault, store, clock, service.access)
     keys.audit, keys.forget = service.audit, service.forget
     seals = Sealing(vault, store, executor, output)
     await seals.forget_gone()
     live = LiveSealing(vault, store, output)
-    tasks = [asyncio.create_task(seals.run(), name="sealing"), asyncio.create_task(live.run(), name="live sealing")]
+    parts = {"sealing": seals, "live sealing": live, "sealing of outputs": outputs}
+    tasks = [asyncio.create_task(part.run(), name=name) for name, part in parts.items()]
     try:
-        yield Sealed(keys, seals, live)
+        yield Sealed(keys, seals, live, outputs)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def open_outputs(
+    vault: DataVault, store: SqliteStore, known: Mapping[str, Kind], objects: ObjectStore
+) -> OutputSealing:
+    """What sees to jobs' output in gs://; from now on all that reads there reads what is sealed as well."""
+    objects.share_seals(vault.contents)
+    return OutputSealing(vault, store, known, objects)
+
+
+def gated(
+    seals: OutputSealing, equip: Callable[[Job, RunGroup], Awaitable[RunGroup]]
+) -> Callable[[Job, RunGroup], Awaitable[RunGroup]]:
+    """What `equip` gives to a run's replicas, once their output directory is as they should find it."""
+
+    async def equipped(job: Job, group: RunGroup) -> RunGroup:
+        sentence = await seals.ready(job, group)
+        return await equip(job, told(group, sentence))
+
+    return equipped

@@ -255,6 +255,9 @@ class ObjectStore(Protocol):
     def delete(self, bucket: str, name: str, generation: int | None = None, conditions: Conditions = ANY) -> None:
         """Remove the object (kept as noncurrent where the bucket is versioned), or for good one generation of it."""
 
+    def share_seals(self, seals: ObjectSeals) -> None:
+        """Open by these what is sealed, from now on. Reading raises ObjectLocked where they can't."""
+
     def close(self) -> None:
         """Let go of everything."""
 
@@ -312,9 +315,6 @@ class SealsInPlace(Protocol):
     An object stays the same one: its generation, metageneration, size, digests, metadata and times. Each call may be
     repeated after any crash; it raises Unavailable where the store is closed meanwhile, OSError, and as ObjectSeals.
     """
-
-    def share_seals(self, seals: ObjectSeals) -> None:
-        """Seal and open by these, from now on."""
 
     def seal_below(self, outputs: Outputs, owner: int) -> None:
         """Seal what is not sealed yet, noncurrent generations too, by the data key of `owner`."""

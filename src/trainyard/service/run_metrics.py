@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import google_crc32c
 
 from trainyard.core.clock import rfc3339
-from trainyard.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from trainyard.core.errors import FailedPrecondition, Internal, InvalidArgument, NotFound
 from trainyard.core.event_files import Damaged, Scalar, scalars
 from trainyard.core.names import JobName
 from trainyard.core.thinning import Thinned
 from trainyard.objects import Query
+from trainyard.service.call import unlocked
 
 if TYPE_CHECKING:
     from trainyard.core.jobs import Job
@@ -82,10 +83,10 @@ class RunMetrics:
         """`source`, `series` and `damaged` as JSON values; of one tag, or of all.
 
         Raises NotFound, PermissionDenied, InvalidArgument on a bad number of points, FailedPrecondition where the job
-        has no output directory.
+        has no output directory, or is sealed under a key that is not to be had.
         """
         check_points(points)
-        job = self._insight.job(name, caller)
+        job = unlocked(self._insight.job(name, caller))
         source = _logs_of(self._kinds[JobName.parse(name).collection].render(job), name)
         series, damaged = await asyncio.to_thread(self._series, source, tag, points)
         listed = [series[key].as_json() for key in sorted(series)]
@@ -97,7 +98,7 @@ class RunMetrics:
         bucket, _, prefix = source.removeprefix("gs://").partition("/")
         for one in self._files(bucket, prefix):
             run = one.name[len(prefix) :].rpartition("/")[0]
-            with contextlib.suppress(Damaged):  # what stands before the damage counts
+            with contextlib.suppress(Damaged, Internal):  # what stands before the damage counts
                 yield from ((run, point) for point in self._scalars(one))
 
     def _series(self, source: str, tag: str, most: int) -> tuple[dict[tuple[str, str], Series], list[dict[str, str]]]:
@@ -112,6 +113,8 @@ class RunMetrics:
                         found.setdefault((run, point.tag), Series(run, point.tag, most)).add(point)
             except Damaged as odd:
                 damaged.append({"file": f"gs://{bucket}/{one.name}", "why": f"{odd}; what stands before it is shown."})
+            except Internal as odd:
+                damaged.append({"file": f"gs://{bucket}/{one.name}", "why": odd.message})
         return found, damaged
 
     def _files(self, bucket: str, prefix: str) -> Iterator[StoredObject]:

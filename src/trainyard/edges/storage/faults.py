@@ -19,12 +19,13 @@ from trainyard.core.errors import (
     Unavailable,
     Unimplemented,
 )
-from trainyard.objects import ConditionNotMet, HashMismatch, NotModified, ObjectHeld
+from trainyard.objects import ConditionNotMet, HashMismatch, NotModified, ObjectHeld, ObjectLocked
 
 _TABLE: Final[tuple[tuple[type[ApiError], int, str], ...]] = (
     (NotModified, 304, "notModified"),
     (ConditionNotMet, 412, "conditionNotMet"),
     (ObjectHeld, 403, "objectUnderActiveHold"),
+    (ObjectLocked, 400, "cloudKmsDisabledKey"),
     (HashMismatch, 400, "invalid"),
     (NotFound, 404, "notFound"),
     (AlreadyExists, 409, "conflict"),

@@ -1,0 +1,364 @@
+"""Objects sealed in their place: the promise holds for them, no crash parts them from what is known, and keys count."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from object_store_suite import ObjectStoreSuite, content, names, put
+from real_clock import RealClock
+
+from trainyard.core.errors import Internal, Unavailable
+from trainyard.core.names import KeyName, Scope
+from trainyard.keyring import lasting
+from trainyard.keyrings.frames import FRAME_BYTES
+from trainyard.keyrings.local.ring import open_ring
+from trainyard.keyrings.vault import DataVault
+from trainyard.object_stores import tree
+from trainyard.object_stores.directory import DirectoryBytes, open_store
+from trainyard.object_stores.in_place import ObjectsInPlace
+from trainyard.objects import Draft, ObjectLocked, OpenedBelow, Outputs, Query, StoredObject, Target
+
+SCOPE = Scope.of("p", "us-central1")
+KEY, OTHER = KeyName(SCOPE, "r", "k"), KeyName(SCOPE, "r", "other")
+OWNER, STRANGER = lasting(7), lasting(8)
+ALL = Outputs("b", "", 0)
+WORDS = b"words that nobody may read at rest"
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Iterator[DataVault]:
+    """Keys with what they may seal: OWNER's outputs by one of them, STRANGER's by the other."""
+    with contextlib.closing(DataVault(tmp_path / "keys", open_ring(tmp_path / "keys"))) as opened:
+        for owner, key in ((7, KEY), (8, OTHER)):
+            opened.create(key, 1)
+            opened.admit(owner, SCOPE, str(key))
+            opened.expect_output(owner, owner, "gs://b/", 0)
+        yield opened
+
+
+def opened(directory: Path, vault: DataVault) -> ObjectsInPlace:
+    """The store as a process that starts finds it."""
+    store = open_store(directory, RealClock())
+    store.share_seals(vault.contents)
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path, vault: DataVault) -> Iterator[ObjectsInPlace]:
+    """A store with a bucket b."""
+    with contextlib.closing(opened(tmp_path, vault)) as found:
+        found.create_bucket("b", {})
+        yield found
+
+
+@pytest.fixture
+def bucket(store: ObjectsInPlace, tmp_path: Path) -> Path:
+    """The directory of the bucket."""
+    return tmp_path / "buckets" / "b"
+
+
+def at_rest(directory: Path, what: bytes = WORDS) -> list[str]:
+    """Files below it that can be read."""
+    found = (Path(folder, name) for folder, _, files in os.walk(directory) for name in files)
+    return [path.name for path in found if what in path.read_bytes()]
+
+
+class TestObjectsThatAreSealed(ObjectStoreSuite):
+    """The whole promise, each object sealed as soon as it is there."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path, vault: DataVault) -> Iterator[ObjectsInPlace]:
+        """A store that seals whatever it is given."""
+
+        class AtOnce(ObjectsInPlace):
+            def put(self, draft: Draft, target: Target) -> StoredObject:
+                stored = super().put(draft, target)
+                self.seal_below(Outputs(target.bucket, "", 0), OWNER)
+                return stored
+
+        kept = open_store(tmp_path, RealClock())
+        found = AtOnce(DirectoryBytes(tmp_path / "buckets", tmp_path / "objects"), kept._catalogue, RealClock())
+        found.share_seals(vault.contents)
+        with contextlib.closing(found):
+            yield found
+
+
+def test_sealed_it_is_the_same_object(store: ObjectsInPlace, bucket: Path) -> None:
+    """Everything that is known of it stays, and its file has nothing of it, whoever wrote it; it is sealed once."""
+    mine = put(store, "mine", WORDS, attributes={"contentType": "a/b", "metadata": {"k": "v"}})
+    (bucket / "dir").mkdir()
+    (bucket / "dir" / "theirs").write_bytes(WORDS * 9000)
+    (bucket / "dir" / "theirs").chmod(0o750)
+    os.utime(bucket / "dir" / "theirs", ns=(1, 1_600_000_000_123_456_000))
+    theirs = store.list("b", Query(prefix="dir/")).objects[0]
+    store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == []
+    assert store.stat("b", "mine") == mine
+    sealed = store.stat("b", "dir/theirs")
+    assert sealed.crc32c is not None
+    assert (sealed.generation, sealed.size, sealed.updated_us) == (
+        theirs.generation, theirs.size, theirs.updated_us
+    )  # fmt: skip
+    assert content(store, "mine") == WORDS
+    assert content(store, "dir/theirs") == WORDS * 9000
+    status = (bucket / "dir" / "theirs").stat()
+    assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o750, 1_600_000_000_123_456_000)
+    before = (bucket / "mine").read_bytes()
+    store.seal_below(ALL, OWNER)
+    store.seal_below(ALL, STRANGER)
+    assert (bucket / "mine").read_bytes() == before
+
+
+def test_ranges_of_a_sealed_object(store: ObjectsInPlace) -> None:
+    """Within, across and at the ends of frames; more than there is is an error as with any file."""
+    data = bytes(range(256)) * (2 * FRAME_BYTES // 256) + b"tail"
+    put(store, "o", data)
+    store.seal_below(ALL, OWNER)
+    stored, reader = store.open("b", "o")
+    assert stored.size == len(data)
+    for offset in (0, 1, FRAME_BYTES - 1, FRAME_BYTES, 2 * FRAME_BYTES, len(data) - 1):
+        for size in (0, 1, 4, FRAME_BYTES):
+            if offset + size <= len(data):
+                assert reader.read(offset, size) == data[offset : offset + size]
+    with pytest.raises(OSError, match="no more"):
+        reader.read(len(data) - 1, 2)
+    reader.close()
+
+
+def test_what_lay_there_before_and_elsewhere_is_not_touched(store: ObjectsInPlace, bucket: Path) -> None:
+    """Only files changed since, and only below the prefix; other permissions make an old one a changed one."""
+    put(store, "out/old", WORDS)
+    time.sleep(0.02)  # the kernel's clock for files goes by ticks
+    since = Outputs("b", "out/", RealClock().now_us())
+    time.sleep(0.02)
+    put(store, "out/new", WORDS)
+    put(store, "output", WORDS)
+    store.seal_below(since, OWNER)
+    assert at_rest(bucket) == ["output", "old"]
+    (bucket / "out" / "preserved").write_bytes(WORDS)
+    os.utime(bucket / "out" / "preserved", (1, 1))
+    store.seal_below(since, OWNER)
+    assert at_rest(bucket) == ["output", "old"], "a copy that kept the time of its original was written all the same"
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_opened_for_a_program_it_is_as_before(store: ObjectsInPlace, bucket: Path, owned: bool) -> None:
+    """In the clear by its path, and the same object; what is another's stays sealed and is counted."""
+    stored = put(store, "a/b", WORDS)
+    put(store, "a", b"beside")
+    store.seal_below(ALL, OWNER if owned else STRANGER)
+    assert at_rest(bucket) == []
+    found = store.open_below("b", "a", OWNER.__eq__)
+    assert found == (OpenedBelow(opened=2) if owned else OpenedBelow(locked=2))
+    assert at_rest(bucket) == (["b"] if owned else [])
+    assert store.stat("b", "a/b") == stored
+    assert content(store, "a/b") == WORDS
+    store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == []
+    assert store.stat("b", "a/b") == stored
+
+
+class Crash(Exception):
+    """Stands for the end of the process at this point."""
+
+
+def _before_the_row(patch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise Crash
+
+    patch.setattr(DirectoryBytes, "place", crash)
+
+
+def _between_row_and_rename(patch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise Crash
+
+    patch.setattr(tree, "move_in", crash)
+
+
+def _after_the_rename(patch: pytest.MonkeyPatch) -> None:
+    real = tree.move_in
+
+    def crash(*given: object) -> None:
+        real(*given)  # type: ignore[arg-type]  # handed through
+        raise Crash
+
+    patch.setattr(tree, "move_in", crash)
+
+
+@pytest.mark.parametrize("point", [_before_the_row, _between_row_and_rename, _after_the_rename])
+@pytest.mark.parametrize("opening", [False, True])
+def test_a_crash_leaves_the_same_object(
+    tmp_path: Path, vault: DataVault, monkeypatch: pytest.MonkeyPatch, point: Callable[[pytest.MonkeyPatch], None],
+    opening: bool,
+) -> None:  # fmt: skip
+    """At whatever point, sealing or opening it: one generation, its metadata, its content; the next try ends it."""
+    store = opened(tmp_path, vault)
+    store.create_bucket("b", {})
+    stored = put(store, "o", WORDS, attributes={"metadata": {"k": "v"}})
+
+    def change() -> None:
+        if opening:
+            store.open_below("b", "", OWNER.__eq__)
+        else:
+            store.seal_below(ALL, OWNER)
+
+    if opening:
+        store.seal_below(ALL, OWNER)
+    with monkeypatch.context() as patch:
+        point(patch)
+        with pytest.raises(Crash):
+            change()
+    for _ in range(2):
+        store = opened(tmp_path, vault)
+        assert store.stat("b", "o") == stored
+        assert content(store, "o") == WORDS
+        assert store.list("b", Query(versions=True)).objects == [stored]
+        assert list((tmp_path / "objects" / "drafts").iterdir()) == []
+        change()
+    assert at_rest(tmp_path / "buckets") == (["o"] if opening else [])
+    assert store.stat("b", "o") == stored
+
+
+def test_without_the_key_it_is_known_and_not_read(store: ObjectsInPlace, vault: DataVault, bucket: Path) -> None:
+    """Listing, metadata, replacing and deleting go on; reading says which key is missing, and copying reads."""
+    put(store, "o", WORDS)
+    store.seal_below(ALL, OWNER)
+    (bucket / "moved").write_bytes((bucket / "o").read_bytes())  # by its path, without us
+    vault.all_sealed(7)
+    vault.output_sealed(7)
+    vault.set_enabled(KEY, enabled=False)
+    assert [(one.name, one.size) for one in store.list("b", Query()).objects] == [("moved", 34), ("o", 34)]
+    assert store.stat("b", "moved").crc32c is None
+    for name in ("o", "moved"):
+        with pytest.raises(ObjectLocked, match=rf"The object b/{name} is sealed\. The key .* is disabled"):
+            store.open("b", name)
+        with pytest.raises(ObjectLocked):
+            store.copy(store.stat("b", name), Target("b", "copy"))
+    store.update("b", "o", None, {"contentType": "a/b"})
+    put(store, "o", b"new")
+    store.delete("b", "moved")
+    assert names(store) == ["o"]
+    vault.destroy(OTHER)
+    put(store, "p", WORDS)
+    with pytest.raises(Exception, match="is destroyed"):
+        store.seal_below(ALL, STRANGER)
+    assert content(store, "p") == WORDS
+
+
+def test_the_catalogue_can_be_made_anew(tmp_path: Path, vault: DataVault, store: ObjectsInPlace) -> None:
+    """From the files alone, sealed ones have their size, their time and their content."""
+    stored = put(store, "o", WORDS)
+    store.seal_below(ALL, OWNER)
+    store.close()
+    for file in (tmp_path / "objects").glob("catalogue.db*"):
+        file.unlink()
+    again = opened(tmp_path, vault)
+    found = again.stat("b", "o")
+    assert (found.size, found.crc32c, found.generation) == (stored.size, stored.crc32c, stored.generation)
+    assert content(again, "o") == WORDS
+    again.close()
+
+
+@pytest.mark.parametrize("damage", ["bit", "cut", "header"])
+def test_a_damaged_one_is_an_error_and_hides_no_other(store: ObjectsInPlace, bucket: Path, damage: str) -> None:
+    """Reading it says so; listing, and reading others, go on."""
+    put(store, "o", WORDS * 5000)
+    put(store, "other", WORDS)
+    store.seal_below(ALL, OWNER)
+    file = bucket / "o"
+    changed = bytearray(file.read_bytes())
+    if damage == "cut":
+        del changed[-20:]
+    else:
+        changed[20 if damage == "header" else 100_000] ^= 1
+    file.write_bytes(changed)
+    assert names(store) == ["o", "other"]
+    with pytest.raises(Internal):
+        content(store, "o")
+    with pytest.raises(Internal):
+        store.stat("b", "o")
+    assert content(store, "other") == WORDS
+    store.seal_below(ALL, OWNER)
+    assert store.open_below("b", "", OWNER.__eq__) == OpenedBelow(opened=1, damaged=1)
+    store.delete("b", "o")
+    assert names(store) == ["other"]
+
+
+def test_noncurrent_generations_made_since_are_sealed(store: ObjectsInPlace, tmp_path: Path) -> None:
+    """Those from before stay as they are; each is read as ever, and removed with the others."""
+    store.update_bucket("b", {"versioning": {"enabled": True}})
+    old = put(store, "o", b"from before")
+    time.sleep(0.01)
+    since = Outputs("b", "", RealClock().now_us())
+    made = [put(store, "o", WORDS + bytes([n])) for n in range(3)]
+    store.delete("b", "o")
+    for _ in range(2):
+        store.seal_below(since, OWNER)
+        assert at_rest(tmp_path / "objects") + at_rest(tmp_path / "buckets") == []
+    assert len(at_rest(tmp_path / "objects", b"from before")) == 1
+    assert content(store, "o", old.generation) == b"from before"
+    for number, one in enumerate(made):
+        assert content(store, "o", one.generation) == WORDS + bytes([number])
+        assert store.stat("b", "o", one.generation).crc32c == one.crc32c
+    store.remove_below(since, None)
+    assert [one.generation for one in store.list("b", Query(versions=True)).objects] == [old.generation]
+
+
+def test_what_cannot_be_sealed_any_more_is_removed(store: ObjectsInPlace, bucket: Path) -> None:
+    """What was written since and before the end, even where a hold is on it; nothing else."""
+    put(store, "before", WORDS)
+    time.sleep(0.02)
+    since = Outputs("b", "", RealClock().now_us())
+    time.sleep(0.02)
+    put(store, "out", WORDS)
+    put(store, "held", WORDS, attributes={"temporaryHold": True})
+    until_us = RealClock().now_us()
+    time.sleep(0.02)
+    put(store, "after", WORDS)
+    store.remove_below(since, until_us)
+    assert names(store) == ["after", "before"]
+    assert sorted(at_rest(bucket)) == ["after", "before"]
+
+
+def test_what_is_written_to_all_the_time_is_not_sealed_half(
+    store: ObjectsInPlace, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer's bytes stay, and it is told; what is written once meanwhile is sealed as it is then."""
+    file = bucket / "busy"
+    file.write_bytes(WORDS)
+    real, turns = ObjectsInPlace._written, [WORDS + b"+" * n for n in (3, 2, 1)]
+
+    def meanwhile(*given: object) -> bool:
+        written: bool = real(*given)  # type: ignore[arg-type]  # handed through
+        if turns:
+            file.write_bytes(turns.pop())
+        return written
+
+    monkeypatch.setattr(ObjectsInPlace, "_written", meanwhile)
+    with pytest.raises(Unavailable, match="again and again"):
+        store.seal_below(ALL, OWNER)
+    assert file.read_bytes() == WORDS + b"+++"
+    turns.append(WORDS + b"!")
+    store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == []
+    assert content(store, "busy") == WORDS + b"!"
+
+
+def test_who_seals_stops_when_the_store_closes(tmp_path: Path, vault: DataVault) -> None:
+    """It says that it goes on later, and the store waits for it."""
+    store = opened(tmp_path, vault)
+    store.create_bucket("b", {})
+    put(store, "o", WORDS)
+    store.close()
+    with pytest.raises(Unavailable, match="being stopped"):
+        store.seal_below(ALL, OWNER)
+    again = opened(tmp_path, vault)
+    again.seal_below(ALL, OWNER)
+    assert content(again, "o") == WORDS
+    again.close()
