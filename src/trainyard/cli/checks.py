@@ -141,6 +141,24 @@ def flush_speed(directory: Path) -> Finding:
     )
 
 
+def sealing(directory: Path) -> Finding:
+    """The data directory's file system lets output of jobs that name a key be sealed while they run."""
+    from trainyard.keyrings.holes import can_punch  # noqa: PLC0415 - no other command needs it
+
+    nearest = next(path for path in (directory, *directory.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as file:
+            good = can_punch(file.fileno())
+    except OSError as error:
+        return Finding("sealing", False, f"could not be tried ({error.strerror})")
+    return Finding(
+        "sealing",
+        good,
+        f"output of jobs with a key {'can be sealed while they run' if good else 'stays in the clear until they end'}",
+        f"{nearest} cannot punch holes: put --data-dir on ext4, xfs, btrfs or tmpfs, or encrypt its disk",
+    )
+
+
 def port(number: int) -> Finding:
     """The service's port is free, or a service of ours has it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:

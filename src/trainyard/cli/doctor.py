@@ -56,6 +56,7 @@ def examine(flags: Namespace) -> list[checks.Finding]:
         checks.data_directory(directory),
         checks.disk_space(directory),
         checks.flush_speed(directory),
+        checks.sealing(directory),
         checks.port(flags.port),
         checks.sql_port(SQL_PORT),
         checks.uv(),

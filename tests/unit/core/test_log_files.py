@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainyard.core.log_files import directory_name, read_directory_name
+from trainyard.core.log_files import directory_name, last_lines, read_directory_name
 
 
 @pytest.mark.parametrize("source", [(1, "workerpool0-0", 0), (12, "a.b", 34)])
@@ -17,3 +17,10 @@ def test_a_directory_name_is_read_as_it_was_written(source: tuple[int, str, int]
 def test_other_names_are_no_output(name: str) -> None:
     """What lies beside is nobody's output and breaks no listing."""
     assert read_directory_name(name) is None
+
+
+def test_the_last_lines_are_whole_and_few() -> None:
+    """Five at most, whatever the bytes before them are cut in the middle of."""
+    assert last_lines(b"") == last_lines(b"\n\n") == ""
+    assert last_lines(b"\xa9nly\n" + b"1\n2\n3\n4\n5") == "1\n2\n3\n4\n5"
+    assert last_lines(b"\xa9nly\n") == "\ufffdnly"
