@@ -8,6 +8,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import pytest
@@ -115,6 +116,30 @@ def test_the_command_line_shows_and_draws_them(server: Server, project: str, tra
     assert "--output=m.svg: the name ends in .html or in .png" in wrong.stderr
 
 
+def test_time_left_is_reckoned_where_the_program_does_not_say_it(api: Api) -> None:
+    """By its pace so far; a program that was restarted may have gone on from a checkpoint, so nothing is said of it."""
+    counts = """echo '{"progress": {"done": 1, "of": 4}}'; sleep 60"""
+    steady = api.made(running("sh", "-c", f"sleep 1; {counts}"))["name"]
+    crashing = (
+        f"test -e $TRAINYARD_GCS_ROOT/{steady[-9:]} || {{ touch $TRAINYARD_GCS_ROOT/{steady[-9:]}; exit 6; }}; {counts}"
+    )
+    restarted = api.made(running("sh", "-c", f"echo begun; {crashing}"))["name"]
+
+    def told(name: str) -> dict[str, Any]:
+        deadline = time.monotonic() + 60
+        while not (far := api.call("GET", f"/trainyard/v1/{name}:explain").json["progress"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert far["percent"] == 25
+        return dict(far)
+
+    assert told(steady)["secondsLeftBy"] == "pace"
+    assert told(steady)["secondsLeft"] > 2.5
+    assert (told(restarted)["secondsLeft"], told(restarted)["secondsLeftBy"]) == (None, None)
+    for each in (steady, restarted):
+        assert api.call("POST", f"/v1/{each}:cancel", {}).status == 200
+
+
 def test_a_running_job_says_how_far_it_is(server: Server, api: Api, project: str) -> None:
     """explain, describe and list show percent and time left while it runs; nobody who says nothing is guessed at."""
     silent = api.made(running("sleep", "60"))["name"]
@@ -125,6 +150,7 @@ def test_a_running_job_says_how_far_it_is(server: Server, api: Api, project: str
         assert time.monotonic() < deadline, told
         time.sleep(0.05)
     assert (told["progress"]["percent"], told["progress"]["secondsLeft"]) == (42, 90)
+    assert told["progress"]["secondsLeftBy"] == "program"
     assert api.call("GET", f"/trainyard/v1/{silent}:explain").json["progress"] is None
     options = ["--endpoint", f"http://127.0.0.1:{server.port}", "--project", project]
     for command, words in ((["describe", name], "42%, 1m30s left"), (["list"], "PROGRESS")):

@@ -23,11 +23,11 @@ def lines(terminal: Terminal, explanation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def progress_words(told: Mapping[str, Any] | None) -> list[str]:
-    """`42%, 3m10s left`; nothing where the job does not say."""
+    """`42%, 3m10s left`, `about` so much where the program does not say it; nothing where it says nothing."""
     if not told:
         return []
-    left = told.get("secondsLeft")
-    return [f"{told['percent']}%" + (f", {duration(float(left))} left" if left is not None else "")]
+    left, about = told.get("secondsLeft"), "about " if told.get("secondsLeftBy") == "pace" else ""
+    return [f"{told['percent']}%" + (f", {about}{duration(float(left))} left" if left is not None else "")]
 
 
 def _tracking(told: Mapping[str, Any] | None) -> list[str]:

@@ -39,6 +39,11 @@ class Progress:
     line: str
 
 
+def left_at_this_pace(fraction: float, seconds: float) -> float | None:
+    """How many seconds are left of what came to `fraction` in so many; None where that says nothing."""
+    return seconds * (1 - fraction) / fraction if 0 < fraction < 1 and seconds > 0 else None
+
+
 def newest(text: str) -> Progress | None:
     """The last line of this output that says how far the program is; a bar's redrawings count as lines."""
     lines = re.split(r"[\r\n]+", text)

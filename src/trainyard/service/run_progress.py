@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from trainyard.core.errors import ApiError
-from trainyard.core.progress import Progress, newest
+from trainyard.core.progress import Progress, left_at_this_pace, newest
 from trainyard.core.states import JobState
 
 if TYPE_CHECKING:
@@ -19,17 +19,26 @@ _STREAMS: Final = ("stdout", "stderr")
 
 
 def progress_of(job: Job, logbook: LogBook) -> dict[str, Any] | None:
-    """`fraction`, `percent`, `secondsLeft` (or null) and the `line` that says so; None where the job says nothing."""
+    """`fraction`, `percent`, `secondsLeft` (or null) and the `line` that says so; None where the job says nothing.
+
+    A program that does not say what is left is taken to go on as it did so far; one that was restarted may have gone on
+    from anywhere, so nothing is said of it. `secondsLeftBy` tells the two apart: "program" or "pace".
+    """
     if job.status.state is not JobState.RUNNING:
         return None
-    found = [said for stream in _STREAMS if (said := _newest(logbook.raw_files(job.id, PRIMARY, stream), logbook))]
+    files = [logbook.raw_files(job.id, PRIMARY, stream) for stream in _STREAMS]
+    found = [said for paths in files if (said := _newest(paths, logbook))]
     if not found:
         return None
-    _, progress = max(found, key=lambda said: said[0])
+    when, progress = max(found, key=lambda said: said[0])
+    left, by, start = progress.seconds_left, "program", job.status.start_time_us
+    if left is None and start is not None and job.status.attempt == max(map(len, files)) == 1:
+        left, by = left_at_this_pace(progress.fraction, when - start / 1e6), "pace"
     return {
         "fraction": round(progress.fraction, 4),
         "percent": round(progress.fraction * 100),
-        "secondsLeft": progress.seconds_left,
+        "secondsLeft": left,
+        "secondsLeftBy": None if left is None else by,
         "line": progress.line,
     }
 

@@ -91,6 +91,14 @@ def test_a_bar_of_an_epoch_is_a_part_of_all_epochs() -> None:
     assert fraction("Epoch 0/4\n" + text[10:]) == 0.5
 
 
+def test_what_is_left_is_reckoned_by_the_pace_so_far() -> None:
+    """A quarter in ten seconds leaves thirty; nothing done, all done and no time passed say nothing."""
+    assert progress.left_at_this_pace(0.25, 10) == 30
+    assert progress.left_at_this_pace(0, 10) is None
+    assert progress.left_at_this_pace(1, 10) is None
+    assert progress.left_at_this_pace(0.25, 0) is None
+
+
 @given(st.text(max_size=400))
 def test_no_output_breaks_the_reader(text: str) -> None:
     """Whatever a program prints, the answer is a share between 0 and 1 or nothing."""

@@ -83,7 +83,11 @@ OWN_SCHEMAS: Final[Json] = {
             "properties": {
                 "fraction": {"type": "number", "description": "From 0 to 1."},
                 "percent": {"type": "integer", "description": "The same, from 0 to 100."},
-                "secondsLeft": {"type": ["number", "null"], "description": "Where the program says so."},
+                "secondsLeft": {"type": ["number", "null"], "description": "As of that line."},
+                "secondsLeftBy": {
+                    "type": ["string", "null"],
+                    "description": "Who says so: the program, or its pace so far.",
+                },
                 "line": text("The line that says it."),
             },
         },
