@@ -66,6 +66,11 @@ class SoftToken:
         """What the token says of its PIN, as a process of its own sees it."""
         return self._in_another_process("print(repr(token.flags))")
 
+    def labels(self) -> list[str]:
+        """Of the secret keys in it."""
+        found = f"token.open(user_pin={PIN!r}).get_objects({{pkcs11.Attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY}})"
+        return self._in_another_process(f"[print(key.label) for key in {found}]").splitlines()
+
     def log_in(self) -> None:
         """With the right PIN, in a process of its own."""
         self._in_another_process(f"token.open(user_pin={PIN!r}).close()")

@@ -3,7 +3,7 @@
 What is wrapped is encrypted with AES-256-GCM under a key for it alone, the HMAC-SHA256 of a random salt that the token
 computes with the version's secret (a pseudo-random function, as in NIST SP 800-108): every token has that, while
 AES-GCM is missing in many and wants its nonces otherwise in each. Before the token makes a secret, its label is noted
-as one to be removed, and before a version is forgotten, too: so after any crash nothing is in the token for ever.
+as one to be removed, and before a version is forgotten, too: what a crash left in the token is removed at the start.
 """
 
 from __future__ import annotations
