@@ -41,18 +41,6 @@ class Not(Generic[Leaf]):
 Tree: TypeAlias = Leaf | And[Leaf] | Or[Leaf] | Not[Leaf]
 
 
-def holds(tree: Tree[Leaf], leaf_holds: Callable[[Leaf], bool]) -> bool:
-    """Whether the whole does, by what is said of each comparison that matters."""
-    match tree:
-        case And(terms):
-            return all(holds(term, leaf_holds) for term in terms)
-        case Or(terms):
-            return any(holds(term, leaf_holds) for term in terms)
-        case Not(term):
-            return not holds(term, leaf_holds)
-    return leaf_holds(tree)
-
-
 def refused(message: str) -> InvalidArgument:
     """The error for a filter that is none."""
     return InvalidArgument(message, [FieldViolation("filter", message)])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from trainyard.core.expressions import Tree, holds
+from trainyard.core.expressions import And, Not, Or, Tree
 from trainyard.core.jobs import Job
 
 TIME_FIELDS = ("create_time", "update_time", "start_time", "end_time")
@@ -84,7 +84,15 @@ Filter: TypeAlias = Tree[Comparison]
 
 def matches(tree: Filter, job: Job) -> bool:
     """Whether the job is one that the filter asks for."""
-    return holds(tree, lambda leaf: _holds(leaf, job))
+    match tree:
+        case And(terms):
+            return all(matches(term, job) for term in terms)
+        case Or(terms):
+            return any(matches(term, job) for term in terms)
+        case Not(term):
+            return not matches(term, job)
+        case _:
+            return _holds(tree, job)
 
 
 def name_like(name: str, pieces: tuple[str, ...]) -> bool:
@@ -102,24 +110,24 @@ def name_like(name: str, pieces: tuple[str, ...]) -> bool:
 
 
 def _holds(leaf: Comparison, job: Job) -> bool:
-    said: bool
+    holds: bool
     match leaf:
         case NameIs(name):
-            said = job.display_name == name
+            holds = job.display_name == name
         case NameLike(pieces):
-            said = name_like(job.display_name, pieces)
+            holds = name_like(job.display_name, pieces)
         case StateIs(state):
-            said = job.status.state == state
+            holds = job.status.state == state
         case LabelIs(key, value):
-            said = job.labels.get(key) == value
+            holds = job.labels.get(key) == value
         case LabelHas(key):
-            said = key in job.labels
+            holds = key in job.labels
         case TimeHas(field):
-            said = _time_of(job, field) is not None
+            holds = _time_of(job, field) is not None
         case TimeIs(field, op, wanted):
             have = _time_of(job, field)
-            said = have is not None and _COMPARE[op](have, wanted)
-    return said
+            holds = have is not None and _COMPARE[op](have, wanted)
+    return holds
 
 
 def _time_of(job: Job, field: str) -> int | None:

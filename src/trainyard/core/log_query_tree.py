@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from trainyard.core.expressions import And, Or, Tree, holds
+from trainyard.core.expressions import And, Not, Or, Tree
 from trainyard.core.jobs import Severity
 
 TIMES = frozenset({"timestamp", "receiveTimestamp"})
@@ -60,7 +60,14 @@ Query: TypeAlias = Tree[Comparison]
 
 def matches(query: Query, entry: Mapping[str, Any]) -> bool:
     """Whether the entry is one that the query asks for."""
-    return holds(query, lambda leaf: _leaf_holds(leaf, entry))
+    match query:
+        case And(terms):
+            return all(matches(term, entry) for term in terms)
+        case Or(terms):
+            return any(matches(term, entry) for term in terms)
+        case Not(term):
+            return not matches(term, entry)
+    return _leaf_holds(query, entry)
 
 
 def _leaf_holds(leaf: Comparison, entry: Mapping[str, Any]) -> bool:
