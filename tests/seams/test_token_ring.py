@@ -269,6 +269,21 @@ def test_a_token_without_what_keys_need_is_told(
         open_ring()
 
 
+def test_a_look_at_the_token_takes_no_pin(token: SoftToken) -> None:
+    """It finds what a start would, but for a wrong PIN, which it leaves to the start to find out once."""
+    token.write_pin("0000")
+    assert (
+        module.look(token.uri) == f"the token token=yard of {LIBRARY} is there, its PIN in {token.pin_file} (not tried)"
+    )
+    assert "USER_PIN_COUNT_LOW" not in token.flags()
+    token.pin_file.unlink()
+    with pytest.raises(StoreError, match="the PIN cannot be read"):
+        module.look(token.uri)
+    token.configure("slots.mechanisms = -CKM_MD5,CKM_SHA256_HMAC")
+    with pytest.raises(StoreError, match="token=yard has no CKM_SHA256_HMAC"):
+        module.look(token.uri)
+
+
 def test_a_directory_keeps_to_its_ring(tmp_path: Path, open_ring: OpenRingAgain, token: SoftToken) -> None:
     """The other one, by mistake or on purpose, is refused with what to do, and takes no key away."""
     open_ring().create(NAME, 1)

@@ -159,6 +159,24 @@ def sealing(directory: Path) -> Finding:
     )
 
 
+def key_ring(directory: Path) -> Finding:
+    """What is set to keep the keys of `trainyard keys` can be used; a token is looked at without its PIN."""
+    from trainyard.settings import BadSetting, Settings  # noqa: PLC0415 - no other command needs it
+
+    try:
+        ring = Settings.load({"data_dir": directory}, os.environ).key_ring
+        if ring == "local":
+            return Finding("key ring", True, f"local, in {directory / 'keys'}")
+        from trainyard.keyrings.pkcs11.ring import look  # noqa: PLC0415 - rarely used
+        from trainyard.store import StoreError  # noqa: PLC0415 - as above
+    except BadSetting as error:
+        return Finding("key ring", False, "cannot be told", str(error), core=True)
+    try:
+        return Finding("key ring", True, look(ring))
+    except StoreError as error:
+        return Finding("key ring", False, "cannot be used", str(error), core=True)
+
+
 def port(number: int) -> Finding:
     """The service's port is free, or a service of ours has it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:

@@ -57,6 +57,7 @@ def examine(flags: Namespace) -> list[checks.Finding]:
         checks.disk_space(directory),
         checks.flush_speed(directory),
         checks.sealing(directory),
+        checks.key_ring(directory),
         checks.port(flags.port),
         checks.sql_port(SQL_PORT),
         checks.uv(),

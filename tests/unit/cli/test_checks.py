@@ -31,3 +31,22 @@ def test_a_place_that_cannot_be_tried(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(holes, "can_punch", full)
     assert checks.sealing(tmp_path).found == "could not be tried (No space left on device)"
+
+
+@pytest.mark.parametrize(
+    ("ring", "good", "found", "remedy"),
+    [
+        ("", True, "local, in {directory}/keys", ""),
+        ("paper", False, "cannot be told", "TRAINYARD_KEY_RING is 'paper': "),
+        ("pkcs11:token=a?module-path=/none.so&pin-source=/none", False, "cannot be used", "key_ring"),
+    ],
+)
+def test_what_keeps_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ring: str, good: bool, found: str, remedy: str
+) -> None:
+    """As the settings say; one that cannot be used would keep the service from starting."""
+    monkeypatch.setenv("TRAINYARD_KEY_RING", ring)
+    finding = checks.key_ring(tmp_path)
+    assert (finding.good, finding.core) == (good, not good)
+    assert finding.found == found.format(directory=tmp_path)
+    assert finding.remedy.startswith(remedy)

@@ -6,6 +6,7 @@ spend them all within seconds.
 
 from __future__ import annotations
 
+import os
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,24 @@ from trainyard.keyrings.tables import Tables
 from trainyard.store import StoreError
 
 SCHEMA: Final = "CREATE TABLE IF NOT EXISTS refused_pin (mark TEXT PRIMARY KEY);"
+
+
+def read(file: Path) -> tuple[str, os.stat_result]:
+    """The PIN, and which state of the file it is from. Raises StoreError where it cannot be used."""
+    try:
+        status = file.stat()
+        pin = file.read_text("utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"key_ring: the PIN cannot be read from {file} ({error}). Write it there, as one line, or name another "
+            "file by pin-source."
+        ) from error
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        raise StoreError(f"key_ring: the PIN file {file} is open to others (mode {mode}): chmod 600 {file}.")
+    if not pin:
+        raise StoreError(f"key_ring: the PIN file {file} is empty. Write the PIN of the token's user there.")
+    return pin, status
 
 
 class Pin:
@@ -29,19 +48,7 @@ class Pin:
 
     def read(self, token: str) -> str:
         """The PIN for this token. Raises StoreError where it cannot be read or was refused before."""
-        try:
-            status = self._file.stat()
-            pin = self._file.read_text("utf-8").strip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(
-                f"key_ring: the PIN cannot be read from {self._file} ({error}). Write it there, as one line, or name "
-                "another file by pin-source."
-            ) from error
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            mode = f"{stat.S_IMODE(status.st_mode):04o}"
-            raise StoreError(f"key_ring: the PIN file {self._file} is open to others (mode {mode}): chmod 600 it.")
-        if not pin:
-            raise StoreError(f"key_ring: the PIN file {self._file} is empty. Write the PIN of the token's user there.")
+        pin, status = read(self._file)
         self._mark = f"{token} {self._file} {status.st_ino} {status.st_mtime_ns} {status.st_size}"
         if self._tables.rows("SELECT 1 FROM refused_pin WHERE mark = ?", self._mark):
             raise self._sentence("was refused by the token before, and is not tried again")

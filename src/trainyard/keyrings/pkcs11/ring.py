@@ -19,7 +19,7 @@ from trainyard.core.names import KeyName
 from trainyard.keyring import Key, KeyState
 from trainyard.keyrings.envelope import cipher, seal, unseal
 from trainyard.keyrings.named import NamedKeys
-from trainyard.keyrings.pkcs11.pin import SCHEMA, Pin
+from trainyard.keyrings.pkcs11.pin import SCHEMA, Pin, read
 from trainyard.keyrings.pkcs11.place import Place
 from trainyard.store import StoreError
 
@@ -41,12 +41,32 @@ def open_ring(directory: Path, uri: str) -> TokenKeyRing:
 
     Raises StoreError where the token cannot be used, or is not the one that has the keys; Unavailable.
     """
+    _need_library()
+    return TokenKeyRing(directory, Place.parse(uri))
+
+
+def look(uri: str) -> str:
+    """What can be said of the token without logging in; raises StoreError where it cannot be used."""
+    _need_library()
+    from trainyard.keyrings.pkcs11 import token  # noqa: PLC0415 - needs a library that may not be installed
+
+    place = Place.parse(uri)
+    try:
+        token.find(place)
+    except token.PKCS11Error as error:
+        raise StoreError(f"key_ring: {token.broken(place, error)}") from error
+    finally:
+        token.let_go(place)
+    read(place.pin_file)
+    return f"the token {place.which} of {place.module} is there, its PIN in {place.pin_file} (not tried)"
+
+
+def _need_library() -> None:
     if find_spec("pkcs11") is None:
         raise StoreError(
             "key_ring names a PKCS#11 token, which needs the library python-pkcs11: pip install 'trainyard[pkcs11]', "
             "or unset the setting."
         )
-    return TokenKeyRing(directory, Place.parse(uri))
 
 
 class TokenKeyRing(NamedKeys):

@@ -47,7 +47,7 @@ class Token:
         try:
             self._session()
         except PKCS11Error as error:
-            raise StoreError(f"key_ring: {self._broken(error)}") from error
+            raise StoreError(f"key_ring: {broken(self._place, error)}") from error
 
     def close(self) -> None:
         """Log out, and let go of the token."""
@@ -115,7 +115,7 @@ class Token:
                 return work(self._session())
             except PKCS11Error as error:
                 self._drop()
-                raise Unavailable(self._broken(error)) from error
+                raise Unavailable(broken(self._place, error)) from error
             except StoreError as error:
                 raise Unavailable(str(error)) from error
 
@@ -129,7 +129,7 @@ class Token:
         return self._open_session
 
     def _logged_in(self) -> pkcs11.Session:
-        token = self._found()
+        token = find(self._place)
         try:
             return token.open(rw=True, user_pin=self._pin.read(token.serial.decode("utf-8", "replace")))
         except UserAlreadyLoggedIn:  # by another ring of this process; one login is for all sessions
@@ -137,64 +137,73 @@ class Token:
         except (PinIncorrect, PinInvalid, PinLenRange) as error:
             raise self._pin.refused() from error
         except (PinLocked, PinExpired, UserPinNotInitialized) as error:
-            raise self._unusable(_name(error)) from error
-
-    def _found(self) -> pkcs11.Token:
-        module, wanted = str(self._place.module), self._place
-        try:
-            library = pkcs11.lib(module)
-        except PKCS11Error as error:
-            raise StoreError(
-                f"key_ring: the PKCS#11 library {module} cannot be used ({_name(error)}). Give the path of your "
-                "token's own by module-path, and start the service that it needs."
-            ) from error
-        tokens = [each for each in library.get_tokens() if pkcs11.TokenFlag.TOKEN_INITIALIZED in each.flags]
-        found = [
-            each for each in tokens if wanted.token in ("", each.label) and wanted.serial.encode() in (b"", each.serial)
-        ]
-        if len(found) != 1:
-            seen = ", ".join(f"token={each.label};serial={each.serial.decode(errors='replace')}" for each in tokens)
-            raise StoreError(
-                f"key_ring: {len(found) or 'no'} tokens of {module} are {wanted.which}; there are: {seen or 'none'}. "
-                "Connect it, start its service, or name exactly one by token= and serial=."
-            )
-        self._check(found[0])
-        return found[0]
-
-    def _check(self, token: pkcs11.Token) -> None:
-        lacking = [f"CKM_{each.name}" for each in _NEEDED if each not in token.slot.get_mechanisms()]
-        if lacking:
-            raise StoreError(
-                f"key_ring: the token {self._place.which} has no {' and no '.join(lacking)}, which keys need. Allow it "
-                "in the token's policy, or use another token."
-            )
-        if pkcs11.TokenFlag.USER_PIN_LOCKED in token.flags:
-            raise self._unusable("PinLocked")
-        if pkcs11.TokenFlag.USER_PIN_FINAL_TRY in token.flags:
-            raise StoreError(
-                f"key_ring: the token {self._place.which} takes one more PIN before it locks, which is not risked. "
-                "Log in to it once with the right one (pkcs11-tool --login --list-objects), and start again."
-            )
-
-    def _unusable(self, name: str) -> StoreError:
-        return StoreError(
-            f"key_ring: the token {self._place.which} takes no PIN of its user ({name}). Set one as its security "
-            f"officer (pkcs11-tool --init-pin), and write it to {self._place.pin_file}."
-        )
+            raise _unusable(self._place, _name(error)) from error
 
     def _drop(self) -> None:
         session, self._open_session = self._open_session, None
         with suppress(PKCS11Error):
             if session is not None:
                 session.close()
-        with suppress(PKCS11Error):
-            pkcs11.lib(str(self._place.module)).finalize()
+        let_go(self._place)
 
-    def _broken(self, error: PKCS11Error) -> str:
-        return (
-            f"The token {self._place.which} of {self._place.module}, which holds the keys, cannot be used now "
-            f"({_name(error)}). Connect it or start its service; then try again."
+
+def find(place: Place) -> pkcs11.Token:
+    """The token, without logging in. Raises StoreError where there is none, or not as keys need it; PKCS11Error."""
+    module = str(place.module)
+    try:
+        library = pkcs11.lib(module)
+    except PKCS11Error as error:
+        raise StoreError(
+            f"key_ring: the PKCS#11 library {module} cannot be used ({_name(error)}). Give the path of your "
+            "token's own by module-path, and start the service that it needs."
+        ) from error
+    tokens = [each for each in library.get_tokens() if pkcs11.TokenFlag.TOKEN_INITIALIZED in each.flags]
+    found = [each for each in tokens if place.token in ("", each.label) and place.serial.encode() in (b"", each.serial)]
+    if len(found) != 1:
+        seen = ", ".join(f"token={each.label};serial={each.serial.decode(errors='replace')}" for each in tokens)
+        raise StoreError(
+            f"key_ring: {len(found) or 'no'} tokens of {module} are {place.which}; there are: {seen or 'none'}. "
+            "Connect it, start its service, or name exactly one by token= and serial=."
         )
+    _check(found[0], place)
+    return found[0]
+
+
+def broken(place: Place, error: PKCS11Error) -> str:
+    """One sentence for an error of which nothing more is known."""
+    return (
+        f"The token {place.which} of {place.module}, which holds the keys, cannot be used now "
+        f"({_name(error)}). Connect it or start its service; then try again."
+    )
+
+
+def let_go(place: Place) -> None:
+    """End all that this process has open in the library; what comes next begins anew."""
+    with suppress(PKCS11Error):
+        pkcs11.lib(str(place.module)).finalize()
+
+
+def _check(token: pkcs11.Token, place: Place) -> None:
+    lacking = [f"CKM_{each.name}" for each in _NEEDED if each not in token.slot.get_mechanisms()]
+    if lacking:
+        raise StoreError(
+            f"key_ring: the token {place.which} has no {' and no '.join(lacking)}, which keys need. Allow it "
+            "in the token's policy, or use another token."
+        )
+    if pkcs11.TokenFlag.USER_PIN_LOCKED in token.flags:
+        raise _unusable(place, "PinLocked")
+    if pkcs11.TokenFlag.USER_PIN_FINAL_TRY in token.flags:
+        raise StoreError(
+            f"key_ring: the token {place.which} takes one more PIN before it locks, which is not risked. "
+            "Log in to it once with the right one (pkcs11-tool --login --list-objects), and start again."
+        )
+
+
+def _unusable(place: Place, name: str) -> StoreError:
+    return StoreError(
+        f"key_ring: the token {place.which} takes no PIN of its user ({name}). Set one as its security "
+        f"officer (pkcs11-tool --init-pin), and write it to {place.pin_file}."
+    )
 
 
 def _found(session: pkcs11.Session, label: str) -> list[pkcs11.SecretKey]:
