@@ -26,6 +26,7 @@ BENCHMARKS = (
     "sdk_run",
     "objects",
     "containers",
+    "package_start",
     "usage_sampling",
 )
 PAGE = """# Benchmarks
