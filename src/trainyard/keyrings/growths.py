@@ -28,7 +28,7 @@ _MOST_AT_A_LOOK: Final = 64 << 20  # other files wait for their turn meanwhile
 
 @dataclass(slots=True)
 class _Growth:
-    """One file. What changes it holds the lock; `growing` is the only one of its file."""
+    """One file. Who changes it holds the lock; all that go on with a file share this, and so the lock and `growing`."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     growing: Growing | None = None
@@ -88,35 +88,29 @@ class Growths:
         """
         growth = self._known.setdefault(plain, _Growth())
         with growth.lock:
-            try:
-                with suppress(FileNotFoundError):
-                    growth.growing = growth.growing or Growing(f"{plain}{GROWING}", self._key)
-                with _opened(plain, os.O_RDONLY) as source:
-                    if source is not None:
-                        keep(Complete(source, growth.growing))
-                        os.unlink(plain)  # noqa: PTH108 - paths are text in the log book
-                with suppress(FileNotFoundError):
-                    os.unlink(f"{plain}{GROWING}")  # noqa: PTH108 - as above
-            finally:
-                self._known.pop(plain, None)
+            growing = self._current(growth, plain)
+            with _opened(plain, os.O_RDONLY) as source:
+                if source is not None:
+                    keep(Complete(source, growing))
+                    os.unlink(plain)  # noqa: PTH108 - paths are text in the log book
+            with suppress(FileNotFoundError):
+                os.unlink(f"{plain}{GROWING}")  # noqa: PTH108 - as above
+            self._known.pop(plain, None)
 
     def forget(self, owners: Collection[int]) -> None:
         """Their keys are gone: nothing stays known of what was sealed by them."""
-        for plain, growth in list(self._known.items()):
-            if growth.growing is not None and growth.growing.owner in owners:
-                self._known.pop(plain, None)
+        for growth in list(self._known.values()):
+            if (growing := growth.growing) is not None and growing.owner in owners:
+                growth.growing = None  # who has the lock goes on with what it holds; all later ones ask for the key
 
     def _advance(self, growth: _Growth, plain: str, source: int, owner: int, stop: int) -> None:
-        if growth.growing is None:
-            with suppress(FileNotFoundError):
-                growth.growing = Growing(f"{plain}{GROWING}", self._key)
-        if growth.growing is None:
+        growing = self._current(growth, plain)
+        if growing is None:
             if not stop:
                 return
             if not can_punch(source):
                 raise CannotBlank(plain)
-            growth.growing = Growing.begun(f"{plain}{GROWING}", f"{plain}{DRAFT}", owner, self._key)
-        growing = growth.growing
+            growing = growth.growing = Growing.begun(f"{plain}{GROWING}", f"{plain}{DRAFT}", owner, self._key)
         growing.grow(source, stop)
         if growth.blanked < growing.length:
             growth.quiet = False
@@ -129,8 +123,15 @@ class Growths:
             return None
         growth = self._known.setdefault(plain, _Growth())
         with growth.lock:
-            growth.growing = growth.growing or Growing(f"{plain}{GROWING}", self._key)
-            return growth.growing
+            return self._current(growth, plain)
+
+    def _current(self, growth: _Growth, plain: str) -> Growing | None:
+        """What is sealed of the file, for one who has the lock; None where nothing is."""
+        found = growth.growing
+        if found is None:
+            with suppress(FileNotFoundError):
+                found = growth.growing = Growing(f"{plain}{GROWING}", self._key)
+        return found
 
 
 class Complete:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,43 +217,87 @@ def test_a_torn_end_is_written_anew(plain: str, tmp_path: Path, tear: str, at: i
     assert whole(Growths(key), plain) == first + second
 
 
-def test_who_reads_meanwhile_never_sees_a_hole(plain: str) -> None:
-    """Readers of any range, beside a writer and one who seals without a pause, over its end: only what was written."""
-    content = random.Random(4).randbytes(1 << 20).replace(b"\0", b"x") * 3
-    of, ended, faults = Growths(key), threading.Event(), list[str]()
-    reads = [0, 0, 0]
+def repeated(act: Callable[[], object], ended: threading.Event) -> threading.Thread:
+    """A thread that does it again and again."""
 
-    def reader(number: int) -> None:
-        chosen = random.Random(number)
-        with suppress(FileNotFoundError):
-            while not ended.is_set():
-                size = Path(plain).stat().st_size
-                offset = chosen.randrange(max(1, size))
-                offset = max(0, size - 5000) if chosen.random() < 0.5 else offset  # there it moves
-                found = read(of, plain, offset, 70_000)
-                reads[number] += 1
-                if found != content[offset : offset + len(found)]:
-                    faults.append(f"at {offset}")
-
-    def sealer() -> None:
+    def work() -> None:
         while not ended.is_set():
-            of.look(7, plain)
+            act()
 
-    threads = [threading.Thread(target=reader, args=(number,)) for number in range(3)]
-    threads += [threading.Thread(target=sealer)]
+    return threading.Thread(target=work)
+
+
+def test_who_reads_meanwhile_never_sees_a_hole(plain: str) -> None:
+    """Beside a writer, one who seals without a pause, and keys that come and go: only what was written."""
+    content = random.Random(4).randbytes(1 << 21).replace(b"\0", b"x")
+    of, ended, chosen = Growths(key), threading.Event(), random.Random(5)
+    faults: list[int] = []
+    reads: list[int] = []
+
+    def look_into() -> None:
+        size = Path(plain).stat().st_size
+        offset = max(0, size - chosen.choice((100, 5000, 70_000, size)))  # most at the end, where it moves
+        found = read(of, plain, offset, 70_000)
+        reads.append(offset)
+        if found != content[offset : offset + len(found)]:
+            faults.append(offset)
+
+    threads = [repeated(look_into, ended) for _ in range(3)]
+    threads += [
+        repeated(lambda: of.look(7, plain), ended),
+        repeated(lambda: ended.wait(0.002) or of.forget((7,)), ended),
+    ]
     for thread in threads:
         thread.start()
-    chosen, written = random.Random(5), 0
-    while written < len(content):
-        step = chosen.choice((1, 80, 3000, 40_000))
-        write(plain, content[written : written + step])
-        written += step
-    ended.set()
-    for thread in threads:
-        thread.join(60)
+    written = 0
+    try:
+        while written < len(content):
+            step = chosen.choice((1, 80, 3000))
+            write(plain, content[written : written + step])
+            written += step
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(60)
     assert faults == []
-    assert all(reads)
+    assert len(reads) > 100
     assert whole(of, plain) == content
+
+
+def test_a_key_forgotten_while_something_is_being_sealed_splits_no_file(
+    plain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes meanwhile (a key was enabled once more, say) goes on where that one ends, not beside it."""
+    of, begun, go = Growths(key), threading.Event(), threading.Event()
+    write(plain, b"a" * 5000)
+    looked(of, plain)
+    write(plain, b"b" * 5000)
+    of.look(7, plain)
+    added = Growing._added
+
+    def slowly(*given: Any) -> list[int]:
+        begun.set()
+        assert go.wait(60)
+        return added(*given)
+
+    found: list[bytes] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Growing, "_added", slowly)
+        sealer = threading.Thread(target=lambda: of.look(7, plain))
+        sealer.start()
+        assert begun.wait(60)
+        of.forget((7,))
+        reader = threading.Thread(target=lambda: found.append(read(of, plain)))
+        reader.start()
+        reader.join(0.05)
+        go.set()
+        for thread in (sealer, reader):
+            thread.join(60)
+    write(plain, b"c" * 5000)
+    looked(of, plain)
+    for content in (*found, read(of, plain)[:10_000]):
+        assert content == b"a" * 5000 + b"b" * 5000
+    assert whole(of, plain) == b"a" * 5000 + b"b" * 5000 + b"c" * 5000
 
 
 def test_it_is_proved_to_be_what_it_was(plain: str) -> None:
@@ -364,5 +409,6 @@ def test_a_forgotten_key_opens_nothing(plain: str) -> None:
     of.forget((7,))
     with pytest.raises(Internal, match="no key"):
         read(of, plain)
+    write(plain, b"more")
     with pytest.raises(Internal, match="no key"):
         of.look(7, plain)
