@@ -1,7 +1,8 @@
 """The promises of encryption at rest: a KeyRing holds named keys, a Vault seals what belongs to a job under one.
 
 Keepers are in `keyrings/`. Nothing that was sealed can be read without the named key; whoever destroys the key has
-destroyed all of it. Methods may block and may be called in any thread.
+destroyed all of it. Methods may block and may be called in any thread; where keys are kept elsewhere and that cannot be
+reached, they raise Unavailable, and may be called again.
 """
 
 from __future__ import annotations

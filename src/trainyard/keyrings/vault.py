@@ -193,7 +193,10 @@ class DataVault:
     def destroy(self, name: KeyName) -> Key:
         """See Vault."""
         with self._lock:
-            key = self._ring.destroy(name)
+            try:
+                key = self._ring.destroy(name)
+            finally:  # a ring that was not reached for all of it lets the key be used no more
+                self._forget(self._owners(name))
             self._shred(name)
         return key
 
@@ -208,7 +211,6 @@ class DataVault:
 
     def _shred(self, name: KeyName) -> None:
         """The data keys of a key that is destroyed; that they were there stays known, for the sentence about it."""
-        self._forget(self._owners(name))
         with self._tables.writing() as connection:
             connection.execute("UPDATE data_key SET wrapped = NULL WHERE key = ?", (str(name),))
 

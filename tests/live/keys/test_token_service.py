@@ -95,6 +95,8 @@ def test_a_service_outlives_its_token(server: Server, token: SoftToken) -> None:
     api = Api(server.port)
     make_key(api, "training")
     name = done(api, "echo s3cr3t-line", "training")
+    make_key(api, "doomed")
+    doomed = done(api, "echo s3cr3t-line", "doomed")
     pocket = token.directory / "pocket"
     token.tokens.rename(pocket)
     api.call("POST", key_path("training", ":disable"), {})  # so that its data keys are forgotten
@@ -108,12 +110,16 @@ def test_a_service_outlives_its_token(server: Server, token: SoftToken) -> None:
         assert (answer.status, answer.error["status"]) == (503, "UNAVAILABLE")
         assert "key_ring: " in answer.error["message"]
     assert key_of(api, "training")["state"] == "ENABLED"
+    assert destroy(api, "doomed").status == 503
+    assert "is destroyed" in printed(api, doomed).error["message"]  # although the token still has it
     assert api.wait(api.made(running("true"))["name"])["state"] == "JOB_STATE_SUCCEEDED"
     pocket.rename(token.tokens)
     until(lambda: printed(api, name).status == 200)
     assert printed(api, name).body == b"s3cr3t-line\n"
     assert api.call("POST", key_path("training", ":rotate"), {}).status == 200
     assert done(api, "true", "training") != name
+    assert destroy(api, "doomed").status == 200
+    assert [label.partition("/")[2] for label in token.labels()] == ["2 team/training"]
 
 
 def test_a_service_with_a_wrong_pin_does_not_start(server: Server, token: SoftToken) -> None:

@@ -257,19 +257,6 @@ def test_a_master_key_may_lie_elsewhere(tmp_path: Path) -> None:
         third.create(OTHER, 1)
 
 
-def test_a_version_that_is_gone_is_told(tmp_path: Path, vault: DataVault) -> None:
-    """A directory restored in parts gives a sentence, not other content."""
-    ring = open_ring(tmp_path)
-    version, wrapped = ring.wrap(NAME, b"content", b"context")
-    assert ring.unwrap(NAME, version, wrapped, b"context") == b"content"
-    with pytest.raises(Internal):
-        ring.unwrap(NAME, version, wrapped, b"another")
-    with pytest.raises(Internal, match="Version 9"):
-        ring.unwrap(NAME, 9, wrapped, b"context")
-    ring.close()
-    vault.close()
-
-
 def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     """With the way out: a damaged file at the start, one that cannot be written when somebody wants a key."""
     (tmp_path / "keys").write_text("")
