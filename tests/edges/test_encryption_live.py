@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from edge_server import Api, Server, running
+from nas_requests import made, nas, reporting
 
 KEY = "projects/p1/locations/us-central1/keyRings/team/cryptoKeys/training"
 SECONDS = 60.0
@@ -162,3 +163,21 @@ def test_progress_is_read_from_what_is_sealed(served: tuple[Server, Api], tmp_pa
     assert "42" in str(before.get("progress")), before
     go.touch()
     api.wait(name)
+
+
+def test_what_trials_print_is_sealed_while_they_run(served: tuple[Server, Api], tmp_path: Path) -> None:
+    """Under their search's key, and read as part of the search."""
+    server, api = served
+    go = tmp_path / "go"
+    script = f"printf s3cr3t-; echo word; GO={go}; {ENDLESS}; {reporting()}"
+    name = made(api, nas(script, trials=3, encryptionSpec={"kmsKeyName": KEY}))["name"]
+
+    def told() -> list[str]:
+        return [entry["text"] for entry in api.get(f"/trainyard/v1/{name}/logs?task=search-1").json["entries"]]
+
+    until(lambda: told() == ["s3cr3t-word"])
+    until(lambda: not holding(server.data_dir, b"s3cr3t-word"))
+    assert told() == ["s3cr3t-word"]
+    go.touch()
+    assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
+    assert told() == ["s3cr3t-word"]

@@ -43,14 +43,15 @@ class Service:
         with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data), timeout=30) as answer:
             return json.load(answer)
 
-    def create(self, image: str, *command: str, count: int = 1, **spec: object) -> str:
-        """A job of so many replicas; its name."""
+    def create(self, image: str, *command: str, count: int = 1, key: str = "", **spec: object) -> str:
+        """A job of so many replicas, under a key if there is one; its name."""
         pool = {
             "machineSpec": {"machineType": "n1-standard-4"},
             "containerSpec": {"imageUri": image, "command": command},
         }
         pools = [{**pool, "replicaCount": 1}, *([{**pool, "replicaCount": count - 1}] if count > 1 else [])]
-        made = self.ask(JOBS, {"displayName": "t", "jobSpec": {"workerPoolSpecs": pools, **spec}})
+        sealed = {"encryptionSpec": {"kmsKeyName": key}} if key else {}
+        made = self.ask(JOBS, {"displayName": "t", "jobSpec": {"workerPoolSpecs": pools, **spec}, **sealed})
         return str(made["name"])
 
     def wait(self, name: str, *states: str) -> Any:
@@ -103,6 +104,34 @@ def test_a_container_that_does_not_come_up_fails_its_job_in_one_sentence(tmp_pat
         assert job["error"]["code"] == 3
         assert "StartError" in job["error"]["message"]
         assert "has no program train-me" in job["error"]["message"]
+
+
+def test_a_sealed_job_in_a_container_leaves_nothing_to_read(tmp_path: Path) -> None:
+    """Not its command, nor what it printed a while ago, in any file of ours while it runs; its last words are told."""
+    ring, go, data = (
+        "projects/p/locations/us-central1/keyRings/r/cryptoKeys",
+        tmp_path / "data/buckets/b/go",
+        tmp_path / "data",
+    )
+    script = (
+        "true s3cr3t-argument; printf s3cr3t- >&2; echo word >&2; while [ ! -e /gcs/b/go ]; do sleep 0.1; done; exit 3"
+    )
+
+    def holding() -> list[str]:
+        files = (Path(folder, name) for folder, _, names in os.walk(data) for name in names)
+        return [str(path) for path in files if path.is_file() and b"s3cr3t" in path.read_bytes()]
+
+    with service(data) as one:
+        one.ask(f"/trainyard/v1/{ring}", {"cryptoKeyId": "k"})
+        name = one.create(images.BUSYBOX, "/bin/sh", "-c", script, key=f"{ring}/k")
+        one.wait(name, "RUNNING")
+        deadline = time.monotonic() + 120
+        while "s3cr3t-word" not in one.narration(name) or holding():
+            assert time.monotonic() < deadline, holding()
+            time.sleep(0.1)
+        go.parent.mkdir(parents=True, exist_ok=True)
+        go.touch()
+        assert "s3cr3t-word" in one.wait(name, "FAILED")["error"]["message"]
 
 
 def test_a_cancelled_job_ends_its_containers(tmp_path: Path) -> None:
