@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
+from trainyard.core.errors import Internal
 from trainyard.core.jobs import Job
 
 _NANOS = 1000
+
+
+def message_of(cls: Any, job: Job) -> Any:
+    """What the job says, as a message of `cls`. Raises Internal where it is none any more."""
+    try:
+        return cls.FromString(job.spec)
+    except DecodeError:
+        raise Internal(
+            f"What {job.name} says cannot be read: it was damaged or changed on the disk. Restore the data directory "
+            "from a backup, or delete the job."
+        ) from None
 
 
 def stamp_job(message: Any, job: Job) -> None:

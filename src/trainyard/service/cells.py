@@ -22,7 +22,7 @@ from trainyard.core.states import JobState
 from trainyard.kind import Kind, ShowsSpec
 from trainyard.service.essences import ESSENCE, Essences
 from trainyard.service.hiding import hide_env
-from trainyard.service.rendering import snake
+from trainyard.service.rendering import listed, snake
 from trainyard.service.wire import part_of
 
 Cell = str | int | float | None
@@ -76,11 +76,11 @@ def as_it_is(values: Iterable[Cell]) -> Iterable[Cell]:
 
 def whole(kind: Kind, job: Job, *, secrets: bool) -> dict[str, Any]:
     """The JSON object of a job as the API shows it."""
-    message = kind.render(job)
+    message = listed(kind, job)
     if not secrets:
         hide_env(message)
-    shown: dict[str, Any] = codec.render(versions.narrow(message, VERSION))
-    return shown
+    found: dict[str, Any] = codec.render(versions.narrow(message, VERSION))
+    return found
 
 
 class Cells:

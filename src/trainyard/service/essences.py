@@ -77,7 +77,10 @@ class Essences:
             yield _put(part, essences, at, 1)
 
     def _of(self, kind: Kind, spec: bytes) -> bytes:
-        essence = essence_of(kind, spec)
+        try:
+            essence = essence_of(kind, spec)
+        except IndexError:  # it was damaged at rest; others stand beside it
+            essence = b""
         if len(self._shapes) >= MOST_SHAPES:
             self._shapes.clear()
             self._cleared += 1

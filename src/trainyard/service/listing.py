@@ -15,7 +15,7 @@ from trainyard.core.jobs import Job
 from trainyard.core.names import Scope
 from trainyard.core.paging import page_size, read_token, write_token
 from trainyard.kind import Kind
-from trainyard.service.rendering import snake, stored_message
+from trainyard.service.rendering import listed, snake, stored_message
 from trainyard.store import Desk
 
 MOST_SEEN = 16 << 20  # bytes
@@ -38,7 +38,7 @@ class Seen:
         """What `kind` makes of the job; a job that is written has another revision, and is made anew."""
         key = (kind.collection, job.id, job.revision)
         known = self._wires.get(key)
-        return self._wires.put(key, kind.render(job).SerializeToString()) if known is None else known
+        return self._wires.put(key, listed(kind, job).SerializeToString()) if known is None else known
 
 
 async def page(desk: Desk, kind: Kind, request: Any, seen: Seen) -> Any:
@@ -58,7 +58,7 @@ async def page(desk: Desk, kind: Kind, request: Any, seen: Seen) -> Any:
     token = write_token(found.next_after, *context)
     if mask is None:
         return WirePage(answer.DESCRIPTOR.full_name, tuple(seen.wire(kind, job) for job in found.jobs), token)
-    getattr(answer, field.name).extend(mask.of_message(kind.render(job)) for job in found.jobs)
+    getattr(answer, field.name).extend(mask.of_message(listed(kind, job)) for job in found.jobs)
     answer.next_page_token = token
     return answer
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trainyard.contract import codec
 from trainyard.contract.operations import messages, operations
 from trainyard.contract.pool import message_class
-from trainyard.core.errors import InvalidArgument, PermissionDenied
+from trainyard.core.errors import Internal, InvalidArgument, PermissionDenied
 from trainyard.core.ids import TimeOrderedIds
 from trainyard.core.jobs import Job, Problem, Status
 from trainyard.core.names import JobName, OperationName, Scope
@@ -262,3 +262,33 @@ def test_what_is_remembered_of_specs_is_bounded(monkeypatch: pytest.MonkeyPatch)
     essences._known = {}
     monkeypatch.setattr("trainyard.service.essences.MOST_SHAPES", 2)
     assert [read("p1"), len(essences._known)] == [7, 0]
+
+
+@pytest.mark.parametrize(
+    "spec", [b"\x01TYS1 was sealed", b"\x0a\xff\xff\xff", b"\xff"], ids=["sealed", "cut off", "a byte"]
+)
+@pytest.mark.parametrize("collection", KINDS)
+def test_a_job_that_cannot_be_read_stands_beside_the_others(collection: str, spec: bytes) -> None:
+    """Lists and tables show what is kept beside its spec; `get` says what to do."""
+    desk, made = service(collection)
+    name = JobName(SCOPE, collection, 999)
+    labels = {"team": "vision"}
+    odd = Job(name, 1_700_000_000_000_000, "odd", labels, spec, Status(JobState.SUCCEEDED, 1_700_000_000_000_000))
+    store: Any = desk._keepers.desk
+    asyncio.run(store.insert(odd))
+    method = f"List{KINDS[collection].message_name}s"
+    listing = next(each for each in operations() if each.method == method)
+    cls: Any = message_class(listing.request.replace("{v}", "v1"))
+    for mask in ({}, {"read_mask": {"paths": ["name", "display_name", "labels"]}}):
+        answer = asyncio.run(desk.call(listing, "v1", cls(parent=str(SCOPE), page_size=100, **mask), Caller()))
+        found = codec.render(answer)[collection]
+        assert len(found) == len(made) + 1
+        assert (found[0]["name"], found[0]["displayName"], found[0]["labels"]) == (str(name), "odd", labels)
+    (field,) = {"jobSpec", "nasJobSpec"} & set(fields_of(collection))
+    for fields in ([field], fields_of(collection)):
+        with desk.reading(Caller()) as reading:
+            rows = [row for part in reading.rows(Asked(collection, "p1", "us-central1"), fields) for row in part]
+        assert len(rows) == len(made) + 1
+        assert rows[0][fields.index(field)] in (None, "{}")
+    with pytest.raises(Internal, match="damaged or changed on the disk"):
+        shown(desk, odd)

@@ -14,7 +14,7 @@ from trainyard.kind import Demand, Draft, Room
 from trainyard.kinds.custom_job import effects, rules
 from trainyard.kinds.machines import Machines
 from trainyard.kinds.persistent import check_exists
-from trainyard.kinds.resource_message import outline_of, stamp_job
+from trainyard.kinds.resource_message import message_of, outline_of, stamp_job
 from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import dashboards, decide, spec
 from trainyard.kinds.running.memo import is_leaving, with_incarnations
@@ -80,7 +80,7 @@ class CustomJobKind:
 
     def render(self, job: Job) -> Any:
         """The CustomJob message of a stored job."""
-        message = self._class.FromString(job.spec)
+        message = message_of(self._class, job)
         spec.complete(message.job_spec)
         stamp_job(message, job)
         for replica in (self.shells(job) or ()) if message.job_spec.enable_web_access else ():

@@ -21,7 +21,7 @@ from trainyard.kinds.nas_job.plan import SearchPlan, plan_of
 from trainyard.kinds.nas_job.programless import Programless
 from trainyard.kinds.nas_job.trial_spec import trial_spec
 from trainyard.kinds.persistent import check_exists
-from trainyard.kinds.resource_message import outline_of, stamp_job
+from trainyard.kinds.resource_message import message_of, outline_of, stamp_job
 from trainyard.kinds.resource_rules import without_output
 from trainyard.kinds.running import spec as running
 from trainyard.kinds.running.bereft import end_search, is_bereft
@@ -82,7 +82,7 @@ class NasJobKind(Programless):
 
     def render(self, job: Job) -> Any:
         """The NasJob message of a stored job, without its trials."""
-        message = self._class.FromString(job.spec)
+        message = message_of(self._class, job)
         algorithm = message.nas_job_spec.multi_trial_algorithm_spec
         running.complete(algorithm.search_trial_spec.search_trial_job_spec)
         if algorithm.HasField("train_trial_spec"):
