@@ -123,6 +123,20 @@ def test_buckets_are_at_gcs_both_ways(tmp_path: Path) -> None:
     assert (bucket / "out").read_text() == "back\n"
 
 
+def test_an_images_own_user_writes_to_buckets(tmp_path: Path) -> None:
+    """Buckets have no owners: whoever an image runs as changes what anybody wrote, and makes directories."""
+    bucket = tmp_path / "buckets/b"
+    bucket.mkdir(parents=True)
+    (bucket / "theirs").write_text("old")
+    name = "localhost/trainyard-test/nobody:1"
+    images.derive(name, images.BUSYBOX, "USER nobody", "WORKDIR /tmp")
+    script = "echo new >/gcs/b/theirs; mkdir -p /gcs/b/model/1; echo m >/gcs/b/model/1/m; id -u"
+    seen, text, _ = ran(tmp_path, spec(name, "/bin/sh", "-c", script))
+    assert (seen.code, text) == (0, "65534\n")
+    assert (bucket / "theirs").read_text() == "new\n"
+    assert (bucket / "model/1/m").read_text() == "m\n"
+
+
 def test_shares_are_where_the_original_mounts_them(tmp_path: Path) -> None:
     """nfsMounts and lustreMounts, by directories that stand in for them (no server of either can run here)."""
     told = (Share("10.0.0.1:/data", "/mnt/nfs/data"), Share("10.0.0.2@tcp:/fs", "/mnt/lustre/fast"))

@@ -13,7 +13,7 @@ from trainyard.core.dashboards import PORT_VARIABLE
 from trainyard.core.environment import host_name, resolve
 from trainyard.core.log_files import replica_directory
 from trainyard.core.runs import ReplicaSpec, RunGroup
-from trainyard.executors.local.engine import Container, ContainerEngine, Network, Talents
+from trainyard.executors.local.engine import Container, ContainerEngine, Image, Network, Talents
 from trainyard.executors.local.plan import (
     METRIC_FILE,
     METRIC_FILE_VARIABLE,
@@ -141,6 +141,14 @@ def notes_on_container(spec: ReplicaSpec, talents: Talents, where: Contained, gp
     if missing > 0:
         notes.append(f"{spec.name} asks for {spec.resources.gpus} GPU(s); this machine has none, so it runs without.")
     return tuple(notes)
+
+
+def notes_on_user(spec: ReplicaSpec, engine: str, image: Image | None) -> tuple[str, ...]:
+    """That an image's own user may not write everywhere at /gcs, where the engine cannot have it so."""
+    user = (image.user if image else "").partition(":")[0]
+    if engine == "podman" or user in ("", "0", "root"):
+        return ()
+    return (f"{spec.name} runs as its image's user {user}, who can write at /gcs only where the files there let it.",)
 
 
 def notes_on_limits(spec: ReplicaSpec, bounds: Bounds) -> tuple[str, ...]:

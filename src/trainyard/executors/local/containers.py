@@ -27,6 +27,7 @@ from trainyard.executors.local.container_plan import (
     container_name,
     notes_on_container,
     notes_on_limits,
+    notes_on_user,
     plan_container,
 )
 from trainyard.executors.local.engine import ContainerEngine, EngineFailed, Image, Network, Talents
@@ -201,7 +202,7 @@ class Containers:
         planned = plan_container(group, spec, held.allotment, engine, bounds)
         gpus = len(held.allotment.gpus.get(spec.name, ()))
         told = (*notes_on_container(spec, talents, where, gpus), *notes_on_limits(spec, bounds))
-        return planned, (*told, *planned.notes)
+        return planned, (*told, *notes_on_user(spec, engine.name, image), *planned.notes)
 
     def _files_named(self, group: RunGroup) -> tuple[tuple[str, str, bool], ...]:
         """The files that the service's variables name (certificates to trust, a key), there under the same names."""

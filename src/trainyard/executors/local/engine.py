@@ -20,19 +20,20 @@ class EngineFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that is here: its id, what it runs where the job does not say, and the variables that it sets."""
+    """An image that is here: its id, what it runs where the job does not say, the variables that it sets, its user."""
 
     id: str
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
 
     @classmethod
     def of(cls, image_id: str, config: Mapping[str, Any]) -> Image:
         """From its configuration as every engine tells it."""
         lists = {name: tuple(config.get(name) or ()) for name in ("Entrypoint", "Cmd", "Env")}
         env = {name: value for name, _, value in (line.partition("=") for line in lists["Env"])}
-        return cls(image_id, lists["Entrypoint"], lists["Cmd"], env)
+        return cls(image_id, lists["Entrypoint"], lists["Cmd"], env, config.get("User") or "")
 
 
 def is_only_an_id(uri: str, image_id: str, names: Iterable[str]) -> bool:

@@ -277,6 +277,7 @@ def _options(container: Container) -> Sequence[str]:
         f"--network={container.network}",
         f"--label={RUN_LABEL}={container.run_id}",
         f"--label={RUNS_LABEL}={container.runs}",
+        "--cap-add=DAC_OVERRIDE",  # buckets have no owners: an image's own user may write at /gcs, as on the original
         "--systemd=false",
         "--sdnotify=ignore",
         *(["--init"] if container.init else []),

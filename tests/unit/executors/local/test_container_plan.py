@@ -16,9 +16,10 @@ from trainyard.executors.local.container_plan import (
     container_name,
     notes_on_container,
     notes_on_limits,
+    notes_on_user,
     plan_container,
 )
-from trainyard.executors.local.engine import Network, Talents
+from trainyard.executors.local.engine import Image, Network, Talents
 from trainyard.executors.local.plan import Allotment, Places, ReplicaPlan
 from trainyard.executors.local.podman import Podman
 
@@ -121,6 +122,16 @@ def test_a_machine_type_that_is_larger_than_the_machine_is_told() -> None:
         "workerpool0-0 may use all of this machine's 2 CPUs and 24 GiB of memory: its machine type has 96 and 624 GiB."
     )
     assert told(replace(TALENTS, why_no_limits="it may not"), cpus=160) == ""
+
+
+def test_who_may_not_write_to_every_bucket_is_told() -> None:
+    """Podman lets an image's own user; Docker cannot, which matters for users other than root."""
+    assert notes_on_user(a_spec(), "podman", Image("i", user="1000")) == ()
+    for root in ("", "0", "root:root"):
+        assert notes_on_user(a_spec(), "docker", Image("i", user=root)) == ()
+    assert notes_on_user(a_spec(), "docker", None) == ()
+    (note,) = notes_on_user(a_spec(), "docker", Image("i", user="app:app"))
+    assert "its image's user app, who can write at /gcs only where" in note
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -29,6 +29,6 @@ def test_an_image_is_found_by_its_name(uri: str, names: tuple[str, ...], only: b
 
 def test_an_image_is_what_its_configuration_says() -> None:
     """Values may have = in them, and engines say null where there is nothing."""
-    config = {"Entrypoint": ["run"], "Cmd": None, "Env": ["PATH=/bin", "FLAGS=a=b"]}
-    assert Image.of(ID, config) == Image(ID, ("run",), (), {"PATH": "/bin", "FLAGS": "a=b"})
+    config = {"Entrypoint": ["run"], "Cmd": None, "Env": ["PATH=/bin", "FLAGS=a=b"], "User": "me"}
+    assert Image.of(ID, config) == Image(ID, ("run",), (), {"PATH": "/bin", "FLAGS": "a=b"}, "me")
     assert Image.of(ID, {}) == Image(ID)
