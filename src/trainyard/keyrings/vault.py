@@ -64,7 +64,7 @@ class DataVault:
         """Brings to an end what an earlier process began. Raises StoreError."""
         self._tables = Tables(directory / FILE_NAME, _SCHEMA + outputs.SCHEMA)
         self._ring = ring
-        self._lock = threading.RLock()  # whoever forgets a data key must not be overtaken by one who just unwrapped it
+        self._lock = threading.RLock()  # from what the ring said to what is noted of it nothing else may change
         self._keys: dict[int, bytes] = {}  # data keys in the clear, of owners that were asked for
         self._ciphers: dict[int, AESGCM] = {}
         self._growths = Growths(self._data_key)
@@ -91,15 +91,15 @@ class DataVault:
             sentence = f"The key {key} must be in the job's own region {scope.location}, not in {name.scope.location}."
             raise InvalidArgument.found([FieldViolation(FIELD, sentence)])
         plain = new_key()
-        try:
-            version, wrapped = self._ring.wrap(name, plain, _context(owner, name))
-        except (NotFound, FailedPrecondition) as error:
-            raise type(error)(f"{FIELD}: {error.message}") from None
-        with self._tables.writing() as connection:
-            values = (owner, str(name), version, wrapped)
-            connection.execute("INSERT INTO data_key VALUES (?, ?, ?, ?, 1)", values)
-        self._keys[owner], self.in_use = plain, True
-        self._pending = [*self._pending, owner]
+        with self._lock:
+            try:
+                fresh = self._ring.wrap(name, plain, _context(owner, name))
+            except (NotFound, FailedPrecondition) as error:
+                raise type(error)(f"{FIELD}: {error.message}") from None
+            with self._tables.writing() as connection:
+                connection.execute("INSERT INTO data_key VALUES (?, ?, ?, ?, 1)", (owner, str(name), *fresh))
+            self._keys[owner], self.in_use = plain, True
+            self._pending = [*self._pending, owner]
 
     def pending(self) -> tuple[int, ...]:
         """See Vault."""
@@ -107,9 +107,10 @@ class DataVault:
 
     def all_sealed(self, owner: int) -> None:
         """See Vault."""
-        with self._tables.writing() as connection:
-            connection.execute("UPDATE data_key SET pending = 0 WHERE owner = ?", (owner,))
-        self._pending = [each for each in self._pending if each != owner]
+        with self._lock:
+            with self._tables.writing() as connection:
+                connection.execute("UPDATE data_key SET pending = 0 WHERE owner = ?", (owner,))
+            self._pending = [each for each in self._pending if each != owner]
 
     def drop(self, owner: int) -> None:
         """See Vault."""
@@ -117,7 +118,7 @@ class DataVault:
             with self._tables.writing() as connection:
                 connection.execute("DELETE FROM data_key WHERE owner = ?", (owner,))
             self._forget((owner,))
-        self._pending = [each for each in self._pending if each != owner]
+            self._pending = [each for each in self._pending if each != owner]
 
     def expect_output(self, owner: int, job: int, uri: str, since_us: int) -> None:
         """See Vault."""
@@ -174,18 +175,19 @@ class DataVault:
 
     def rotate(self, name: KeyName, now_us: int) -> Key:
         """See Vault."""
-        self._ring.add_version(name, now_us)
-        return self._rewrap(name)
+        with self._lock:
+            self._ring.add_version(name, now_us)
+            return self._rewrap(name)
 
     def set_enabled(self, name: KeyName, *, enabled: bool) -> Key:
         """See Vault."""
-        open_jobs = self.use_of(name).open_jobs
-        if not enabled and open_jobs:
-            raise FailedPrecondition(
-                f"The key {name} is in use by {open_jobs} job(s) that have not ended, or are being sealed just now. "
-                "Cancel them or wait for their end; `trainyard keys delete` does not wait."
-            )
         with self._lock:
+            open_jobs = self.use_of(name).open_jobs
+            if not enabled and open_jobs:
+                raise FailedPrecondition(
+                    f"The key {name} is in use by {open_jobs} job(s) that have not ended, or are being sealed just "
+                    "now. Cancel them or wait for their end; `trainyard keys delete` does not wait."
+                )
             changed = self._ring.set_enabled(name, enabled=enabled)
             self._forget(self._owners(name))
         return changed

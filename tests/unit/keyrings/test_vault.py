@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -283,3 +284,42 @@ def test_what_is_no_name_of_a_key_is_refused(text: str) -> None:
     """A sentence with the form, or with the part that cannot be."""
     with pytest.raises(InvalidArgument):
         KeyName.parse(text)
+
+
+def test_rotations_at_once_lose_no_data_key(tmp_path: Path, vault: DataVault) -> None:
+    """However they meet each other, and jobs that are admitted meanwhile: after a restart everything opens."""
+
+    def rotate(number: int) -> list[bytes]:
+        sealed = []
+        for owner in range(100 * number, 100 * number + 3):
+            vault.admit(owner, SCOPE, str(NAME))
+            sealed.append(vault.seal(owner, b"content"))
+            vault.rotate(NAME, owner)
+        return sealed
+
+    with ThreadPoolExecutor(8) as pool:
+        sealed = [value for values in pool.map(rotate, range(1, 5)) for value in values]
+    again = opened(tmp_path)
+    assert [again.opened(value) for value in sealed] == [b"content"] * 12
+    assert again.key(NAME).versions == (13,)
+    assert len(again.pending()) == len(vault.pending()) == 13
+
+
+def test_no_job_is_admitted_under_a_key_that_goes(tmp_path: Path, vault: DataVault) -> None:
+    """Whoever comes while it is destroyed gets in before, and is shredded with the rest, or is refused."""
+
+    def admit(owner: int) -> bool:
+        try:
+            vault.admit(owner, SCOPE, str(NAME))
+        except FailedPrecondition:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(admit, owner) for owner in range(100, 120)]
+        vault.destroy(NAME)
+        admitted = [100 + number for number, each in enumerate(tries) if each.result()]
+    assert vault.owners(NAME) == (7, *admitted)
+    for each in (vault, opened(tmp_path)):
+        assert all("is destroyed" in each.why_locked(owner) for owner in (7, *admitted))
+        assert each._tables.rows("SELECT DISTINCT wrapped FROM data_key") == [(None,)]
