@@ -241,6 +241,16 @@ def test_many_threads_on_the_same_names(store: KeptObjects, bucket: Path) -> Non
     store.delete_bucket("b")
 
 
+def test_who_meets_an_object_late_changes_nothing_of_it(store: KeptObjects, bucket: Path) -> None:
+    """A list that saw a job's file before it had a row, and writes one after it was changed, leaves the change."""
+    (bucket / "o").write_bytes(b"weights")
+    seen = store._bytes.look("b", "o")
+    assert seen is not None
+    changed = store.update("b", "o", None, {"contentType": "text/plain"})
+    assert store.met("b", {"o": seen}, {})["o"].object.generation == changed.generation
+    assert store.stat("b", "o").attributes == {"contentType": "text/plain"}
+
+
 def test_no_acknowledged_object_is_lost_to_a_directory_of_its_name(store: KeptObjects, bucket: Path) -> None:
     """While `a/b` comes and goes beside it, `a` is always what was last put there."""
     from concurrent.futures import ThreadPoolExecutor

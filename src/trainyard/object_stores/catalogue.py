@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -156,6 +156,10 @@ class Catalogue:
         ]
         self._write(*removals, *(_insert(row) for row in new))
 
+    def meet(self, new: Sequence[Row]) -> None:
+        """Write rows of generations that nobody knew a moment ago; one that is there by now knows more, and stays."""
+        self._write(*(_insert(row, "IGNORE") for row in new))
+
     def write_draft(self, draft_id: str, size: int, state: Mapping[str, Any], now_us: int) -> None:
         """Note how far a draft came."""
         self._write(("INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?)", (draft_id, size, now_us, _json(state))))
@@ -214,13 +218,14 @@ class Catalogue:
             each.done = True
 
 
-def _insert(row: Row) -> tuple[str, Sequence[object]]:
+def _insert(row: Row, otherwise: Literal["REPLACE", "IGNORE"] = "REPLACE") -> tuple[str, Sequence[object]]:
     o = row.object
     values = (
         o.bucket, o.name, o.generation, row.stamp, o.size, o.created_us, o.updated_us, o.metageneration,
         o.crc32c, o.md5, o.components, o.deleted_us, _json(o.attributes),
     )  # fmt: skip
-    return "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
+    marks = ", ".join("?" * len(values))
+    return f"INSERT OR {otherwise} INTO objects VALUES ({marks})", values  # noqa: S608 - our own words
 
 
 def _bucket(row: Sequence[Any]) -> Bucket:

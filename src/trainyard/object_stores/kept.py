@@ -255,7 +255,7 @@ class KeptObjects:
                 new.append(row)
             found[name] = replace(row, object=replace(row.object, deleted_us=None))
         if new:
-            self._catalogue.write(new)
+            self._catalogue.meet(new)
         return found
 
     def _live(self, bucket: str, name: str) -> Row | None:
