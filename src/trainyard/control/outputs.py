@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from trainyard.core.errors import ApiError, FailedPrecondition, NotFound, Unavailable
+from trainyard.core.errors import ApiError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from trainyard.core.object_paths import check_bucket
 from trainyard.core.states import JobState
 from trainyard.keyring import Output, lasting
 from trainyard.kind import Searches
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trainyard.store import Standing
 
 _PAUSE_SECONDS: Final = 0.5
+_AGAIN_SECONDS: Final = 10.0  # what could not be sealed is tried again
 _PATIENCE_SECONDS: Final = 2.0  # a step of a job waits no longer; it comes again
 _PAGE: Final = 200
 _NOT_HERE: Final = (
@@ -63,6 +65,7 @@ class OutputSealing:
         self._ready: set[int] = set()  # jobs that have found theirs open; nothing seals it before their end
         self._waits_for: dict[int, int] = {}  # job that has ended -> job that may still write there
         self._problems: dict[int, str] = {}
+        self._again: dict[int, float] = {}  # when to try it again, by the loop's clock
 
     def problems(self) -> tuple[str, ...]:
         """What keeps output from being sealed just now, one sentence each."""
@@ -74,7 +77,7 @@ class OutputSealing:
         Raises Unavailable where that takes longer; ask again.
         """
         uri = group.base_output_uri
-        if not self.vault.in_use or not uri:
+        if not self.vault.in_use or not _is_place(uri):
             return ""
         await self._until_still(*_where(uri))
         if job.seal is None or job.id in self._ready:
@@ -97,7 +100,11 @@ class OutputSealing:
 
     async def sweep(self) -> None:
         """Seal what jobs that have ended by now have left; what cannot be done stays to be done."""
+        now = asyncio.get_running_loop().time()
         for output in self.vault.outputs():
+            if now < self._again.get(output.job, 0.0):
+                continue
+            self._again[output.job] = now + _AGAIN_SECONDS
             try:
                 await self._see_to(output)
             except (ApiError, OSError) as error:
@@ -106,6 +113,7 @@ class OutputSealing:
                 self._report(output, f"cannot be sealed now: {error!r}", error)
             else:
                 self._problems.pop(output.job, None)
+                del self._again[output.job]
 
     async def _see_to(self, output: Output) -> None:
         objects, place = self._objects, _place(output)
@@ -160,7 +168,7 @@ class OutputSealing:
             return False
         begun = replace(job, status=replace(job.status, run_id=job.status.run_id or f"{job.id}-{attempt}"))
         uri = kind.run_group(begun).base_output_uri
-        return bool(uri) and place.overlaps(*_where(uri))
+        return _is_place(uri) and place.overlaps(*_where(uri))
 
     def _is_over(self, job_id: int) -> bool:
         job = self._jobs.find(job_id)
@@ -209,6 +217,15 @@ def _where(uri: str) -> tuple[str, str]:
     """Bucket and prefix of gs://bucket/prefix."""
     bucket, _, prefix = uri.removeprefix("gs://").partition("/")
     return bucket, prefix
+
+
+def _is_place(uri: str) -> bool:
+    """Whether objects can lie there."""
+    try:
+        check_bucket(_where(uri)[0])
+    except InvalidArgument:
+        return False
+    return uri.startswith("gs://")
 
 
 def _place(output: Output) -> Outputs:

@@ -8,6 +8,7 @@ other. Which form that is, the bytes say themselves.
 from __future__ import annotations
 
 import contextlib
+import errno
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -61,13 +62,18 @@ class ObjectsInPlace(KeptObjects):
 
     def seal_below(self, outputs: Outputs, owner: int) -> None:
         """See SealsInPlace."""
+        failures: list[OSError] = []
         with self._changing():
             for name in self._names(outputs.bucket, outputs.prefix):
-                seen = self._files.look(outputs.bucket, name)
-                if seen is not None and seen.touched_us >= outputs.since_us:
-                    self._change(outputs.bucket, name, owner)
+                with _noting(failures):
+                    seen = self._files.look(outputs.bucket, name)
+                    if seen is not None and seen.touched_us >= outputs.since_us:
+                        self._change(outputs.bucket, name, owner)
             for row in self._noncurrent(outputs):
-                self._change_noncurrent(row, owner)
+                with _noting(failures):
+                    self._change_noncurrent(row, owner)
+        if failures:
+            raise failures[0]
 
     def open_below(self, bucket: str, prefix: str, may_open: Callable[[int], bool]) -> OpenedBelow:
         """See SealsInPlace."""
@@ -238,6 +244,17 @@ class ObjectsInPlace(KeptObjects):
             yield loose
         finally:
             loose.discard()
+
+
+@contextlib.contextmanager
+def _noting(failures: list[OSError]) -> Iterator[None]:
+    """One file that cannot be read or written keeps no other from being sealed; a disk without room does."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        failures.append(error)
 
 
 def _pieces(read: ReadAt, size: int) -> Iterator[bytes]:

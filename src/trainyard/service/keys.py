@@ -100,6 +100,7 @@ class Keys:
             "primaryVersion": key.versions[-1] if key.versions else None,
             "jobs": use.jobs,
             "openJobs": use.open_jobs,
+            "outputs": use.outputs,
         }
 
 

@@ -27,6 +27,7 @@ KEY_SCHEMAS: Final[Json] = {
         primaryVersion={"type": ["integer", "null"], "description": "Its version; null once it is destroyed."},
         jobs={"type": "integer", "description": "How many jobs were sealed with it, a search counted once."},
         openJobs={"type": "integer", "description": "How many of them have not ended or are not sealed whole yet."},
+        outputs={"type": "integer", "description": "Of how many jobs, deleted ones too, it seals outputs in gs://."},
     ),
     "trainyard.Keys": described(
         "The keys of a project and location.",
