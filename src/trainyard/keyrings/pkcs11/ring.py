@@ -48,12 +48,14 @@ def open_ring(directory: Path, uri: str) -> TokenKeyRing:
 def look(uri: str) -> str:
     """What can be said of the token without logging in; raises StoreError where it cannot be used."""
     _need_library()
-    from trainyard.keyrings.pkcs11 import token  # noqa: PLC0415 - needs a library that may not be installed
+    from pkcs11.exceptions import PKCS11Error  # noqa: PLC0415 - needs a library that may not be installed
+
+    from trainyard.keyrings.pkcs11 import token  # noqa: PLC0415 - as above
 
     place = Place.parse(uri)
     try:
         token.find(place)
-    except token.PKCS11Error as error:
+    except PKCS11Error as error:
         raise StoreError(f"key_ring: {token.broken(place, error)}") from error
     finally:
         token.let_go(place)

@@ -85,6 +85,7 @@ class Token:
 
         def work(session: pkcs11.Session) -> bytes | None:
             for key in _found(session, label):
+                assert isinstance(key, pkcs11.SignMixin)  # it was made for that
                 return bytes(key.sign(content, mechanism=pkcs11.Mechanism.SHA256_HMAC))
             return None
 
