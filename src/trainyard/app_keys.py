@@ -86,8 +86,8 @@ async def sealing(
     seals = Sealing(vault, store, executor, output)
     await seals.forget_gone()
     live = LiveSealing(vault, store, output)
-    parts = {"sealing": seals, "live sealing": live, "sealing of outputs": outputs}
-    tasks = [asyncio.create_task(part.run(), name=name) for name, part in parts.items()]
+    parts = {"sealing": seals.run(), "live sealing": live.run(), "sealing of outputs": outputs.run()}
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
     try:
         yield Sealed(keys, seals, live, outputs)
     finally:
