@@ -196,8 +196,7 @@ _SURROUNDINGS = (
         "addresses in webAccessUris or by trainyard custom-jobs shell; the machine needs bash. They end with the job.",
         in_containers=(
             Effect.FULL,
-            "As on the host, in the replica's container, whose image needs bash. Docker's API opens none: the service "
-            "log names the command that does, on this machine.",
+            "As on the host, in the replica's container, whose image needs bash.",
         ),
     ),
     FieldEffect(

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contained import options, start
+from contained import start
 from executor_suite import a_group, end, phase, until
-from test_docker_engine import Service, service  # noqa: F401 - a fixture
+from test_docker_engine import service  # noqa: F401 - a fixture
 
 from trainyard.core.dashboards import Dashboard, Ports
 from trainyard.core.runs import Phase, RunGroup
@@ -47,10 +47,16 @@ async def fetched(ports: Ports) -> bytes | None:
     return await asyncio.to_thread(fetch)
 
 
-def tell(folder: Path, runtime: str, network: str, service: Service) -> None:  # noqa: F811 - the fixture's value
+@pytest.mark.parametrize("runtime", ["podman", "docker"])
+@pytest.mark.parametrize("network", ["bridge", "host"])
+def test_a_page_in_a_container(tmp_path: Path, request: pytest.FixtureRequest, runtime: str, network: str) -> None:
+    """On port 8888 in a network of its own, on a free one in this machine's; a later server finds it again."""
+    how = {"runtime": runtime, "network": network}
+    if runtime == "docker":
+        how["docker_host"] = request.getfixturevalue("service").address
+
     async def story() -> None:
-        how = {"runtime": "docker", "docker_host": service.address} if runtime == "docker" else {}
-        executor = await start(folder, network=network, **how)
+        executor = await start(tmp_path, **how)
         group = with_dashboard(SERVES)
         await executor.launch(group)
         await phase(executor, group, Phase.RUNNING)
@@ -61,7 +67,7 @@ def tell(folder: Path, runtime: str, network: str, service: Service) -> None:  #
             with pytest.raises(OSError, match="refused"):
                 socket.create_connection((own, ports.outside), timeout=5)
         await executor.close()
-        again = await start(folder, network=network, **how)
+        again = await start(tmp_path, **how)
         assert again.dashboard_ports(group.run_id, ASKED) == ports
         assert await fetched(ports) == b"a page\n"
         await again.stop(group.run_id, 5.0)
@@ -70,11 +76,3 @@ def tell(folder: Path, runtime: str, network: str, service: Service) -> None:  #
         await again.close()
 
     asyncio.run(story())
-
-
-@pytest.mark.parametrize("runtime", ["podman", "docker"])
-@pytest.mark.parametrize("network", ["bridge", "host"])
-def test_a_page_in_a_container(tmp_path: Path, service: Service, runtime: str, network: str) -> None:  # noqa: F811
-    """On port 8888 in a network of its own, on a free one in this machine's; a later server finds it again."""
-    assert options(tmp_path).containers is not None
-    tell(tmp_path, runtime, network, service)

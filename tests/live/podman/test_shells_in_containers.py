@@ -12,11 +12,24 @@ from typing import Any
 import pytest
 from contained import containers_of, opened
 from executor_suite import end, phase, until
+from test_docker_engine import CONFIG, service  # noqa: F401 - a fixture
 from test_shells import REPLICA, SMALL, Typist, at_a_shell, with_shells
 from test_trees import of_group
 
 from trainyard.core.errors import FailedPrecondition
 from trainyard.core.runs import Cause, Phase, RunGroup
+
+
+@pytest.fixture(params=["podman", "docker"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """By podman's command, and by Docker's API."""
+    if request.param == "podman":
+        return {}
+    pytest.importorskip("docker", reason="the extra docker is not installed")
+    address: str = request.getfixturevalue("service").address
+    (tmp_path / "containers").mkdir()
+    (tmp_path / "containers/containers.conf").write_text(CONFIG)  # where we look what podman holds of ours
+    return {"runtime": "docker", "docker_host": address}
 
 
 def with_bash(folder: Path) -> dict[str, Any]:
@@ -28,11 +41,11 @@ def with_bash(folder: Path) -> dict[str, Any]:
     return {"mounts": mounts}
 
 
-def test_a_shell_in_a_container(tmp_path: Path) -> None:
+def test_a_shell_in_a_container(tmp_path: Path, engine: dict[str, Any]) -> None:
     """Its files, variables and processes; a window's size; its exit code; and 137 when the container is stopped."""
 
     async def story() -> None:
-        async with opened(tmp_path, **with_bash(tmp_path)) as executor:
+        async with opened(tmp_path, **with_bash(tmp_path), **engine) as executor:
             group = with_shells("trap 'exit 0' TERM; while :; do sleep 0.1; done")
             async with at_a_shell(executor, group) as person:
                 assert await person.says("ls /gcs >/dev/null && echo there") == "there"
@@ -63,11 +76,11 @@ def test_a_shell_in_a_container(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_hanging_up_ends_the_shell_in_the_container(tmp_path: Path) -> None:
+def test_hanging_up_ends_the_shell_in_the_container(tmp_path: Path, engine: dict[str, Any]) -> None:
     """Podman's exec leaves its shell behind when its terminal is gone; the agent does not."""
 
     async def story() -> None:
-        async with opened(tmp_path, **with_bash(tmp_path)) as executor:
+        async with opened(tmp_path, **with_bash(tmp_path), **engine) as executor:
             group = with_shells("while :; do sleep 0.1; done")
             async with at_a_shell(executor, group) as person:
                 assert await person.says("echo on") == "on"
@@ -95,11 +108,11 @@ def _shells_of(group: RunGroup) -> list[int]:
     return found
 
 
-def test_an_image_without_bash(tmp_path: Path) -> None:
+def test_an_image_without_bash(tmp_path: Path, engine: dict[str, Any]) -> None:
     """The shell ends at once with the engine's sentence; the program runs on."""
 
     async def story() -> None:
-        async with opened(tmp_path) as executor:
+        async with opened(tmp_path, **engine) as executor:
             group = with_shells("while :; do sleep 0.1; done")
             async with at_a_shell(executor, group) as person:
                 said = b""

@@ -90,8 +90,6 @@ def plan_container(
     if not talents.why_no_limits:
         container = _limited(container, spec, bounds)
     start = engine.start(container)
-    if group.opens_shells and "shell" not in start.engine:
-        notes = (*notes, _NO_SHELL.format(replica=spec.name, engine=engine.name, container=container.name))
     notes = (*notes_on_dashboard(group, dashboard_ports(group.dashboard, spec.name, allotment)), *notes)
     tells = {"image": spec.image_uri, "program": (entrypoint or args or ("",))[0], "engine": engine.name}
     if spec.package:
@@ -111,12 +109,6 @@ def plan_container(
         shells=group.opens_shells,
         is_sealed=group.is_sealed,
     )
-
-
-_NO_SHELL: Final = (
-    "No shells can be opened in {replica} from elsewhere; on the machine that runs it, "
-    "`{engine} exec -it {container} bash` opens one."
-)
 
 
 def container_name(run_id: str, replica: str, incarnation: int) -> str:

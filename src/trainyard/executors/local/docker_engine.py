@@ -29,6 +29,7 @@ from trainyard.executors.local.engine import (
 )
 
 _MODULE: Final = "trainyard.executors.local.docker_program"
+_SHELL_MODULE: Final = "trainyard.executors.local.docker_shell"
 _HANDED_ON: Final = re.compile(r"PATH|HOME|TMPDIR|DOCKER_.*|XDG_RUNTIME_DIR|SSL_CERT_.*")
 _FIRST_ADDRESS: Final = 2
 T = TypeVar("T")
@@ -166,6 +167,7 @@ class DockerEngine:
             env={**self._env, "TRAINYARD_CONTAINER": told},
             engine={
                 "remove": [sys.executable, "-m", _MODULE, "remove", container.name],
+                "shell": [sys.executable, "-m", _SHELL_MODULE, container.name],
                 "env": self._env,
                 "init": False,
                 "foreground": True,

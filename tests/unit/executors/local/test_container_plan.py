@@ -172,8 +172,8 @@ def test_a_package_is_installed_before_its_module_runs() -> None:
     assert plan.engine["tells"] == {"image": "img:1", "program": "python3", "engine": "podman"}
 
 
-def test_where_an_engine_opens_no_shells_the_log_names_the_command() -> None:
-    """Podman opens them; of Docker's containers people hear how to do it themselves."""
+def test_every_engine_opens_shells() -> None:
+    """By a command that knows the container's name."""
     pytest.importorskip("docker", reason="the extra docker is not installed")
     docker = import_module("trainyard.executors.local.docker_engine").DockerEngine("", Path("/d/containers"), {})
     group = replace(a_group(a_spec()), opens_shells=True)
@@ -181,10 +181,11 @@ def test_where_an_engine_opens_no_shells_the_log_names_the_command() -> None:
     allotment = Allotment({"workerpool0-0": 1}, {}, where)
     bounds = Bounds(PLACES, TALENTS, 8, GIB)
     by_docker = plan_container(group, group.replicas[0], allotment, docker, bounds)
-    assert any("`docker exec -it trainyard-7-1-workerpool0-0-0 bash`" in note for note in by_docker.notes)
+    assert by_docker.engine is not None
+    assert by_docker.engine["shell"][-1] == "trainyard-7-1-workerpool0-0-0"
     podman = Podman("/usr/bin/podman", Path("/d/containers"), {})
     by_podman = plan_container(group, group.replicas[0], allotment, podman, bounds)
-    assert not any("bash" in note for note in by_podman.notes)
     assert by_podman.engine is not None
     assert by_podman.engine["shell"][-2:] == ["trainyard-7-1-workerpool0-0-0", "bash"]
+    assert by_docker.shells
     assert by_podman.shells
