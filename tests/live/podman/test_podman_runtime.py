@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from contained import opened, podman
 from executor_suite import a_group, end, phase, reading, shell, until
 
 from trainyard.core.log_files import replica_directory
-from trainyard.core.runs import Cause, Exit, Phase, ReplicaSpec, Resources, RunGroup, Share
+from trainyard.core.runs import Cause, Exit, Phase, PythonPackage, ReplicaSpec, Resources, RunGroup, Share
 
 MIB = 2**20
 
@@ -285,12 +289,58 @@ def test_a_handler_is_called_once(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_python_package_is_installed_in_its_image(tmp_path: Path) -> None:
-    """pythonPackageSpec in a container: what the original does, step by step; without pip the sentence says so."""
-    from trainyard.core.runs import PythonPackage
+@pytest.fixture(scope="module")
+def with_pip() -> str:
+    """The image with Python, and pip in it."""
+    found = find_spec("pip")
+    assert found is not None
+    assert found.origin is not None
+    name = "localhost/trainyard-test/pip:1"
+    creating = ("podman", "create", images.PYTHON, "true")
+    made = subprocess.run(creating, check=True, capture_output=True, text=True).stdout.strip()
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    copied = ("podman", "cp", str(Path(found.origin).parent), f"{made}:/usr/lib/{version}/pip")
+    for command in (copied, ("podman", "commit", "--quiet", made, name), ("podman", "rm", made)):
+        subprocess.run(command, check=True, capture_output=True)
+    return name
 
-    package = PythonPackage(("gs://b/trainer.tar.gz",), "trainer.task")
-    seen, _, _ = ran(tmp_path, spec(images.PYTHON, package=package))
+
+def wheel(folder: Path, name: str, source: str) -> None:
+    """A distribution of one package, whose module `task` is this."""
+    about = f"{name}-0.1.dist-info"
+    files = {
+        f"{name}/__init__.py": "",
+        f"{name}/task.py": source,
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{each},,\n" for each in (*files, f"{about}/RECORD"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-0.1-py3-none-any.whl", "w") as packed:
+        for each, text in {**files, f"{about}/RECORD": record}.items():
+            packed.writestr(each, text)
+
+
+def test_python_packages_are_installed_in_their_image(tmp_path: Path, with_pip: str) -> None:
+    """pythonPackageSpec in a container: each package in turn, then the module with its arguments."""
+    bucket = tmp_path / "buckets/b/dist"
+    wheel(bucket, "library", "WORDS = 'trained with'")
+    wheel(bucket, "trainer", "import sys\nfrom library.task import WORDS\nprint(WORDS, *sys.argv[1:])")
+    uris = tuple(f"gs://b/dist/{name}-0.1-py3-none-any.whl" for name in ("library", "trainer"))
+    asked = spec(with_pip, args=("--epochs=$(EPOCHS)",), env=(("EPOCHS", "3"),))
+    seen, text, _ = ran(tmp_path, replace(asked, package=PythonPackage(uris, "trainer.task")))
+    assert (seen.code, text) == (0, "trained with --epochs=3\n"), seen
+
+
+def test_a_python_package_that_cannot_be_installed(tmp_path: Path) -> None:
+    """One that is not there fails its job by a sentence that names it; an image without pip, by what Python says."""
+    none = PythonPackage(("gs://b/none.tar.gz",), "trainer.task")
+    seen, _, _ = ran(tmp_path, spec(images.PYTHON, package=none))
+    assert seen.cause is Cause.START_FAILED
+    assert "The package gs://b/none.tar.gz does not exist" in seen.message
+    wheel(tmp_path / "buckets/b", "trainer", "")
+    there = PythonPackage(("gs://b/trainer-0.1-py3-none-any.whl",), "trainer.task")
+    seen, _, _ = ran(tmp_path, spec(images.PYTHON, package=there))
     assert seen.code == 1
     assert "No module named pip" in seen.last_lines
 

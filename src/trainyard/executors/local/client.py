@@ -24,12 +24,13 @@ from trainyard.core.runs import Capacity, Phase, Reading, ReplicaSpec, RunGroup
 from trainyard.executors.local import environments
 from trainyard.executors.local.allotment import Kept, Room, check_reservations, cpus_and_memory, gpus_of_this_machine
 from trainyard.executors.local.announcements import Announcements
+from trainyard.executors.local.container_packages import Find
 from trainyard.executors.local.containers import ContainerOptions, Containers
 from trainyard.executors.local.dashboards import Dashboards
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
 from trainyard.executors.local.launcher import Launchers, request_of, this_python
 from trainyard.executors.local.own_environment import calls_pip, own_environment
-from trainyard.executors.local.packages import PreparationFailed
+from trainyard.executors.local.packages import PreparationFailed, locate
 from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, notes_on, notes_on_buckets, plan
 from trainyard.executors.local.readings import Incarnation
 from trainyard.executors.local.remote_packages import RemotePackages
@@ -86,8 +87,11 @@ class LocalExecutor:
         self._groups = Groups(self._places)
         self.open_shell = Shells(self._groups).open
         view = (self._places.buckets, data_dir / "view") if options.gcs_mount and options.objects is None else ()
+        find = RemotePackages(options.objects, data_dir / "environments/packages") if options.objects else None
+        self._find: Find = find or partial(locate, buckets=self._places.buckets)
+        within = options.containers
         self._containers = (
-            Containers(options.containers, data_dir, self._places, options.environment) if options.containers else None
+            Containers(within, data_dir, self._places, options.environment, self._find) if within else None
         )
         self.dashboard_ports = Dashboards(self._groups, self._containers).ports
         self._launcher = Launchers(options.python, data_dir / "agent.log", self._complain, view)
@@ -111,12 +115,8 @@ class LocalExecutor:
         check_reservations(self.capacity())
         self._room = Room(options.ports, self._gpus)
         prepared = replace(options.prepared or environments.Options(), gpus=bool(self._gpus))
-        self._environments = environments.EnvironmentCache(
-            root := self._places.runs.parent / "environments",
-            self._places.buckets,
-            prepared,
-            RemotePackages(options.objects, root / "packages") if options.objects else None,
-        )
+        root, buckets = self._places.runs.parent / "environments", self._places.buckets
+        self._environments = environments.EnvironmentCache(root, buckets, prepared, self._find)
         try:
             for run_id, allotment in self._groups.load().items():
                 self._room.hold(run_id, allotment)

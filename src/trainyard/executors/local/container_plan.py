@@ -23,6 +23,7 @@ from trainyard.executors.local.plan import (
     ReplicaPlan,
     attempt_of,
     dashboard_ports,
+    notes_on_buckets,
     notes_on_dashboard,
     output_directory,
 )
@@ -52,6 +53,7 @@ class Bounds:
     memory_bytes: int
     mounts: tuple[tuple[str, str, bool], ...] = ()
     relay: Mapping[str, str] = field(default_factory=dict)  # in variables: address of the service, as a bridge has it
+    packages: tuple[str, ...] = ()  # files inside, to be installed in this order
 
 
 def contained(group: RunGroup, images: Mapping[str, str], engine: str, network: Network | None) -> Contained:
@@ -135,11 +137,13 @@ def notes_on_container(spec: ReplicaSpec, talents: Talents, where: Contained, gp
     return tuple(notes)
 
 
-def notes_on_user(spec: ReplicaSpec, engine: str, image: Image | None) -> tuple[str, ...]:
-    """That an image's own user may not write everywhere at /gcs, where the engine cannot have it so."""
+def notes_on_files(
+    group: RunGroup, spec: ReplicaSpec, engine: str, image: Image | None, places: Places
+) -> tuple[str, ...]:
+    """Where there is no /gcs, and that an image's own user may not write everywhere at it, if the engine can't help."""
     user = (image.user if image else "").partition(":")[0]
-    if engine == "podman" or user in ("", "0", "root"):
-        return ()
+    if places.elsewhere or engine == "podman" or user in ("", "0", "root"):
+        return notes_on_buckets(group, spec, places, "")
     return (f"{spec.name} runs as its image's user {user}, who can write at /gcs only where the files there let it.",)
 
 
@@ -215,8 +219,7 @@ def _program(
     env = {"PYTHONUNBUFFERED": "1", **program.env}
     if spec.package is None:
         return program.command or None, program.args, env, program.notes
-    packages = tuple(f"/gcs/{uri.removeprefix('gs://')}" for uri in spec.package.uris)
-    words = (str(len(packages)), *packages, spec.package.module, *program.args)
+    words = (str(len(bounds.packages)), *bounds.packages, spec.package.module, *program.args)
     env = {"PIP_ROOT_USER_ACTION": "ignore", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **env}
     return ("sh", "-c", _INSTALL_AND_RUN, "trainyard"), words, env, program.notes
 

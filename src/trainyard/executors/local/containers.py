@@ -21,13 +21,14 @@ from typing import Final
 from trainyard.agent.container import directory_of
 from trainyard.core.runs import ReplicaSpec, RunGroup
 from trainyard.core.start_faults import start_sentence
+from trainyard.executors.local.container_packages import Find, packages_of
 from trainyard.executors.local.container_plan import (
     Bounds,
     contained,
     container_name,
     notes_on_container,
+    notes_on_files,
     notes_on_limits,
-    notes_on_user,
     plan_container,
 )
 from trainyard.executors.local.engine import ContainerEngine, EngineFailed, Image, Network, Talents
@@ -74,10 +75,10 @@ class Containers:
     """What the local executor knows of containers. Used in one event loop."""
 
     def __init__(
-        self, options: ContainerOptions, data_dir: Path, places: Places, environment: Mapping[str, str]
+        self, options: ContainerOptions, data_dir: Path, places: Places, environment: Mapping[str, str], find: Find
     ) -> None:
-        """Nothing is asked of any engine before a job may need one."""
-        self._options = options
+        """Nothing is asked of any engine before a job may need one. `find` finds packages."""
+        self._options, self._find = options, find
         self._places = places
         self._directory = data_dir / "containers"
         self._environment = environment
@@ -195,14 +196,16 @@ class Containers:
         except EngineFailed as failure:
             raise self._failure(failure, spec.image_uri) from None
         group, aim = await aimed(group, image.env if image else {}, self._options.service)
-        shares = find_shares(spec.shares, self._options.shares)
-        mounts = (*self._options.mounts, *self._files_named(group), *aim, *shares)
+        shares, packages = find_shares(spec.shares, self._options.shares), await packages_of(spec, self._find)
+        mounts = (*self._options.mounts, *self._files_named(group), *aim, *packages, *shares)
+        to_install = tuple(inside for _, inside, _ in packages)
         relayed = await self._relay.at(where.gateway, where.first, where.size)
-        bounds = Bounds(self._places, talents, os.cpu_count() or 1, _memory_of_this_machine(), mounts, relayed)
+        cpus, memory = os.cpu_count() or 1, _memory_of_this_machine()
+        bounds = Bounds(self._places, talents, cpus, memory, mounts, relayed, to_install)
         planned = plan_container(group, spec, held.allotment, engine, bounds)
         gpus = len(held.allotment.gpus.get(spec.name, ()))
         told = (*notes_on_container(spec, talents, where, gpus), *notes_on_limits(spec, bounds))
-        return planned, (*told, *notes_on_user(spec, engine.name, image), *planned.notes)
+        return planned, (*told, *notes_on_files(group, spec, engine.name, image, self._places), *planned.notes)
 
     def _files_named(self, group: RunGroup) -> tuple[tuple[str, str, bool], ...]:
         """The files that the service's variables name (certificates to trust, a key), there under the same names."""

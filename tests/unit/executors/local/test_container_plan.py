@@ -15,8 +15,8 @@ from trainyard.executors.local.container_plan import (
     contained,
     container_name,
     notes_on_container,
+    notes_on_files,
     notes_on_limits,
-    notes_on_user,
     plan_container,
 )
 from trainyard.executors.local.engine import Image, Network, Talents
@@ -124,14 +124,21 @@ def test_a_machine_type_that_is_larger_than_the_machine_is_told() -> None:
     assert told(replace(TALENTS, why_no_limits="it may not"), cpus=160) == ""
 
 
-def test_who_may_not_write_to_every_bucket_is_told() -> None:
-    """Podman lets an image's own user; Docker cannot, which matters for users other than root."""
-    assert notes_on_user(a_spec(), "podman", Image("i", user="1000")) == ()
+def test_where_and_by_whom_buckets_cannot_be_written_is_told() -> None:
+    """Podman lets an image's own user; Docker cannot, which matters for users other than root. Elsewhere is no /gcs."""
+    spec = a_spec(args=("--out=gs://b/out",))
+
+    def told(engine: str, user: str | None, places: Places = PLACES) -> tuple[str, ...]:
+        image = None if user is None else Image("i", user=user)
+        return notes_on_files(a_group(spec), spec, engine, image, places)
+
+    assert told("podman", "1000") == told("docker", None) == ()
     for root in ("", "0", "root:root"):
-        assert notes_on_user(a_spec(), "docker", Image("i", user=root)) == ()
-    assert notes_on_user(a_spec(), "docker", None) == ()
-    (note,) = notes_on_user(a_spec(), "docker", Image("i", user="app:app"))
+        assert told("docker", root) == ()
+    (note,) = told("docker", "app:app")
     assert "its image's user app, who can write at /gcs only where" in note
+    (note,) = told("docker", "app:app", replace(PLACES, elsewhere=True))
+    assert note.startswith("There is no /gcs here")
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -166,8 +173,8 @@ def test_gpus_are_given_by_their_description_and_counted_from_0_inside() -> None
 def test_a_package_is_installed_before_its_module_runs() -> None:
     """The archives at /gcs, then the module and its arguments; a missing Python is told as such."""
     package = PythonPackage(("gs://b/a.tar.gz", "gs://b/b.whl"), "trainer.task")
-    plan = planned(a_spec(package=package, args=("--x",)))
-    assert plan.argv[-6:] == ("sha256:1", "2", "/gcs/b/a.tar.gz", "/gcs/b/b.whl", "trainer.task", "--x")
+    plan = planned(a_spec(package=package, args=("--x",)), packages=("/p/0/a.tar.gz", "/p/1/b.whl"))
+    assert plan.argv[-6:] == ("sha256:1", "2", "/p/0/a.tar.gz", "/p/1/b.whl", "trainer.task", "--x")
     assert plan.engine is not None
     assert plan.engine["tells"] == {"image": "img:1", "program": "python3", "engine": "podman"}
 

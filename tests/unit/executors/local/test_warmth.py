@@ -25,7 +25,7 @@ def cache(folder: Path) -> EnvironmentCache:
 def containers(folder: Path, **options: str) -> Containers:
     """Without any engine on the PATH."""
     places = Places(folder / "runs", folder / "logs", folder / "buckets")
-    return Containers(ContainerOptions(**options), folder, places, {"PATH": str(folder)})
+    return Containers(ContainerOptions(**options), folder, places, {"PATH": str(folder)}, Path)
 
 
 def test_an_environment_that_was_made_ready_is_found(tmp_path: Path) -> None:
