@@ -82,6 +82,10 @@ class Service:
         """POST JSON; raises Unanswered."""
         return dict(json.loads(self._call("POST", path, json.dumps(body).encode())))
 
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """PATCH JSON; raises Unanswered."""
+        return dict(json.loads(self._call("PATCH", path, json.dumps(body).encode())))
+
     def _call(self, verb: str, path: str, body: bytes | None = None) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
         try:

@@ -4,24 +4,23 @@
 
 Checked: every acknowledged job exists and ends as its program says; no attempt or incarnation ran twice (each program
 signs a witness file when it starts); logs are complete to the byte; what had ended before a restart is final within
-two seconds of it; no process is left. Exit status 0 only if all of it held; the seed repeats the choices.
+two seconds of it; no process is left; nothing that jobs with a key were, said or wrote can be found in the data
+directory, and all of it be read. Exit status 0 only if all of it held; the seed repeats the choices.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
 import random
 import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
+from kill_report import Tally, report
 from kill_service import Service, Unanswered
 from kill_workload import FINAL, Tracked, Workload
 from trainyard.agent import records
@@ -34,19 +33,11 @@ VICTIMS = {
     "spawner": 4,
     "server and supervisor": 1,
     "guard and supervisor": 2,
+    "server as it seals": 2,
 }
+KILLS_TO_A_ROTATION = 50
 MOST_SECONDS_TO_END = 90.0
 MOST_SECONDS_TO_CONSISTENCY = 2.0
-
-
-@dataclass
-class Tally:
-    """What happened and what was found wrong."""
-
-    kills: Counter[str] = field(default_factory=Counter)
-    restarts: list[float] = field(default_factory=list)
-    consistency: list[float] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,6 +91,8 @@ def kill(pid: int) -> bool:
 def strike(victim: str, service: Service, workload: Workload, dice: random.Random) -> bool:
     """Kill one victim of that sort; False where there is none just now."""
     hit = False
+    if "seals" in victim and not workload.sealed.moment([job.id for job in workload.jobs[-20:] if job.plan.sealed]):
+        return False
     if "supervisor" in victim or "guard" in victim:
         pairs = agents_of(service, workload)
         if not pairs:
@@ -161,6 +154,11 @@ def storm(service: Service, workload: Workload, tally: Tally, limit: Limit, dice
         victim = dice.choices(list(VICTIMS), weights=list(VICTIMS.values()))[0]
         if strike(victim, service, workload, dice):
             tally.kills[victim] += 1
+            if tally.kills.total() % KILLS_TO_A_ROTATION == 0:
+                workload.sealed.rotate()
+                time.sleep(dice.uniform(0, 0.03))
+                service.kill()
+                tally.kills["server as it rotates"] += 1
             if tally.kills.total() % 500 == 0:
                 print(
                     f"  {tally.kills.total()} kills, {len(workload.jobs)} jobs, {len(tally.faults)} faults", flush=True
@@ -181,34 +179,12 @@ def check_everything(service: Service, workload: Workload, tally: Tally) -> None
     for job in workload.jobs:
         tally.faults.extend(workload.faults_of(job))
     tally.faults.extend(workload.witness_faults())
+    tally.faults.extend(workload.check_sealed())
     service.stop()
     deadline = time.monotonic() + 5
     while (left := service.processes_left()) and time.monotonic() < deadline:
         time.sleep(0.05)
     tally.faults.extend(f"process left behind: {process}" for process in left)
-
-
-def report(tally: Tally, workload: Workload, seed: int, elapsed: float) -> str:
-    """The result as a paragraph and a table, the same for the terminal and for docs/reliability.md."""
-    ready, settled = sorted(tally.restarts), sorted(tally.consistency)
-    lines = [
-        f"{tally.kills.total():,} kills in {elapsed:,.0f} s over {len(workload.jobs):,} jobs "
-        f"({workload.witnessed():,} program starts), seed {seed}, {datetime.now(UTC):%Y-%m-%d}, "
-        f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}.",
-        "",
-        "| killed | times |",
-        "|---|---|",
-        *(f"| {name} | {count:,} |" for name, count in tally.kills.most_common()),
-        "",
-        f"Server restarts: {len(ready):,}; ready again after {ready[len(ready) // 2]:.2f} s (median), "
-        f"{ready[-1]:.2f} s (worst); "
-        f"consistent {settled[len(settled) // 2]:.2f} s (median), {settled[-1]:.2f} s (worst) after that."
-        if ready
-        else "The server was never hit.",
-        "",
-        f"Faults found: {len(tally.faults)}.",
-    ]
-    return "\n".join(lines)
 
 
 def main() -> int:
