@@ -63,7 +63,14 @@ def fault_of(error: ApiError | HttpFault) -> HttpFault:
 
 
 def disk_fault(error: OSError) -> HttpFault | None:
-    """The fault for a disk that takes no more; None for what nobody foresaw."""
+    """The fault for a disk that takes no more, or not from us; None for what nobody foresaw."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return HttpFault(
+            403,
+            "forbidden",
+            "The user that runs the service may not change or read that in the directory of the buckets: it belongs to "
+            "another user of this machine, such as a container's own. Give it to the service (chown), then repeat.",
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return HttpFault(
             507,
