@@ -15,13 +15,14 @@ from real_clock import RealClock
 from trainyard.core.errors import Internal, Unavailable
 from trainyard.core.names import KeyName, Scope
 from trainyard.keyring import lasting
+from trainyard.keyrings.contents import Contents
 from trainyard.keyrings.frames import FRAME_BYTES
 from trainyard.keyrings.local.ring import open_ring
 from trainyard.keyrings.vault import DataVault
 from trainyard.object_stores import tree
 from trainyard.object_stores.directory import DirectoryBytes, open_store
 from trainyard.object_stores.in_place import ObjectsInPlace
-from trainyard.objects import Draft, ObjectLocked, OpenedBelow, Outputs, Query, StoredObject, Target
+from trainyard.objects import Draft, ObjectLocked, OpenedBelow, Outputs, Query, ReadAt, StoredObject, Target
 
 SCOPE = Scope.of("p", "us-central1")
 KEY, OTHER = KeyName(SCOPE, "r", "k"), KeyName(SCOPE, "r", "other")
@@ -228,12 +229,20 @@ def test_a_crash_leaves_the_same_object(
 def test_without_the_key_it_is_known_and_not_read(store: ObjectsInPlace, vault: DataVault, bucket: Path) -> None:
     """Listing, metadata, replacing and deleting go on; reading says which key is missing, and copying reads."""
     put(store, "o", WORDS)
+    (bucket / "theirs").write_bytes(WORDS)
     store.seal_below(ALL, OWNER)
     (bucket / "moved").write_bytes((bucket / "o").read_bytes())  # by its path, without us
     vault.all_sealed(7)
     vault.output_sealed(7)
     vault.set_enabled(KEY, enabled=False)
-    assert [(one.name, one.size) for one in store.list("b", Query()).objects] == [("moved", 34), ("o", 34)]
+    assert [(one.name, one.size) for one in store.list("b", Query()).objects] == [
+        ("moved", 34),
+        ("o", 34),
+        ("theirs", 34),
+    ]
+    assert store.stat("b", "theirs").crc32c == store.stat("b", "o").crc32c, (
+        "what nobody knew is learnt while it is sealed"
+    )
     assert store.stat("b", "moved").crc32c is None
     for name in ("o", "moved"):
         with pytest.raises(ObjectLocked, match=rf"The object b/{name} is sealed\. The key .* is disabled"):
@@ -243,7 +252,7 @@ def test_without_the_key_it_is_known_and_not_read(store: ObjectsInPlace, vault: 
     store.update("b", "o", None, {"contentType": "a/b"})
     put(store, "o", b"new")
     store.delete("b", "moved")
-    assert names(store) == ["o"]
+    assert names(store) == ["o", "theirs"]
     vault.destroy(OTHER)
     put(store, "p", WORDS)
     with pytest.raises(Exception, match="is destroyed"):
@@ -288,6 +297,26 @@ def test_a_damaged_one_is_an_error_and_hides_no_other(store: ObjectsInPlace, buc
     assert store.open_below("b", "", OWNER.__eq__) == OpenedBelow(opened=1, damaged=1)
     store.delete("b", "o")
     assert names(store) == ["other"]
+
+
+def test_one_file_that_cannot_be_read_keeps_no_other_in_the_clear(
+    store: ObjectsInPlace, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others are sealed, then it is told."""
+    for name in ("a", "b", "c"):
+        put(store, name, WORDS)
+    real = DirectoryBytes.open
+
+    def refused(self: DirectoryBytes, bucket: str, name: str) -> object:
+        if name == "b":
+            raise PermissionError(13, "Permission denied", name)
+        return real(self, bucket, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryBytes, "open", refused)
+        with pytest.raises(PermissionError):
+            store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == ["b"]
 
 
 def test_noncurrent_generations_made_since_are_sealed(store: ObjectsInPlace, tmp_path: Path) -> None:
@@ -348,6 +377,23 @@ def test_what_is_written_to_all_the_time_is_not_sealed_half(
     store.seal_below(ALL, OWNER)
     assert at_rest(bucket) == []
     assert content(store, "busy") == WORDS + b"!"
+
+
+def test_a_large_object_does_not_hold_up_the_end(store: ObjectsInPlace, bucket: Path) -> None:
+    """Who seals it stops between two pieces; it stays as it was, and nothing is left aside."""
+    put(store, "o", WORDS * 10_000)
+
+    class Ending(Contents):
+        def sealed(self, owner: int, read: ReadAt, size: int) -> Iterator[bytes]:
+            for piece in super().sealed(owner, read, size):
+                store._closing = True
+                yield piece
+
+    store.share_seals(Ending(lambda _: bytes(32), lambda: True))
+    with pytest.raises(Unavailable, match="being stopped"):
+        store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == ["o"]
+    assert list((bucket.parent.parent / "objects" / "drafts").iterdir()) == []
 
 
 def test_who_seals_stops_when_the_store_closes(tmp_path: Path, vault: DataVault) -> None:

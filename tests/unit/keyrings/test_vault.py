@@ -11,7 +11,7 @@ import pytest
 
 from trainyard.core.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound, Unavailable
 from trainyard.core.names import KeyName, Scope
-from trainyard.keyring import MARK, KeyState, KeyUse, Opened
+from trainyard.keyring import MARK, KeyState, KeyUse, Opened, Output
 from trainyard.keyrings.local.ring import LocalKeyRing, open_ring
 from trainyard.keyrings.vault import DataVault
 from trainyard.store import StoreError
@@ -323,3 +323,29 @@ def test_no_job_is_admitted_under_a_key_that_goes(tmp_path: Path, vault: DataVau
     for each in (vault, opened(tmp_path)):
         assert all("is destroyed" in each.why_locked(owner) for owner in (7, *admitted))
         assert each._tables.rows("SELECT DISTINCT wrapped FROM data_key") == [(None,)]
+
+
+def test_outputs_have_a_data_key_that_outlives_their_job(tmp_path: Path, vault: DataVault) -> None:
+    """It is noted, counted and pending until it is all sealed, rotated with the others, and goes with the named key."""
+    vault.expect_output(7, 7, "gs://b/1/", 5)
+    vault.expect_output(7, 8, "gs://b/2/", 6)
+    vault.expect_output(7, 8, "gs://b/2/", 6)
+    vault.rotate(NAME, 2)
+    vault = opened(tmp_path)
+    assert vault.outputs() == (Output(7, -7, "gs://b/1/", 5), Output(8, -7, "gs://b/2/", 6))
+    assert vault.pending() == vault.owners() == (7,)
+    assert vault.key_of(-7) == str(NAME)
+    assert vault.use_of(NAME) == KeyUse(1, 1, 1)
+    vault.all_sealed(7)
+    vault.output_sealed(7)
+    vault.drop(7)
+    assert vault.use_of(NAME) == KeyUse(0, 1, 1)
+    vault.output_sealed(8)
+    assert opened(tmp_path).outputs() == vault.outputs() == ()
+    assert vault.use_of(NAME) == KeyUse(0, 0, 1)
+    assert not vault.why_locked(-7)
+    vault.destroy(NAME)
+    assert vault.is_shredded(-7)
+    assert "is destroyed" in vault.why_locked(-7)
+    with pytest.raises(NotFound, match="job 9 is not in the directory"):
+        vault.expect_output(9, 9, "gs://b/", 1)
