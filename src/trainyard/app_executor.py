@@ -34,6 +34,7 @@ async def open_executor(
         prepared=environments.Options(prebuilt=settings.prebuilt, images=_overrides(settings)),
         gcs_mount=settings.gcs_mount != "never",
         objects=objects if settings.objects_url else None,
+        opens=objects,
         containers=_containers(settings, port),
         usage_interval=settings.usage_interval,
     )

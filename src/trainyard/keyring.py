@@ -18,6 +18,8 @@ from trainyard.core.names import KeyName, Scope
 FIELD: Final = "encryptionSpec.kmsKeyName"
 MARK: Final = b"\0TYS1"
 """What a sealed value begins with; no protobuf message does (there is no field 0)."""
+FILE_MARK: Final = b"\0TYF1"
+"""What a sealed file begins with (keyrings/frames.py)."""
 SEALED: Final = ".sealed"
 """What the name of a sealed file ends with; the plain one beside it is gone."""
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from trainyard.core.errors import Internal
+from trainyard.keyring import FILE_MARK
 from trainyard.keyrings.envelope import NONCE_BYTES, TAG_BYTES, cipher, decrypt, derived
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 FRAME_BYTES: Final = 64 * 1024
-_MARK: Final = b"\0TYF1"
 _HEADER: Final = struct.Struct(">5sqQ16s")
 HEADER_BYTES: Final = _HEADER.size
 _SEALED_FRAME: Final = FRAME_BYTES + TAG_BYTES
@@ -40,7 +40,7 @@ class Header:
 
     def packed(self) -> bytes:
         """The bytes that the file begins with."""
-        return _HEADER.pack(_MARK, self.owner, self.size, self.salt)
+        return _HEADER.pack(FILE_MARK, self.owner, self.size, self.salt)
 
     @property
     def frames(self) -> int:
@@ -106,7 +106,7 @@ def header_of(file: BinaryIO) -> Header:
 def header_in(beginning: bytes) -> Header | None:
     """The header that a file begins with, whole or not as the rest of it may be; None where it begins otherwise."""
     packed = beginning[:HEADER_BYTES]
-    if len(packed) < HEADER_BYTES or not packed.startswith(_MARK):
+    if len(packed) < HEADER_BYTES or not packed.startswith(FILE_MARK):
         return None
     return Header(*_HEADER.unpack(packed)[1:])
 

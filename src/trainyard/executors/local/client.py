@@ -30,10 +30,10 @@ from trainyard.executors.local.dashboards import Dashboards
 from trainyard.executors.local.groups import Group, Groups, write_unstarted
 from trainyard.executors.local.launcher import Launchers, request_of, this_python
 from trainyard.executors.local.own_environment import calls_pip, own_environment
-from trainyard.executors.local.packages import PreparationFailed, locate
+from trainyard.executors.local.packages import PreparationFailed
 from trainyard.executors.local.plan import Places, ReplicaPlan, handed_on, notes_on, notes_on_buckets, plan
 from trainyard.executors.local.readings import Incarnation
-from trainyard.executors.local.remote_packages import RemotePackages
+from trainyard.executors.local.remote_packages import finder
 from trainyard.executors.local.shares import refuse_shares
 from trainyard.executors.local.shells import Shells
 from trainyard.executors.local.sweep import bury
@@ -54,8 +54,8 @@ class LocalOptions:
     without them where the machine has none, "required" fails it. `python`: for the agents. `environment`: what the
     server was started with, of which programs get an allowlisted part. `gcs_mount`: whether programs see the
     buckets at /gcs too, in a mount namespace of theirs. `objects`: where gs:// is, if that is no directory of this
-    machine. `containers`: how images are run; None: never. `enforced`: whether CPUs and memory are handed out, too.
-    `usage_interval`: seconds between two samples of what a replica uses; 0: none are taken.
+    machine. `opens`: what opens packages that are sealed. `containers`: how images are run; None: never. `enforced`:
+    whether CPUs and memory are handed out, too. `usage_interval`: seconds between two samples of usage; 0: none.
     """
 
     replicas: int = 0
@@ -67,6 +67,7 @@ class LocalOptions:
     prepared: environments.Options | None = None
     gcs_mount: bool = True
     objects: ObjectStore | None = None
+    opens: ObjectStore | None = None
     containers: ContainerOptions | None = None
     enforced: bool = False
     reserved: tuple[Kept, ...] = ()
@@ -87,8 +88,7 @@ class LocalExecutor:
         self._groups = Groups(self._places)
         self.open_shell = Shells(self._groups).open
         view = (self._places.buckets, data_dir / "view") if options.gcs_mount and options.objects is None else ()
-        find = RemotePackages(options.objects, data_dir / "environments/packages") if options.objects else None
-        self._find: Find = find or partial(locate, buckets=self._places.buckets)
+        self._find: Find = finder(data_dir, options.objects, options.opens)
         within = options.containers
         self._containers = (
             Containers(within, data_dir, self._places, options.environment, self._find) if within else None

@@ -1,4 +1,4 @@
-"""Packages out of an object store that is no directory of this machine: each generation is fetched once, whole."""
+"""Packages that do not lie in the buckets as they are: elsewhere, or sealed. Each generation is fetched once, whole."""
 
 from __future__ import annotations
 
@@ -6,15 +6,37 @@ import contextlib
 import hashlib
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from trainyard.core.errors import ApiError, NotFound
 from trainyard.core.object_paths import object_path
-from trainyard.executors.local.packages import PreparationFailed, parts_of
+from trainyard.executors.local.packages import PreparationFailed, locate, parts_of
+from trainyard.keyring import FILE_MARK
 from trainyard.objects import ObjectStore
 
 _CHUNK: Final = 8 * 1024 * 1024
+
+
+def finder(data_dir: Path, elsewhere: ObjectStore | None, opens: ObjectStore | None) -> Callable[[str], Path]:
+    """What gives the file of a package's URI: in the buckets of this machine, or out of the object store `elsewhere`.
+
+    `opens` is asked for what lies sealed in the buckets. Blocks; raises as RemotePackages.
+    """
+    kept = data_dir / "environments" / "packages"
+    if elsewhere is not None:
+        return RemotePackages(elsewhere, kept)
+
+    def find(uri: str) -> Path:
+        path = locate(uri, data_dir / "buckets")
+        if opens is None:
+            return path
+        with path.open("rb") as file:
+            is_sealed = file.read(len(FILE_MARK)) == FILE_MARK
+        return RemotePackages(opens, kept)(uri) if is_sealed else path
+
+    return find
 
 
 class RemotePackages:
