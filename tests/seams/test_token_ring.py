@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -153,9 +154,13 @@ def test_a_token_that_is_pulled_out_is_told_and_comes_back(open_ring: OpenRingAg
 
 
 def test_a_token_that_is_pulled_out_before_a_start_stops_it(open_ring: OpenRingAgain, token: SoftToken) -> None:
-    """So does another one in its place, which has none of the keys."""
-    open_ring().create(NAME, 1)
-    token.tokens.rename(token.directory / "pocket")
+    """So does another one in its place, without the keys; what is to be removed from the right one still is."""
+    ring, pocket = open_ring(), token.directory / "pocket"
+    ring.create(NAME, 1)
+    ring.create(OTHER, 1)
+    token.tokens.rename(pocket)
+    with pytest.raises(Unavailable):
+        ring.destroy(OTHER)
     with pytest.raises(StoreError, match="key_ring: the PKCS#11 library"):
         open_ring()
     token.tokens.mkdir()
@@ -164,6 +169,10 @@ def test_a_token_that_is_pulled_out_before_a_start_stops_it(open_ring: OpenRingA
     token.initialize()
     with pytest.raises(StoreError, match=r"holds none of the keys that .*pkcs11.db tells of"):
         open_ring()
+    shutil.rmtree(token.tokens)
+    pocket.rename(token.tokens)
+    assert [key.versions for key in open_ring().listed()] == [(1,), ()]
+    assert labels(token) == ["1 ring/key"]
 
 
 def test_a_key_that_was_removed_in_the_token_is_told(open_ring: OpenRingAgain, token: SoftToken) -> None:

@@ -1,8 +1,8 @@
 """Keys in a token: each version is a secret that the token made and never gives away; a file of ours knows their names.
 
 What is wrapped is encrypted with AES-256-GCM under a key for it alone, the HMAC-SHA256 of a random salt that the token
-computes with the version's secret (a pseudo-random function, as in NIST SP 800-108): every token has that, while
-AES-GCM is missing in many and wants its nonces otherwise in each. Before the token makes a secret, its label is noted
+computes with the version's secret (a pseudo-random function, as in NIST SP 800-108): tokens have that, while AES-GCM
+is missing in many and wants its nonces otherwise in each. Before the token makes a secret, its label is noted
 as one to be removed, and before a version is forgotten, too: what a crash left in the token is removed at the start.
 """
 
@@ -83,8 +83,8 @@ class TokenKeyRing(NamedKeys):
         self._place = place
         self._token: Token = Token(place, Pin(place.pin_file, self._tables))
         try:
+            self._look()  # first: what is not in another token is not removed from the right one
             self._sweep()
-            self._look()
         except BaseException:
             self._token.close()
             raise
