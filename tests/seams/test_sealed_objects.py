@@ -319,6 +319,33 @@ def test_one_file_that_cannot_be_read_keeps_no_other_in_the_clear(
     assert at_rest(bucket) == ["b"]
 
 
+def test_files_that_are_no_objects_are_sealed_too(store: ObjectsInPlace, bucket: Path) -> None:
+    """Programs write them by their path, and find them there again; links are not followed."""
+    top = os.fsencode(bucket / "out")
+    odd = [b"line\nend", b"no-text-\xff", b".%marked", b"/".join([b"n" * 250] * 5)]
+    for each in odd:
+        path = Path(os.fsdecode(top + b"/" + each))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(WORDS)
+    outside = bucket.parent.parent / "outside"
+    outside.write_bytes(WORDS)
+    (bucket / "out" / "link").symlink_to(outside)
+    assert names(store) == []
+    for _ in range(2):
+        store.seal_below(Outputs("b", "out/", 0), OWNER)
+        assert at_rest(bucket) == ["link"]
+    assert store.open_below("b", "out/", STRANGER.__eq__) == OpenedBelow(locked=4)
+    assert store.open_below("b", "out/", OWNER.__eq__) == OpenedBelow(opened=4)
+    assert len(at_rest(bucket)) == 5
+    store.seal_below(Outputs("b", "out/", RealClock().now_us() + 1_000_000), OWNER)
+    assert len(at_rest(bucket)) == 5
+    store.remove_below(Outputs("b", "out/", 0), 0)
+    assert len(at_rest(bucket)) == 5
+    store.remove_below(Outputs("b", "out/", 0), None)
+    assert at_rest(bucket) == ["link"]
+    assert outside.read_bytes() == WORDS
+
+
 def test_noncurrent_generations_made_since_are_sealed(store: ObjectsInPlace, tmp_path: Path) -> None:
     """Those from before stay as they are; each is read as ever, and removed with the others."""
     store.update_bucket("b", {"versioning": {"enabled": True}})

@@ -192,6 +192,27 @@ class DirectoryBytes:
         """By walking."""
         return walk.names(self._root / check_bucket(bucket), start, prefix, delimiter)
 
+    def nameless(self, bucket: str, prefix: str) -> Iterator[tuple[str, ...]]:
+        """Paths of files that are no objects."""
+        return walk.nameless(self._root / check_bucket(bucket), prefix)
+
+    def open_path(self, bucket: str, path: tuple[str, ...]) -> tuple[Sight, FileReader]:
+        """One of them. Raises NotFound."""
+        fd = tree.open_file(self._root, (bucket, *path))
+        if fd is None:
+            raise no_object(bucket, "/".join(path))
+        return sight(os.fstat(fd)), FileReader(fd)
+
+    def place_path(self, loose: LooseFile, bucket: str, path: tuple[str, ...], time_us: int) -> None:
+        """Put other bytes in the place of one of them, whole and durable."""
+        loose.seal(time_us)
+        tree.move_in(loose.path, self._root, bucket, path)
+        loose.placed()
+
+    def remove_path(self, bucket: str, path: tuple[str, ...]) -> None:
+        """Remove one of them."""
+        tree.remove(self._root, bucket, path)
+
     def loose(self, loose_id: str, size: int | None = None) -> LooseFile:
         """A draft; raises NotFound where an earlier one is gone."""
         try:

@@ -11,8 +11,11 @@ import contextlib
 import errno
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from trainyard.core.errors import Internal, NotFound, Unavailable
@@ -72,27 +75,36 @@ class ObjectsInPlace(KeptObjects):
             for row in self._noncurrent(outputs):
                 with _noting(failures):
                     self._change_noncurrent(row, owner)
+            for path in self._files.nameless(outputs.bucket, outputs.prefix):
+                with _noting(failures):
+                    self._change_nameless(outputs.bucket, path, owner, outputs.since_us)
         if failures:
             raise failures[0]
 
     def open_below(self, bucket: str, prefix: str, may_open: Callable[[int], bool]) -> OpenedBelow:
         """See SealsInPlace."""
-        opened = locked = damaged = 0
+        found: Counter[str] = Counter()
+
+        def open_one(looked: AbstractContextManager[_Bytes | None], change: Callable[[], None]) -> None:
+            with contextlib.suppress(PermissionError), looked as there:  # a file like that is none that we have sealed
+                owner = None if there is None else self._seals.owner_of(there.beginning)
+                if owner is None:
+                    return
+                if not may_open(owner):
+                    found["locked"] += 1
+                    return
+                try:
+                    change()
+                    found["opened"] += 1
+                except Internal:
+                    found["damaged"] += 1
+
         with self._changing():
             for name in self._names(bucket, prefix):
-                with self._bytes_of(bucket, name) as there:
-                    owner = None if there is None else self._seals.owner_of(there.beginning)
-                if owner is None:
-                    continue
-                if not may_open(owner):
-                    locked += 1
-                    continue
-                try:
-                    self._change(bucket, name, None)
-                    opened += 1
-                except Internal:
-                    damaged += 1
-        return OpenedBelow(opened, locked, damaged)
+                open_one(self._bytes_of(bucket, name), partial(self._change, bucket, name, None))
+            for path in self._files.nameless(bucket, prefix):
+                open_one(self._nameless(bucket, path), partial(self._change_nameless, bucket, path, None))
+        return OpenedBelow(**found)
 
     def remove_below(self, outputs: Outputs, until_us: int | None) -> None:
         """See SealsInPlace. Holds do not count: what was to be unreadable must not stay."""
@@ -113,6 +125,11 @@ class ObjectsInPlace(KeptObjects):
                     self._files.remove(outputs.bucket, name)
                     rows = self._catalogue.rows(outputs.bucket, name)
                     self._catalogue.write([], [each.object for each in rows if each.object.deleted_us is None])
+            for path in self._files.nameless(outputs.bucket, outputs.prefix):
+                with self._nameless(outputs.bucket, path) as there:
+                    seen = None if there is None else there.seen
+                if seen is not None and seen.touched_us >= outputs.since_us and in_time(seen.changed_us):
+                    self._files.remove_path(outputs.bucket, path)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -198,6 +215,15 @@ class ObjectsInPlace(KeptObjects):
                     if any(each.object.generation == known.generation for each in rows):
                         self._files.place_archived(loose, known.bucket, known.name, known.generation)
 
+    def _change_nameless(self, bucket: str, path: tuple[str, ...], owner: int | None, since_us: int = 0) -> None:
+        """Seal or open a file that is no object: nothing is known of it that could be parted from it."""
+        with self._nameless(bucket, path) as there:
+            if there is None or there.seen.touched_us < since_us:
+                return
+            with self._aside(there.reader) as loose:
+                if self._written(loose, there, owner, None):
+                    self._files.place_path(loose, bucket, path, there.seen.changed_us)
+
     def _written(self, loose: LooseFile, there: _Bytes, owner: int | None, digests: Digests | None) -> bool:
         """Write the other form aside; False where the bytes are in the wanted one."""
         form = self._opened(there) if owner is None else self._sealed(there, owner, digests)
@@ -224,16 +250,13 @@ class ObjectsInPlace(KeptObjects):
         size = self._seals.size_of(there.beginning)
         return None if size is None else _pieces(self._seals.opening(there.reader.read, there.seen.size), size)
 
-    @contextlib.contextmanager
-    def _bytes_of(self, bucket: str, name: str) -> Iterator[_Bytes | None]:
+    def _bytes_of(self, bucket: str, name: str) -> AbstractContextManager[_Bytes | None]:
         """The bytes that are there now; None where there are none."""
-        try:
-            seen, reader = self._files.open(bucket, name)
-        except NotFound:
-            yield None
-            return
-        with contextlib.closing(reader):
-            yield _Bytes(seen, reader, beginning(reader, seen.size))
+        return _opened(lambda: self._files.open(bucket, name))
+
+    def _nameless(self, bucket: str, path: tuple[str, ...]) -> AbstractContextManager[_Bytes | None]:
+        """Those of a file that is no object."""
+        return _opened(lambda: self._files.open_path(bucket, path))
 
     @contextlib.contextmanager
     def _aside(self, reader: FileReader) -> Iterator[LooseFile]:
@@ -244,6 +267,17 @@ class ObjectsInPlace(KeptObjects):
             yield loose
         finally:
             loose.discard()
+
+
+@contextlib.contextmanager
+def _opened(take: Callable[[], tuple[Sight, FileReader]]) -> Iterator[_Bytes | None]:
+    try:
+        seen, reader = take()
+    except NotFound:
+        yield None
+        return
+    with contextlib.closing(reader):
+        yield _Bytes(seen, reader, beginning(reader, seen.size))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainyard.core.object_paths import DRAFT, SELF, after_all, component_body, continues, object_name
+from trainyard.core.errors import InvalidArgument
+from trainyard.core.object_paths import DRAFT, SELF, after_all, component_body, continues, object_name, object_path
 from trainyard.object_stores import tree
 
 
@@ -54,6 +55,29 @@ def names_below(bucket: Path, top: Entry, start: str) -> Iterator[str]:
             stack.append(iter(_entries(bucket, entry.parts, entry.name, start, top.name)))
         else:
             yield entry.name
+
+
+def nameless(bucket: Path, prefix: str) -> Iterator[tuple[str, ...]]:
+    """Paths of files in a prefix's directory that are no objects: their names have line ends, are too long, no text.
+
+    Programs know them by their path alone. `prefix` is empty or ends in a slash.
+    """
+    try:
+        stack = [object_path(prefix.removesuffix("/")) if prefix else ()]
+    except InvalidArgument:
+        return
+    while stack:
+        parts = stack.pop()
+        try:
+            with tree.directory(bucket, parts) as fd, os.scandir(fd) as listed:
+                inside = [entry for entry in listed if not entry.name.startswith(DRAFT)]
+                files = [entry.name for entry in inside if entry.is_file(follow_symlinks=False)]
+                stack += [(*parts, entry.name) for entry in inside if entry.is_dir(follow_symlinks=False)]
+        except OSError as error:
+            if tree.absent(error):
+                continue
+            raise
+        yield from (path for name in files if object_name(path := (*parts, name)) is None)
 
 
 def _entries(bucket: Path, parts: tuple[str, ...], base: str, start: str, prefix: str) -> Sequence[Entry]:
