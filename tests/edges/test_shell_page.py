@@ -65,6 +65,24 @@ def test_a_terminal_in_the_page(api: Api, browser: Browser) -> None:
 
 
 @in_a_browser
+def test_much_output_in_the_page(api: Api, browser: Browser) -> None:
+    """Millions of characters, drawn more slowly than they are printed, all come before what is printed next."""
+    job = with_shells(api, running(*WAITS))
+    browser.goes(job["webAccessUris"]["workerpool0-0"])
+    sees_open(browser)
+    browser.says(
+        "window.pauses = 0; WebSocket.prototype.send = (sends => function(data) {"
+        " window.pauses += data === '{\"paused\":true}'; return sends.call(this, data); }"
+        ")(WebSocket.prototype.send)"
+    )
+    browser.types("seq 1 1000000; echo pa''ge-$((6*7))")
+    browser.sees(f"{SHOWN}.includes('page-42')")
+    assert browser.says("window.pauses") > 0
+    browser.sees(f"{SHOWN}.includes('1000000')")
+    api.call("POST", f"{job['name']}:cancel", {})
+
+
+@in_a_browser
 def test_pages_of_others_get_no_shell(api: Api, browser: Browser, server: Server) -> None:
     """Neither a page without an origin nor one of another port of this machine opens the WebSocket; ours does."""
     job = with_shells(api, running(*WAITS))

@@ -98,6 +98,36 @@ def test_a_shells_exit_code_and_much_output(api: Api, server: Server) -> None:
     api.call("POST", f"{job['name']}:cancel", {})
 
 
+def test_a_reader_that_stops_is_waited_for(api: Api, server: Server) -> None:
+    """What is printed for ever stays in the replica: the service's memory does not grow, and Ctrl-C is heard."""
+    job = with_shells(api, running(*WAITS))
+    with ShellClient(server.port, path_of(job["webAccessUris"]["workerpool0-0"])) as person:
+        person.says("true")
+        before = server.memory_bytes()
+        person.types("yes 'a line of some length, so that it takes little time to fill much'\r")
+        time.sleep(2.0)  # in which nobody reads, and gigabytes are printed where nobody waits
+        assert server.memory_bytes() - before < 30 << 20
+        person.types("\x03")
+        person.types("echo st''opped\r")
+        person.reads("stopped")
+    api.call("POST", f"{job['name']}:cancel", {})
+
+
+def test_a_reader_may_ask_for_a_pause(api: Api, server: Server) -> None:
+    """As the page does while it draws: what is printed waits where it is made, and then comes whole."""
+    job = with_shells(api, running(*WAITS))
+    path = path_of(job["webAccessUris"]["workerpool0-0"])
+    with ShellClient(server.port, path) as person, ShellClient(server.port, path) as other:
+        person.says("stty -echo")
+        other.says("true")
+        person.sends(Opcode.TEXT, b'{"paused": true}')
+        person.types("touch begun; seq 1 200000; touch printed; echo 'en''d'\r")
+        assert other.says("while [ ! -e begun ]; do sleep 0.05; done; sleep 1; ls printed begun 2>/dev/null") == "begun"
+        person.sends(Opcode.TEXT, b'{"paused": false}')
+        assert person.reads("end\r\n").split("\r\n")[-2] == "200000"
+    api.call("POST", f"{job['name']}:cancel", {})
+
+
 def test_a_large_paste_waits_until_it_is_read(api: Api, server: Server) -> None:
     """What is typed faster than it is read waits at the client's end, and arrives whole."""
     job = with_shells(api, running(*WAITS))

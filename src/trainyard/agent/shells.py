@@ -81,8 +81,10 @@ class Shells:
                     connection.close()
 
     def others(self, children: Iterable[int]) -> list[int]:
-        """The children that a replica's end waits for: a shell, which is deaf to SIGTERM, is none of them."""
-        return [pid for pid in children if pid not in self._open]
+        """The children that a replica's end waits for: neither shells, deaf to SIGTERM, nor what was begun in them."""
+        if self._listening is None:
+            return list(children)
+        return [pid for pid in children if pid not in self._open and not _was_begun_in_a_shell(pid)]
 
     def reaped(self, pid: int, status: int) -> None:
         """A child is gone, with this status (wait(2)); where it was a shell, whoever asked for it is told."""
@@ -121,12 +123,11 @@ class Shells:
     def _start(self, term: str, terminal: int, main: int) -> int:
         """Raises CannotStart."""
         task = self._task
-        variables = {"TERM": term}
+        variables = {"TERM": term, SHELL_VARIABLE: f"{os.getpid()}.{time.monotonic_ns()}"}
         if task.engine is None:
             return program.start_on([SHELL], {**self._environment(main), **variables}, task.work, terminal)
         if not task.engine.shell:
             raise program.CannotStart("Its container engine opens no shells.")
-        variables[SHELL_VARIABLE] = f"{os.getpid()}.{time.monotonic_ns()}"
         environment = {**task.engine.env, **variables}
         pid = program.start_on(task.engine.shell, environment, task.engine.directory, terminal)
         self._marks[pid] = f"{SHELL_VARIABLE}={variables[SHELL_VARIABLE]}".encode()
@@ -141,6 +142,13 @@ class Shells:
                 pairs = (os.fsdecode(entry).partition("=") for entry in file.read().split(b"\0") if b"=" in entry)
                 return {name: value for name, _, value in pairs}
             return {}
+
+
+def _was_begun_in_a_shell(pid: int) -> bool:
+    """Its environment tells, also when it has left its shell (setsid)."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        return any(entry.startswith(SHELL_VARIABLE.encode() + b"=") for entry in file.read().split(b"\0"))
+    return False
 
 
 def _hang_up(mark: bytes) -> None:

@@ -196,6 +196,25 @@ def test_a_stop_ends_the_shell(tmp_path: Path, deaf: bool) -> None:
     run(story)
 
 
+def test_what_was_begun_in_a_shell_is_given_no_grace(tmp_path: Path) -> None:
+    """Deaf to SIGTERM, in a session of its own, its shell long left: it ends with the programs, not with the grace."""
+
+    async def story() -> None:
+        async with opened(tmp_path) as executor:
+            group = with_shells("sleep 1000")
+            async with at_a_shell(executor, group) as person:
+                await person.types("setsid sh -c 'trap : TERM HUP; while :; do sleep 0.1; done; : stray' & exit\r")
+                while await person.shell.read():
+                    pass
+            began = asyncio.get_running_loop().time()
+            await executor.stop(group.run_id, 300.0)
+            assert (await end(executor, group)).cause is Cause.STOPPED
+            assert asyncio.get_running_loop().time() - began < 150
+            await gone(group)
+
+    run(story)
+
+
 def test_the_programs_end_ends_the_shell(tmp_path: Path) -> None:
     """With its own code on record, at once."""
 

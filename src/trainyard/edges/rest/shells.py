@@ -1,8 +1,9 @@
 """A person at a shell, over a WebSocket: binary messages are what is typed and printed, text ones are JSON.
 
-From the client {"rows", "columns"}: its terminal has this size now. From us {"exit"}: the shell's exit code, or null
-where it is not known; nothing comes behind it. Without a WebSocket the same address says how to get one, or why there
-is none; to a browser that is sent there it is a page with a terminal (pages.py).
+From the client {"rows", "columns"}: its terminal has this size now; {"paused": true}: it takes no more before
+{"paused": false}, so that what is printed meanwhile waits in the replica. From us {"exit"}: the shell's exit code, or
+null where it is not known; nothing comes behind it. Without a WebSocket the same address says how to get one, or why
+there is none; to a browser that is sent there it is a page with a terminal (pages.py).
 """
 
 from __future__ import annotations
@@ -62,9 +63,11 @@ class ShellRoute:
 
     async def _serve(self, connection: WebSocket, shell: Shell, caller: Caller) -> None:
         """Until the shell ends, its person leaves, or may not stay."""
-        printing = asyncio.ensure_future(_print(connection, shell))
+        takes = asyncio.Event()
+        takes.set()
+        printing = asyncio.ensure_future(_print(connection, shell, takes))
         others = [
-            asyncio.ensure_future(_type(connection, shell)),
+            asyncio.ensure_future(_type(connection, shell, takes)),
             asyncio.ensure_future(self._keep_watch(connection, caller)),
         ]
         try:
@@ -92,22 +95,26 @@ class ShellRoute:
                 await connection.send(Opcode.PING, b"")
 
 
-async def _print(connection: WebSocket, shell: Shell) -> None:
+async def _print(connection: WebSocket, shell: Shell, takes: asyncio.Event) -> None:
     while chunk := await shell.read():
+        await takes.wait()
         await connection.send(Opcode.BINARY, chunk)
     code = await shell.ended()
     await connection.send(Opcode.TEXT, json.dumps({"exit": code}).encode())
     connection.close()
 
 
-async def _type(connection: WebSocket, shell: Shell) -> None:
+async def _type(connection: WebSocket, shell: Shell, takes: asyncio.Event) -> None:
     while (message := await connection.receive()) is not None:
         opcode, payload = message
         if opcode is Opcode.BINARY:
             await shell.write(payload)
             continue
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # what is no size changes none
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # what is neither changes nothing
             said = json.loads(payload)
+            if "paused" in said:
+                (takes.clear if said["paused"] is True else takes.set)()
+                continue
             size = Terminal(int(said["rows"]), int(said["columns"]))
             if not size.faults():
                 shell.resize(size.rows, size.columns)

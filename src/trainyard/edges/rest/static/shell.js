@@ -8,7 +8,7 @@ const stage = new URLSearchParams(location.search).get("stage");
 const terminal = new Terminal({ cursorBlink: true, scrollback: 10000, fontSize: 14, theme: { background: "#15171a" } });
 const fit = new FitAddon();
 const encoder = new TextEncoder();
-let socket = null, token = "";
+let socket = null, token = "", behind = 0, paused = false;
 
 by("replica").textContent = replica;
 by("job").textContent = job;
@@ -29,6 +29,21 @@ function send(data) {
 
 function type(bytes) {
   for (let start = 0; start < bytes.length; start += 65536) send(bytes.subarray(start, start + 65536));
+}
+
+function print(bytes) {
+  // Drawing is slower than the network: what is not drawn yet must not fill the page.
+  behind += bytes.length;
+  if (behind > 1 << 20 && !paused) pause(true);
+  terminal.write(bytes, () => {
+    behind -= bytes.length;
+    if (behind < 1 << 18 && paused) pause(false);
+  });
+}
+
+function pause(now) {
+  paused = now;
+  send(JSON.stringify({ paused }));
 }
 
 async function whyNot() {
@@ -57,9 +72,9 @@ async function open() {
   let words = "The connection to the shell was lost, and the shell with it; the job goes on.", bad = true;
   socket = new WebSocket(address);
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => { say("Open; the job goes on when you leave it."); terminal.focus(); };
+  socket.onopen = () => { paused = false; say("Open; the job goes on when you leave it."); terminal.focus(); };
   socket.onmessage = ({ data }) => {
-    if (typeof data !== "string") return terminal.write(new Uint8Array(data));
+    if (typeof data !== "string") return print(new Uint8Array(data));
     const code = JSON.parse(data).exit;
     [words, bad] = code === null ? ["The shell has ended.", true] : [`The shell has ended with ${code}.`, code !== 0];
   };
