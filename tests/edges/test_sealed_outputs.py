@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import BadRequest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
+from nas_requests import made, nas, reporting
 from test_run_metrics import record
 
 SECRET = "s3cr3t-weights"
@@ -206,7 +208,7 @@ def test_a_job_under_the_same_key_goes_on_from_a_checkpoint(served: tuple[Server
 def test_nothing_is_sealed_under_a_running_program(served: tuple[Server, Api]) -> None:
     """While another job may write below the same directory, sealing waits; then it goes on by itself."""
     server, api = served
-    going = f'while [ ! -e "$model/go" ]; do sleep 0.05; done; grep -q s3cr3t"-"weights "$model/w.bin"'
+    going = 'while [ ! -e "$model/go" ]; do sleep 0.05; done; grep -q s3cr3t"-"weights "$model/w.bin"'
     other = api.made(writing(going, key=""))["name"]
     api.wait(other, {"JOB_STATE_RUNNING"})
     ended(api, writing(WRITES))
@@ -228,7 +230,8 @@ def test_noncurrent_generations_of_a_job_are_sealed(served: tuple[Server, Api]) 
     bucket.patch()
     bucket.blob("out/o").upload_from_string("from before")
     address = f"http://127.0.0.1:{server.port}/upload/storage/v1/b/b/o?uploadType=media&name=out/o"
-    upload = "; ".join(f"curl -sf -X POST --data-binary {SECRET}-{n} '{address}' >/dev/null" for n in (1, 2))
+    post = "import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode(), method='POST'))"
+    upload = "; ".join(f'{sys.executable} -c "{post}" "{address}" {SECRET}-{n}' for n in (1, 2))
     ended(api, writing(upload))
     until(lambda: sealed(api))
     assert holding(server.data_dir, SECRET) == []
@@ -273,6 +276,24 @@ def test_metrics_of_a_sealed_job_are_read_while_the_key_is_there(served: tuple[S
     answer = api.get(f"/trainyard/v1/{name}:metrics")
     assert (answer.status, answer.error["status"]) == (400, "FAILED_PRECONDITION")
     assert "is disabled" in answer.error["message"]
+
+
+def test_outputs_of_trials_are_sealed(served: tuple[Server, Api]) -> None:
+    """Each below its own directory, by one data key of their search, which stays when the search is deleted."""
+    server, api = served
+    search = nas(f'{AT} printf s3cr3t"-"weights > "$model/w"; {reporting()}', encryptionSpec={"kmsKeyName": KEY})
+    trial = search["nasJobSpec"]["multiTrialAlgorithmSpec"]["searchTrialSpec"]["searchTrialJobSpec"]
+    trial["baseOutputDirectory"] = {"outputUriPrefix": "gs://b/search"}
+    name = made(api, search)["name"]
+    assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
+    until(lambda: sealed(api))
+    assert holding(server.data_dir / "buckets", SECRET) == []
+    assert api.get(f"/trainyard/v1/{KEY}").json["outputs"] == 1
+    assert api.call("DELETE", name).status == 200
+    until(lambda: api.get(f"/trainyard/v1/{KEY}").json["jobs"] == 0)
+    written = [each for each in client_of(server).list_blobs("b", prefix="search/") if each.name.endswith("/model/w")]
+    assert len(written) == 3
+    assert {each.download_as_bytes() for each in written} == {SECRET.encode()}
 
 
 @pytest.mark.parametrize("after_seconds", [0.0, 0.2, 0.5, 0.8, 1.2])
