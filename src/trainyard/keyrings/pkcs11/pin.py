@@ -51,17 +51,17 @@ class Pin:
         pin, status = read(self._file)
         self._mark = f"{token} {self._file} {status.st_ino} {status.st_mtime_ns} {status.st_size}"
         if self._tables.rows("SELECT 1 FROM refused_pin WHERE mark = ?", self._mark):
-            raise self._sentence("was refused by the token before, and is not tried again")
+            raise StoreError(
+                f"key_ring: the PIN in {self._file} was refused by the token before, and is not tried again, since too "
+                "many wrong ones lock it. Write the right one there; if it is right by now, touch the file."
+            )
         return pin
 
     def refused(self) -> StoreError:
         """The PIN read last was wrong: the error for it."""
         with suppress(Unavailable), self._tables.writing() as connection:  # on a full disk it may be tried once more
             connection.execute("INSERT OR IGNORE INTO refused_pin VALUES (?)", (self._mark,))
-        return self._sentence("is not the token's")
-
-    def _sentence(self, what: str) -> StoreError:
         return StoreError(
-            f"key_ring: the PIN in {self._file} {what}, since too many wrong ones lock the token. Write the right one "
-            "there; if it is right by now, touch the file."
+            f"key_ring: the PIN in {self._file} is not the token's. Write the right one there; until then none is "
+            "tried, since too many wrong ones lock the token."
         )
