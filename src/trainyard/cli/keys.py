@@ -58,8 +58,8 @@ def delete(flags: Namespace) -> int:
         use = _object(api.connection.call("GET", f"{OWN}/{name}"))
         raise Usage(
             f"specs and logs of {use['jobs']} job(s), {use['openJobs']} of them not ended, and what {use['outputs']} "
-            f"job(s) have written to gs:// could never be read again without {flags.key}; say --yes if that is what you "
-            "want"
+            f"job(s) have written to gs:// could never be read again without {flags.key}; say --yes if that is what "
+            "you want"
         )
     api.connection.call("POST", f"{OWN}/{name}:destroy", body={"confirm": name})
     Terminal().line(f"Destroyed the key [{name}]; what it sealed is unreadable from now on.", err=True)
