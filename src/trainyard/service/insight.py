@@ -76,11 +76,18 @@ class Insight:
         history = self._desk.history(job.name)
         replicas = self._desk.replica_records(job.name)
         sentence, evidence = _sentence(job, queue, history), _evidence(job, history, replicas)
-        evidence += () if job.is_final else self._open_trials(job)
+        evidence += () if job.is_final else (*self._doing(job, history), *self._open_trials(job))
         kind = self._kinds.get(job.name.collection)
         tracking = tracking_of(job, kind.render(job), self.tracked) if kind is not None else None
         progress = progress_of(job, self._logbook)
         return Explanation(job, sentence, evidence, queue, history, replicas, progress, tracking)
+
+    def _doing(self, job: Job, history: Sequence[Change]) -> tuple[str, ...]:
+        """What a job that comes up is at, an image that is pulled perhaps: what its service log has said since."""
+        if job.status.state is not JobState.PENDING or not history:
+            return ()
+        said = self._desk.narration(job.name)[-1:]
+        return tuple(each.note.text for each in said if each.note.time_us > history[-1].time_us)
 
     def _open_trials(self, job: Job) -> tuple[str, ...]:
         """How the open trials of a search are, and what the first of those who wait is waiting for."""

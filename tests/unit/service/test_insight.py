@@ -66,6 +66,17 @@ def test_a_queue_place_counts_only_while_it_waits(bench: Bench, name: str) -> No
     assert told["sentence"] == "There is room."
 
 
+def test_a_job_that_comes_up_says_what_it_is_at(bench: Bench, name: str) -> None:
+    """What its service log said last since there was room; once it runs, that is past."""
+    bench.move(name, Event.ADMITTED, "There is room.")
+    assert explained(bench, name)["evidence"] == []
+    job, pulling = bench.job(name), "workerpool0-0: Pulling the image r.example/img:1."
+    bench.commit(job, Decision(job.status).noted(pulling, bench.clock.now_us() + 1))
+    assert explained(bench, name)["evidence"] == [pulling]
+    bench.move(name, Event.STARTED, "Every replica is up.")
+    assert explained(bench, name)["evidence"] == []
+
+
 ENDS = [
     (Exit(Cause.EXITED, code=1), "workerpool0-0 exited with code 1."),
     (Exit(Cause.SIGNALED, code=139, signal=11), "workerpool0-0 was ended by signal 11."),

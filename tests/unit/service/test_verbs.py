@@ -68,7 +68,8 @@ def test_output_only_fields_that_are_sent_are_ignored(bench: Bench) -> None:
 
 def test_fields_without_effect_are_told_in_the_service_log(bench: Bench) -> None:
     """Creation leaves one line per field that has not all of its effect here."""
-    job = bench.job(bench.create(jobSpec={**MINIMAL["jobSpec"], "models": ["m"]})["name"])
+    models = ["projects/p/locations/l/models/m"]
+    job = bench.job(bench.create(jobSpec={**MINIMAL["jobSpec"], "models": models})["name"])
     told = [narrated.note.text for narrated in bench.store.narration(job.name)]
     assert any("models has no effect here" in line for line in told)
 
