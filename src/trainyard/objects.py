@@ -322,5 +322,8 @@ class SealsInPlace(Protocol):
     def open_below(self, bucket: str, prefix: str, may_open: Callable[[int], bool]) -> OpenedBelow:
         """Put what is sealed by owners that `may_open` in the clear again, for programs that read it by its path."""
 
+    def any_sealed(self, bucket: str, prefix: str, most: int) -> bool:
+        """Whether there is a sealed one among the first `most` objects below the prefix."""
+
     def remove_below(self, outputs: Outputs, until_us: int | None) -> None:
         """Remove for good what was to be sealed and can be no more, if it was last written up to `until_us`."""

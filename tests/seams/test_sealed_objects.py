@@ -154,9 +154,13 @@ def test_opened_for_a_program_it_is_as_before(store: ObjectsInPlace, bucket: Pat
     put(store, "a", b"beside")
     store.seal_below(ALL, OWNER if owned else STRANGER)
     assert at_rest(bucket) == []
+    assert store.any_sealed("b", "a", 2)
+    assert not store.any_sealed("b", "a", 0)
+    assert not store.any_sealed("b", "b", 2)
     found = store.open_below("b", "a", OWNER.__eq__)
     assert found == (OpenedBelow(opened=2) if owned else OpenedBelow(locked=2))
     assert at_rest(bucket) == (["b"] if owned else [])
+    assert store.any_sealed("b", "a", 2) != owned
     assert store.stat("b", "a/b") == stored
     assert content(store, "a/b") == WORDS
     store.seal_below(ALL, OWNER)

@@ -35,6 +35,10 @@ _NOT_HERE: Final = (
     "What it writes to gs:// is not sealed under its key, because the service keeps objects in an object store "
     "(objects_url): have that store encrypt them."
 )
+_AS_SEALED: Final = (
+    "by their path in /gcs programs find sealed bytes; through gs:// they read them while that key is there."
+)
+_MOST_LOOKED_AT: Final = 200  # for a sentence, no more
 _log = logging.getLogger("trainyard.keys")
 
 
@@ -80,10 +84,13 @@ class OutputSealing:
         if not self.vault.in_use or not _is_place(uri):
             return ""
         await self._until_still(*_where(uri))
-        if job.seal is None or job.id in self._ready:
+        if job.id in self._ready:
             return ""
         if self._objects is None:
-            return _NOT_HERE
+            return _NOT_HERE if job.seal is not None else ""
+        if job.seal is None:
+            odd = await asyncio.to_thread(self._objects.any_sealed, *_where(uri), _MOST_LOOKED_AT)
+            return f"There are objects below {uri} that are sealed: {_AS_SEALED}" if odd else ""
         try:
             await asyncio.to_thread(self.vault.expect_output, job.seal.owner, job.id, uri, job.create_time_us)
             found = await self._opened(self._objects, job, uri)
@@ -235,10 +242,7 @@ def _place(output: Output) -> Outputs:
 def _told(found: OpenedBelow, uri: str) -> str:
     said = []
     if found.locked:
-        said.append(
-            f"{found.locked} object(s) below {uri} are sealed under another key: by their path in /gcs programs find "
-            "sealed bytes; through gs:// they read them while that key is there."
-        )
+        said.append(f"{found.locked} object(s) below {uri} are sealed under another key: {_AS_SEALED}")
     if found.damaged:
         said.append(f"{found.damaged} sealed object(s) below {uri} are damaged and could not be opened.")
     return " ".join(said)

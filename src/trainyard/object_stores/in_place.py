@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from trainyard.core.errors import Internal, NotFound, Unavailable
@@ -105,6 +106,15 @@ class ObjectsInPlace(KeptObjects):
             for path in self._files.nameless(bucket, prefix):
                 open_one(self._nameless(bucket, path), partial(self._change_nameless, bucket, path, None))
         return OpenedBelow(**found)
+
+    def any_sealed(self, bucket: str, prefix: str, most: int) -> bool:
+        """See SealsInPlace."""
+        with self._changing():
+            for name in islice(self._names(bucket, prefix), most):
+                with contextlib.suppress(PermissionError), self._bytes_of(bucket, name) as there:
+                    if there is not None and self._seals.owner_of(there.beginning) is not None:
+                        return True
+        return False
 
     def remove_below(self, outputs: Outputs, until_us: int | None) -> None:
         """See SealsInPlace. Holds do not count: what was to be unreadable must not stay."""

@@ -100,6 +100,10 @@ class Objects:
         self._do("open", bucket, prefix)
         return self.found
 
+    def any_sealed(self, bucket: str, prefix: str, most: int) -> bool:
+        """See SealsInPlace."""
+        return bucket == "b" and prefix == "out/" and most > 0 and self.found.locked > 0
+
     def remove_below(self, outputs: Outputs, until_us: int | None) -> None:
         """See SealsInPlace."""
         self._do("remove", outputs, until_us)
@@ -257,6 +261,17 @@ def test_a_job_finds_open_what_its_own_key_has_sealed(ground: Ground) -> None:
     assert not ground.objects.may_open(lasting(99))
     assert asyncio.run(ground.ready(job)) == ""
     assert len(ground.objects.asked) == 1
+
+
+@pytest.mark.parametrize("locked", [0, 3])
+def test_a_job_without_a_key_is_told_of_what_it_finds_sealed(ground: Ground, locked: int) -> None:
+    """It starts all the same, and nothing of it is noted."""
+    ground.job(7, "gs://b/elsewhere/")
+    job = ground.jobs.add(8, key=False)
+    ground.objects.found = OpenedBelow(locked=locked)
+    told = asyncio.run(ground.ready(job))
+    assert ("There are objects below gs://b/out/ that are sealed" in told) == bool(locked)
+    assert [output.job for output in ground.vault.outputs()] == [7]
 
 
 def test_opening_takes_its_time_and_holds_nothing_up(ground: Ground) -> None:
