@@ -161,9 +161,9 @@ class OutputSealing:
         after = 0
         while page := self._jobs.census(after, _PAGE):
             for one in page:
-                job = self._jobs.find(one.id) if one.state is JobState.QUEUED else None
-                if job is not None and self._writes(job, place):
-                    return job.id
+                waiting = self._jobs.find(one.id) if one.state is JobState.QUEUED else None
+                if waiting is not None and self._writes(waiting, place):
+                    return waiting.id
             after = page[-1].id
             await asyncio.sleep(0)
         return None

@@ -131,7 +131,7 @@ def _early(raw: Any) -> bytes:
     """What was read together with the head of the engine's answer."""
     response = getattr(raw, "_response", None)
     reader = response.raw._fp.fp if response is not None else None
-    return bytes(reader.peek()) if hasattr(reader, "peek") else b""
+    return bytes(reader.peek()) if reader is not None and hasattr(reader, "peek") else b""
 
 
 def _typed() -> bytes:
