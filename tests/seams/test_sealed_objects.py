@@ -306,7 +306,7 @@ def test_a_damaged_one_is_an_error_and_hides_no_other(store: ObjectsInPlace, buc
 def test_one_file_that_cannot_be_read_keeps_no_other_in_the_clear(
     store: ObjectsInPlace, bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All others are sealed, then it is told."""
+    """All others are sealed, then it is told; and opened again for a program."""
     for name in ("a", "b", "c"):
         put(store, name, WORDS)
     real = DirectoryBytes.open
@@ -320,7 +320,8 @@ def test_one_file_that_cannot_be_read_keeps_no_other_in_the_clear(
         patch.setattr(DirectoryBytes, "open", refused)
         with pytest.raises(PermissionError):
             store.seal_below(ALL, OWNER)
-    assert at_rest(bucket) == ["b"]
+        assert at_rest(bucket) == ["b"]
+        assert store.open_below("b", "", OWNER.__eq__) == OpenedBelow(opened=2)
 
 
 def test_files_that_are_no_objects_are_sealed_too(store: ObjectsInPlace, bucket: Path) -> None:

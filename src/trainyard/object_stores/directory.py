@@ -92,7 +92,7 @@ class LooseFile:
 
     def liken(self, fd: int) -> None:
         """Give it the permissions of another file."""
-        os.fchmod(self._fd, os.fstat(fd).st_mode & 0o7777)
+        os.fchmod(self._fd, os.fstat(fd).st_mode & 0o777)
 
     def take(self, fd: int, size: int) -> None:
         """Append the first `size` bytes of another file, in the kernel."""

@@ -87,18 +87,17 @@ class ObjectsInPlace(KeptObjects):
         found: Counter[str] = Counter()
 
         def open_one(looked: AbstractContextManager[_Bytes | None], change: Callable[[], None]) -> None:
-            with contextlib.suppress(PermissionError), looked as there:  # a file like that is none that we have sealed
-                owner = None if there is None else self._seals.owner_of(there.beginning)
-                if owner is None:
-                    return
-                if not may_open(owner):
-                    found["locked"] += 1
-                    return
-                try:
-                    change()
-                    found["opened"] += 1
-                except Internal:
-                    found["damaged"] += 1
+            owner = self._owner(looked)
+            if owner is None:
+                return
+            if not may_open(owner):
+                found["locked"] += 1
+                return
+            try:
+                change()
+                found["opened"] += 1
+            except Internal:
+                found["damaged"] += 1
 
         with self._changing():
             for name in self._names(bucket, prefix):
@@ -110,11 +109,8 @@ class ObjectsInPlace(KeptObjects):
     def any_sealed(self, bucket: str, prefix: str, most: int) -> bool:
         """See SealsInPlace."""
         with self._changing():
-            for name in islice(self._names(bucket, prefix), most):
-                with contextlib.suppress(PermissionError), self._bytes_of(bucket, name) as there:
-                    if there is not None and self._seals.owner_of(there.beginning) is not None:
-                        return True
-        return False
+            names = islice(self._names(bucket, prefix), most)
+            return any(self._owner(self._bytes_of(bucket, name)) is not None for name in names)
 
     def remove_below(self, outputs: Outputs, until_us: int | None) -> None:
         """See SealsInPlace. Holds do not count: what was to be unreadable must not stay."""
@@ -259,6 +255,12 @@ class ObjectsInPlace(KeptObjects):
     def _opened(self, there: _Bytes) -> Iterator[bytes] | None:
         size = self._seals.size_of(there.beginning)
         return None if size is None else _pieces(self._seals.opening(there.reader.read, there.seen.size), size)
+
+    def _owner(self, looked: AbstractContextManager[_Bytes | None]) -> int | None:
+        """Whose data key seals it; None where it is in the clear, or may not be read: we have sealed no such file."""
+        with contextlib.suppress(PermissionError), looked as there:
+            return None if there is None else self._seals.owner_of(there.beginning)
+        return None
 
     def _bytes_of(self, bucket: str, name: str) -> AbstractContextManager[_Bytes | None]:
         """The bytes that are there now; None where there are none."""
