@@ -98,6 +98,7 @@ def restarted(server: Server, api: Api) -> None:
     api.connection = Api(server.port).connection
 
 
+MANY = f'for i in $(seq 60); do (printf {SECRET}-$i; head -c 200000 /dev/zero) > "$model/$i"; done'
 WRITES = f'printf {SECRET} > "$model/w.bin"; head -c 300000 /dev/zero | tr "\\\\0" x > "$model/big"; '
 
 
@@ -296,14 +297,34 @@ def test_outputs_of_trials_are_sealed(served: tuple[Server, Api]) -> None:
     assert {each.download_as_bytes() for each in written} == {SECRET.encode()}
 
 
+@pytest.mark.parametrize("after_seconds", [0.02, 0.1, 0.3])
+def test_a_server_killed_while_it_opens_outputs_opens_them_later(
+    served: tuple[Server, Api], after_seconds: float
+) -> None:
+    """The program starts once, and finds every checkpoint; at its end all are sealed, the same objects as before."""
+    server, api = served
+    ended(api, writing(MANY))
+    until(lambda: sealed(api))
+    bucket = client_of(server).bucket("b")
+    known = {each.name: each.generation for each in bucket.list_blobs()}
+    found = f'[ "$(grep -l {SECRET} "$model"/* | wc -l)" = 60 ] && echo once >> "$at/b/starts"'
+    name = api.made(writing(found))["name"]
+    time.sleep(after_seconds)
+    restarted(server, api)
+    assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
+    until(lambda: sealed(api))
+    assert holding(server.data_dir, SECRET) == []
+    assert (server.data_dir / "buckets" / "b" / "starts").read_text() == "once\n"
+    assert {each.name: each.generation for each in client_of(server).list_blobs("b", prefix="out/")} == known
+
+
 @pytest.mark.parametrize("after_seconds", [0.0, 0.2, 0.5, 0.8, 1.2])
 def test_a_server_killed_while_it_seals_outputs_seals_them_later(
     served: tuple[Server, Api], after_seconds: float
 ) -> None:
     """At whatever point: each object is the same one, whole, and nothing of it is left in the clear."""
     server, api = served
-    many = f'for i in $(seq 60); do (printf {SECRET}-$i; head -c 200000 /dev/zero) > "$model/$i"; done'
-    ended(api, writing(many))
+    ended(api, writing(MANY))
     bucket = client_of(server).bucket("b")
     known = {each.name: each.generation for each in bucket.list_blobs()}
     assert len(known) == 60
