@@ -75,6 +75,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/noise":
             self.wfile.write(b"no http at all\r\n\r\n")
             self.close_connection = True
+        elif path == "/crash":
+            os._exit(139)
         elif path == "/events":
             self.events()
         elif path == "/ws":

@@ -7,13 +7,15 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dashboard_programs import KEY, PAGE, Visitor, found, serving, visit
-from edge_server import BUSY_SECONDS, Api, Server, pool, pools, running
+from edge_server import BUSY_SECONDS, Answer, Api, Server, pool, pools, running
 from nas_requests import nas
 from shell_client import ASKS, UP, WAITS
 from test_web_access import holder
@@ -381,3 +383,71 @@ def test_a_trials_dashboard(api: Api, server: Server) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     api.call("POST", f"{name}:cancel", {})
+
+
+def test_a_new_attempt_has_its_page_again(api: Api) -> None:
+    """The chief crashes and is started again, on a port of its own; its page is under the same address."""
+    visitor = visit(api)
+    crashed = visitor.asks("/crash")
+    assert crashed.status == 502
+    assert b"hung up without an answer" in crashed.body
+    deadline, seen = time.monotonic() + 60 + BUSY_SECONDS, set()
+    while (answer := visitor.asks("/")).status != 200:
+        seen.add(answer.status)
+        assert time.monotonic() < deadline, answer.body
+        time.sleep(0.02)
+    assert seen <= {502, 503}
+    history = api.call("GET", f"/trainyard/v1/{visitor.name}:explain").json["history"]
+    assert history[-1]["attempt"] == 2
+    api.call("POST", f"{visitor.name}:cancel", {})
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    """The service's own certificate has every dashboard's name; the cookie is one that nobody else can have set."""
+    with Server(tmp_path / "data", "--tls", "--auth") as server:
+        uma = holder(server.data_dir, "uma")
+        context = ssl.create_default_context(cafile=str(server.data_dir / "tls" / "ca.pem"))
+
+        def ask(host: str, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+            connection = http.client.HTTPSConnection(host, server.port, context=context, timeout=60)
+            plain = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+            connection.sock = context.wrap_socket(plain, server_hostname=host)
+            connection.request(method, path, body, {"Host": f"{host}:{server.port}", **headers})
+            got = connection.getresponse()
+            answer = Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+            connection.close()
+            return answer
+
+        jobs = "/v1/projects/p1/locations/us-central1/customJobs"
+        made = ask("localhost", "POST", jobs, json.dumps(serving()), Authorization=uma["authorization"])
+        number = made.json["name"].rpartition("/")[2]
+        host = f"{number}.dashboards.localhost"
+        deadline = time.monotonic() + 60 + BUSY_SECONDS
+        while ask(host, "GET", "/", Authorization=uma["authorization"]).status != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        shown = ask("localhost", "GET", f"{jobs}/{number}", Authorization=uma["authorization"]).json
+        assert shown["webAccessUris"][KEY] == f"https://{host}:{server.port}/"
+        given = ask("sign-in.dashboards.localhost", "POST", f"/{number}", Authorization=uma["authorization"])
+        entered = ask(host, "GET", "/" + given.json["address"].split("/", 3)[3])
+        cookie = entered.headers["set-cookie"]
+        assert cookie.startswith("__Host-trainyard-dashboard=")
+        assert "; Secure" in cookie
+        heard = ask(host, "GET", "/headers", Cookie=cookie.partition(";")[0])
+        assert dict(heard.json)["x-forwarded-proto"] == "https"
+        assert "cookie" not in dict(heard.json)
+
+
+def test_under_a_name_of_ones_own(tmp_path: Path) -> None:
+    """--dashboards-at: what a proxy in front sends with that Host; the page is still not the service's own."""
+    flags = ("--dashboards-at", "https://dash.example.com", "--tls-names", "*.dash.example.com")
+    with Server(tmp_path / "data", *flags) as server:
+        api = Api(server.port)
+        visitor = visit(api)
+        assert visitor.uri == f"https://{visitor.name.rpartition('/')[2]}.dash.example.com/"
+        assert visitor.asks("/", Origin=visitor.uri.rstrip("/")).body == PAGE.encode()
+        own = {"Origin": visitor.uri.rstrip("/")}
+        assert api.call("GET", "/trainyard/v1/health", headers=own).status == 403
+        usual = Visitor("", f"http://{visitor.name.rpartition('/')[2]}.dashboards.localhost/", server.port)
+        assert usual.asks("/", User_Agent="Mozilla/5.0").status == 403
+        api.call("POST", f"{visitor.name}:cancel", {})

@@ -130,6 +130,27 @@ def test_the_names_of_the_service(tmp_path: Path) -> None:
             Settings.load({**given, "tls_names": f"ok,{bad}"}, {})
 
 
+def test_the_names_of_dashboards_are_not_the_services(tmp_path: Path) -> None:
+    """Below localhost, or below a name that is given; listed among the service's own they still are not."""
+    given: dict[str, object] = {"data_dir": tmp_path}
+    assert Settings.load(given, {}).names_of_dashboards() == "*.dashboards.localhost"
+    for place in ("https://d.example.com", "https://d.example.com:444", "http://d.example.com"):
+        named = Settings.load({**given, "dashboards_at": place, "tls_names": "*.d.example.com,x.org"}, {})
+        assert named.names_of_dashboards() == "*.d.example.com"
+        assert named.names() == {"localhost", "127.0.0.1", "::1", "x.org"}
+    for bad in (
+        "d.example.com",
+        "ftp://d",
+        "https://127.0.0.1",
+        "https://d/x",
+        "https://d:0",
+        "https://D",
+        "https://[::1]",
+    ):
+        with pytest.raises(BadSetting, match="a host name and perhaps a port"):
+            Settings.load({**given, "dashboards_at": bad}, {})
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])
 def test_every_loopback_address_will_do(tmp_path: Path, host: str) -> None:
     """IPv4, IPv6 and the name."""

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--auth", action="store_true", default=None, help="serve only holders of a credential (trainyard tokens)")
     flag("--tls", action="store_true", default=None, help="speak TLS, with a certificate of our own making")
     flag("--tls-names", metavar="NAME,…", help="more host names and addresses for that certificate")
+    flag("--dashboards-at", metavar="URL", help="where browsers reach dashboards, each as JOB.NAME below its name")
     flag("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM) instead")
     flag("--tls-key", metavar="FILE", help="its key (PEM, no password)")
     flag("--log-level", metavar="LEVEL", help="debug, info, warning or error")

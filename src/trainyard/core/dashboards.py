@@ -19,13 +19,15 @@ class Dashboard:
     """`port` is where the program listens in a network of its own; `chosen`: the job's own environment says so.
 
     Where replicas share the machine's network, a port that is not `chosen` would be taken twice, so that each run gets
-    a free one. `uri` is where browsers see the page.
+    a free one. `uri` is where browsers see the page; `account` is the e-mail of the service account that its program
+    is, empty where it is none.
     """
 
     replica: str
     port: int = USUAL_PORT
     chosen: bool = False
     uri: str = ""
+    account: str = ""
 
     @property
     def key(self) -> str:

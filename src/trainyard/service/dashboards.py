@@ -93,8 +93,8 @@ class Dashboards:
                 "enableDashboardAccess in its job spec when you create it (--enable-dashboard-access)."
             )
         self._check_state(job, str(owner.name))
-        if account := kind.run_group(job).service_account:
-            require_act_as(self._access, caller, account)
+        if asked.account:  # what the page can do, the account's programs do
+            require_act_as(self._access, caller, asked.account)
         return Way(str(owner.name), asked.replica, self._ports(job, asked))
 
     def _owner(self, job: Job) -> Job | None:

@@ -42,13 +42,17 @@ class DashboardApp:
         scheme, _, netloc = at.partition("://")
         self._secure = scheme == "https"
         self._below = f".{netloc.partition(':')[0].lower()}"
+        self._below_bytes = self._below.encode()
         self._dashboards = dashboards
         self._lasting = lasting
         self._sessions = Sessions(time.monotonic)
 
     def claims(self, scope: Mapping[str, Any]) -> bool:
         """Whether a request is for a dashboard, or for the page that asks who somebody is."""
-        return any(name == b"host" and self._label(value.decode("latin-1")) for name, value in scope["headers"])
+        for name, value in scope["headers"]:
+            if name == b"host" and self._below_bytes in value.lower():
+                return bool(self._label(value.decode("latin-1")))
+        return False
 
     def _label(self, host: str) -> str:
         name = host.lower().partition(":")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ import httptools
 from trainyard.edges.dashboards.heads import Header
 
 CONNECT_SECONDS: Final = 10.0
+_LOOPBACK: Final = ("127.0.0.1", "::1")  # what a program takes localhost for is its own choice
 _MOST_WAITING_BYTES: Final = 256 * 1024
 _MOST_HEAD_BYTES: Final = 256 * 1024
 
@@ -176,9 +178,9 @@ class Upstream(asyncio.Protocol):
 async def connect(port: int, method: str) -> Upstream:
     """A connection to a port of this machine's loopback. Raises NoAnswer."""
     loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            made: tuple[Any, Upstream] = await loop.create_connection(lambda: Upstream(method), "127.0.0.1", port)
-    except (OSError, TimeoutError):
-        raise NoAnswer("nobody listens there") from None
-    return made[1]
+    for host in _LOOPBACK:
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                made: tuple[Any, Upstream] = await loop.create_connection(lambda: Upstream(method), host, port)
+            return made[1]
+    raise NoAnswer("nobody listens there")

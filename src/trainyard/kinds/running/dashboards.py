@@ -17,7 +17,7 @@ def dashboard_of(spec: Any, job_id: int, at: str) -> Dashboard | None:
     task = chief.WhichOneof("task") if chief is not None else None
     if task is None:  # an outline of what is sealed says no more
         return None
-    asked = Dashboard(replica_names(spec)[0], uri=uri_of(at, job_id))
+    asked = Dashboard(replica_names(spec)[0], uri=uri_of(at, job_id), account=spec.service_account)
     named = [port_of(each.value) for each in getattr(chief, task).env if each.name == PORT_VARIABLE]
     return replace(asked, port=named[-1], chosen=True) if named and named[-1] else asked
 
