@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,8 +16,9 @@ from typing import Any
 
 import images
 import pytest
-from contained import opened, podman
+from contained import InContainers, opened, options, podman
 from executor_suite import a_group, end, phase, reading, shell, until
+from real_clock import RealClock
 
 from trainyard.core.log_files import replica_directory
 from trainyard.core.runs import Cause, Exit, Phase, PythonPackage, ReplicaSpec, Resources, RunGroup, Share
@@ -205,6 +208,33 @@ print("met", len(everyone))
                 assert seen.code == 0, seen
                 assert output(tmp_path, group, name) == "met 3\n"
             await executor.release(group.run_id)
+
+    asyncio.run(story())
+
+
+def test_a_restarted_replica_waits_for_its_address(tmp_path: Path) -> None:
+    """However long its earlier container takes to be removed, the next one comes up under the same address."""
+    (tmp_path / "bin").mkdir()
+    slow = tmp_path / "bin/podman"
+    slow.write_text(f'#!/bin/sh\ncase $1 in rm) sleep 1;; esac\nexec {shutil.which("podman")} "$@"\n')
+    slow.chmod(0o755)
+    told = replace(options(tmp_path), environment={**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+
+    async def story() -> None:
+        executor = InContainers(tmp_path.resolve(), RealClock(), told)
+        await executor.start()
+        neighbour = shell("sleep 600", "workerpool1-0")
+        first = a_group(shell("exit 6"), neighbour)
+        await executor.launch(first)
+        assert (await end(executor, first)).code == 6
+        again = replace(first, replicas=(shell("grep -c $HOSTNAME /etc/hosts", incarnation=1), neighbour))
+        await executor.launch(again)
+        seen = await end(executor, again, incarnation=1)
+        assert seen.code == 0, seen
+        await executor.stop(first.run_id, 0.0)
+        await end(executor, again, "workerpool1-0")
+        await executor.release(first.run_id)
+        await executor.close()
 
     asyncio.run(story())
 

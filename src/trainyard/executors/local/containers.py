@@ -31,6 +31,7 @@ from trainyard.executors.local.container_plan import (
     notes_on_limits,
     plan_container,
 )
+from trainyard.executors.local.earlier import make_way
 from trainyard.executors.local.engine import ContainerEngine, EngineFailed, Image, Network, Talents
 from trainyard.executors.local.groups import Group, Groups
 from trainyard.executors.local.packages import PreparationFailed
@@ -192,6 +193,7 @@ class Containers:
             return None, (_outside(spec, why),) if why else ()
         engine = self._engine(where.engine)
         try:
+            await make_way(group.run_id, spec, self._places.runs, engine)
             talents, image = await engine.talents(), await engine.find(spec.image_uri)
         except EngineFailed as failure:
             raise self._failure(failure, spec.image_uri) from None
