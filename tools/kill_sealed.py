@@ -125,27 +125,18 @@ class SealedJobs:
         self._rotating[-1].start()
 
     def moment(self, job_ids: list[str]) -> bool:
-        """Wait until something is just being sealed; False where nothing is for a while."""
-        began, before = time.monotonic(), self._at_work(job_ids)
-        while not is_news(now := self._at_work(job_ids), before):
+        """Wait until something is just being sealed: as it grows, or as it ends. False where nothing is for a while."""
+        endings = self._dice.choice(((".growing", "/stdout"), ("",)))
+        data_dir = self._service.data_dir
+        places = [data_dir / "objects" / "drafts", *(at for each in job_ids for at in data_dir.glob(f"logs/{each}/*"))]
+        began, before = time.monotonic(), at_work(places, endings)
+        while not is_news(now := at_work(places, endings), before):
             if time.monotonic() - began > MOST_SECONDS_OF_WATCHING:
                 return False
             before = now
-        time.sleep(self._dice.choice((0, self._dice.expovariate(1 / 0.001))))
+        if self._dice.random() < 0.5:
+            time.sleep(self._dice.expovariate(1 / 0.001))
         return True
-
-    def _at_work(self, job_ids: list[str]) -> dict[str, int]:
-        """Files that sealing writes, with their sizes; and those that it blanks, with what they take on the disk."""
-        places = [self._service.data_dir / "objects" / "drafts"]
-        places += [path for each in job_ids for path in self._service.data_dir.glob(f"logs/{each}/*")]
-        found = {}
-        for entry in (entry for place in places if place.is_dir() for entry in os.scandir(place)):
-            with suppress(FileNotFoundError):
-                if is_half_done(entry.path):
-                    found[entry.path] = entry.stat().st_size
-                elif entry.name == "stdout":
-                    found[entry.path] = entry.stat().st_blocks
-        return found
 
     # At the end
 
@@ -219,6 +210,18 @@ class SealedJobs:
 def is_half_done(path: str) -> bool:
     """Whether a file is one that sealing makes on its way."""
     return path.endswith((".growing", ".sealing")) or "/objects/drafts/" in path or "/.%%draft-" in path
+
+
+def at_work(places: list[Path], endings: tuple[str, ...]) -> dict[str, int]:
+    """Files that sealing writes, with their sizes; and those that it blanks, with what they take on the disk."""
+    found = {}
+    for entry in (entry for place in places for entry in os.scandir(place) if entry.path.endswith(endings)):
+        with suppress(FileNotFoundError):
+            if is_half_done(entry.path):
+                found[entry.path] = entry.stat().st_size
+            elif entry.name == "stdout":
+                found[entry.path] = entry.stat().st_blocks
+    return found
 
 
 def is_news(now: dict[str, int], before: dict[str, int]) -> bool:
