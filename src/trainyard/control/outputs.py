@@ -8,6 +8,7 @@ that is to start there waits. A job finds in the clear what others have sealed t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -89,8 +90,10 @@ class OutputSealing:
         if self._objects is None:
             return _NOT_HERE if job.seal is not None else ""
         if job.seal is None:
-            odd = await asyncio.to_thread(self._objects.any_sealed, *_where(uri), _MOST_LOOKED_AT)
-            return f"There are objects below {uri} that are sealed: {_AS_SEALED}" if odd else ""
+            with contextlib.suppress(OSError, Unavailable):  # what is only worth a sentence holds no job up
+                if await asyncio.to_thread(self._objects.any_sealed, *_where(uri), _MOST_LOOKED_AT):
+                    return f"There are objects below {uri} that are sealed: {_AS_SEALED}"
+            return ""
         try:
             await asyncio.to_thread(self.vault.expect_output, job.seal.owner, job.id, uri, job.create_time_us)
             found = await self._opened(self._objects, job, uri)

@@ -102,6 +102,8 @@ class Objects:
 
     def any_sealed(self, bucket: str, prefix: str, most: int) -> bool:
         """See SealsInPlace."""
+        if self.broken is not None:
+            raise self.broken
         return bucket == "b" and prefix == "out/" and most > 0 and self.found.locked > 0
 
     def remove_below(self, outputs: Outputs, until_us: int | None) -> None:
@@ -272,6 +274,8 @@ def test_a_job_without_a_key_is_told_of_what_it_finds_sealed(ground: Ground, loc
     told = asyncio.run(ground.ready(job))
     assert ("There are objects below gs://b/out/ that are sealed" in told) == bool(locked)
     assert [output.job for output in ground.vault.outputs()] == [7]
+    ground.objects.broken = OSError(5, "Input/output error")
+    assert asyncio.run(ground.ready(job)) == ""
 
 
 def test_opening_takes_its_time_and_holds_nothing_up(ground: Ground) -> None:
