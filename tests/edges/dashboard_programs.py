@@ -25,7 +25,7 @@ fetch("/api/state?x=1").then(answer => answer.json()).then(said => {
 });
 """
 PROGRAM = r"""
-import base64, hashlib, http.server, json, os, sys, time
+import base64, hashlib, http.server, json, os, sys, threading, time
 
 PAGE, SCRIPT, BIND = sys.argv[1:4]
 
@@ -141,6 +141,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         print("the socket has ended", flush=True)
 
 port = int(os.environ["AIP_DASHBOARD_PORT"])
+threading.Timer(600, os._exit, [1]).start()  # and no longer, where a test fails before it has cancelled its job
 print("serving", flush=True)
 http.server.ThreadingHTTPServer((BIND, port), Handler).serve_forever()
 """

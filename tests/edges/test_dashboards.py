@@ -352,6 +352,9 @@ def test_dashboards_and_credentials(tmp_path: Path) -> None:
         assert ("vic", "PERMISSION_DENIED") in told
         assert told.count(("uma", "OK")) == 2
         assert token not in json.dumps(log)
+        owner = holder(server.data_dir, "owner2", "admin")
+        for each in (visitor, other):
+            api.call("POST", f"{each.name}:cancel", {}, owner)
 
 
 def test_a_ticket_leads_nowhere_else(tmp_path: Path) -> None:
@@ -363,6 +366,7 @@ def test_a_ticket_leads_nowhere_else(tmp_path: Path) -> None:
             entered = visitor.asks(f"/.trainyard/enter?ticket=none&next={place}")
             assert (entered.status, entered.headers["location"]) == (303, "/")
             assert "set-cookie" not in entered.headers
+        Api(server.port).call("POST", f"{visitor.name}:cancel", {}, uma)
 
 
 def test_a_trials_dashboard(api: Api, server: Server) -> None:
@@ -436,6 +440,9 @@ def test_over_tls(tmp_path: Path) -> None:
         heard = ask(host, "GET", "/headers", Cookie=cookie.partition(";")[0])
         assert dict(heard.json)["x-forwarded-proto"] == "https"
         assert "cookie" not in dict(heard.json)
+        assert (
+            ask("localhost", "POST", f"{jobs}/{number}:cancel", "{}", Authorization=uma["authorization"]).status == 200
+        )
 
 
 def test_under_a_name_of_ones_own(tmp_path: Path) -> None:
