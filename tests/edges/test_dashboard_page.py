@@ -14,6 +14,7 @@ from browser import Browser
 from dashboard_programs import KEY, serving, visit
 from edge_server import Api, Server, running
 from shell_client import UP
+from test_dashboards import ended
 from test_shell_page import in_a_browser
 from test_web_access import holder
 
@@ -102,7 +103,7 @@ def test_signing_in(tmp_path: Path, browser: Browser) -> None:
         assert browser.says("document.cookie") == "own=1"
         heard = browser.says("fetch('/headers').then(answer => answer.text())")
         assert "trainyard-dashboard" not in heard
-        api.call("POST", f"{visitor.name}:cancel", {}, uma)
+        ended(api, visitor.name, uma)
 
 
 def test_a_real_page_of_bytes(api: Api, tmp_path: Path) -> None:
