@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import google_crc32c
@@ -42,6 +46,19 @@ ODD_NAMES = [
     "p/" + "q" * 300 + "/r",
     "😀",
 ]
+
+
+@contextlib.contextmanager
+def second_file_system(first: Path) -> Iterator[Path]:
+    """A directory to which nothing below `first` can be renamed; skips where there is none."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == first.stat().st_dev:
+        pytest.skip("there is no second file system")
+    own = Path(tempfile.mkdtemp(prefix="trainyard-test-", dir=other))
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own)
 
 
 def put(store: ObjectStore, name: str, data: bytes = b"x", bucket: str = "b", **target: Any) -> StoredObject:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from object_store_suite import ObjectStoreSuite, content, names, put
+from object_store_suite import ObjectStoreSuite, content, names, put, second_file_system
 from real_clock import RealClock
 
 from trainyard.core.errors import FailedPrecondition, NotFound, Unavailable
@@ -195,12 +195,7 @@ def test_a_crash_between_row_and_bytes_is_a_crash_before(
 
 def test_buckets_on_another_file_system_are_served(tmp_path: Path) -> None:
     """Where a rename cannot cross, bytes are copied over, and only whole files are seen."""
-    other = Path("/dev/shm")
-    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system")
-    own = other / f"trainyard-test-{os.getpid()}"
-    own.mkdir()
-    try:
+    with second_file_system(tmp_path) as own:
         (tmp_path / "objects").mkdir()
         (tmp_path / "objects" / "drafts").symlink_to(own)
         with contextlib.closing(open_store(tmp_path, RealClock())) as store:
@@ -210,10 +205,6 @@ def test_buckets_on_another_file_system_are_served(tmp_path: Path) -> None:
             assert store.stat("b", "a/o") == stored
             assert names(store) == ["a/o"]
             assert list(own.iterdir()) == []
-    finally:
-        for path in own.iterdir():
-            path.unlink()
-        own.rmdir()
 
 
 def test_many_threads_on_the_same_names(store: KeptObjects, bucket: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from object_store_suite import ObjectStoreSuite, content, names, put
+from object_store_suite import ObjectStoreSuite, content, names, put, second_file_system
 from real_clock import RealClock
 
 from trainyard.core.errors import Internal, Unavailable
@@ -20,7 +20,8 @@ from trainyard.keyrings.frames import FRAME_BYTES
 from trainyard.keyrings.local.ring import open_ring
 from trainyard.keyrings.vault import DataVault
 from trainyard.object_stores import tree
-from trainyard.object_stores.directory import DirectoryBytes, open_store
+from trainyard.object_stores.bytes_kept import Sight
+from trainyard.object_stores.directory import DirectoryBytes, LooseFile, open_store
 from trainyard.object_stores.in_place import ObjectsInPlace
 from trainyard.objects import Draft, ObjectLocked, OpenedBelow, Outputs, Query, ReadAt, StoredObject, Target
 
@@ -402,7 +403,7 @@ def test_what_is_written_to_all_the_time_is_not_sealed_half(
         return written
 
     monkeypatch.setattr(ObjectsInPlace, "_written", meanwhile)
-    with pytest.raises(Unavailable, match="again and again"):
+    with pytest.raises(OSError, match="again and again"):
         store.seal_below(ALL, OWNER)
     assert file.read_bytes() == WORDS + b"+++"
     turns.append(WORDS + b"!")
@@ -440,3 +441,116 @@ def test_who_seals_stops_when_the_store_closes(tmp_path: Path, vault: DataVault)
     again.seal_below(ALL, OWNER)
     assert content(again, "o") == WORDS
     again.close()
+
+
+def test_a_file_that_is_no_object_keeps_what_is_written_meanwhile(
+    store: ObjectsInPlace, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for objects: the writer's bytes stay, and are sealed as they are then; one that is removed stays away."""
+    real = ObjectsInPlace._written
+    turns: list[Callable[[], object]] = []
+
+    def meanwhile(*given: object) -> bool:
+        written: bool = real(*given)  # type: ignore[arg-type]  # handed through
+        if turns:
+            turns.pop()()
+        return written
+
+    monkeypatch.setattr(ObjectsInPlace, "_written", meanwhile)
+    file = bucket / "line\nend"
+    file.write_bytes(WORDS)
+    turns.append(lambda: file.write_bytes(WORDS + b" and newer ones"))
+    store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == []
+    store.open_below("b", "", OWNER.__eq__)
+    assert file.read_bytes() == WORDS + b" and newer ones"
+    turns.append(file.unlink)
+    store.seal_below(ALL, OWNER)
+    assert list(bucket.iterdir()) == []
+
+
+def test_a_busy_file_keeps_no_other_in_the_clear(
+    store: ObjectsInPlace, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written to all the time by others is told of once the rest is sealed."""
+    for name in ("a", "line\nend", "z"):
+        (bucket / name).write_bytes(WORDS)
+    real = ObjectsInPlace._written
+
+    def meanwhile(self: ObjectsInPlace, loose: object, there: object, *rest: object) -> bool:
+        written: bool = real(self, loose, there, *rest)  # type: ignore[arg-type]  # handed through
+        for name in ("a", "line\nend"):
+            with (bucket / name).open("ab") as file:
+                file.write(b"+")
+        return written
+
+    monkeypatch.setattr(ObjectsInPlace, "_written", meanwhile)
+    with pytest.raises(OSError, match="again and again"):
+        store.seal_below(ALL, OWNER)
+    assert sorted(at_rest(bucket)) == ["a", "line\nend"]
+
+
+@pytest.fixture
+def far_store(tmp_path: Path, vault: DataVault) -> Iterator[ObjectsInPlace]:
+    """One whose buckets are on another file system than what is on its way."""
+    with second_file_system(tmp_path) as own:
+        (tmp_path / "objects").mkdir()
+        (tmp_path / "objects" / "drafts").symlink_to(own)
+        with contextlib.closing(opened(tmp_path, vault)) as found:
+            found.create_bucket("b", {})
+            yield found
+
+
+def test_on_another_file_system_permissions_stay_and_nothing_is_left(
+    tmp_path: Path, vault: DataVault, far_store: ObjectsInPlace
+) -> None:
+    """Files of jobs are as open or closed as before, objects or not; what a crash left half moved goes at the start."""
+    bucket = tmp_path / "buckets" / "b"
+    modes = {"private": 0o600, "shared": 0o666, "line\nend": 0o660}
+    for name, mode in modes.items():
+        (bucket / name).write_bytes(WORDS)
+        (bucket / name).chmod(mode)
+    far_store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == []
+    assert {path.name: path.stat().st_mode & 0o777 for path in bucket.iterdir()} == modes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "move_in", killed_while_moving(tree.move_in))
+        with pytest.raises(Crash):
+            far_store.open_below("b", "", OWNER.__eq__)
+    assert at_rest(bucket) != []
+    with contextlib.closing(opened(tmp_path, vault)) as again:
+        assert at_rest(bucket) == []
+        assert again.open_below("b", "", OWNER.__eq__) == OpenedBelow(opened=3)
+    assert {path.name: path.stat().st_mode & 0o777 for path in bucket.iterdir()} == modes
+
+
+def killed_while_moving(real: Callable[..., None]) -> Callable[..., None]:
+    """A rename that can't cross, and then, with the copy across, the end: nothing is tidied up any more."""
+
+    def move_in(source: Path, root: Path, bucket: str, parts: Sequence[str]) -> None:
+        if source.parent == root / bucket:
+            os.link(source, source.with_name(f"{source.name}-kept"))
+            raise Crash
+        real(source, root, bucket, parts)
+
+    return move_in
+
+
+@pytest.mark.parametrize("name", ["object", "line\nend"])
+def test_what_is_written_while_the_sealed_form_reaches_the_disk_stays(
+    store: ObjectsInPlace, bucket: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A disk takes its time: who writes in it has written, and the next turn seals it."""
+    real, file, turns = LooseFile.seal, bucket / name, [WORDS + b" and newer ones"]
+    file.write_bytes(WORDS)
+
+    def slowly(self: LooseFile, time_us: int) -> Sight:
+        if turns:
+            file.write_bytes(turns.pop())
+        return real(self, time_us)
+
+    monkeypatch.setattr(LooseFile, "seal", slowly)
+    store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == []
+    assert store.open_below("b", "", OWNER.__eq__) == OpenedBelow(opened=1)
+    assert file.read_bytes() == WORDS + b" and newer ones"

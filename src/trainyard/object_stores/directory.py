@@ -26,6 +26,7 @@ from trainyard.objects import Reader, no_bucket, no_object
 from trainyard.whole_files import sync_directory
 
 _COPY_BYTES: Final = 64 * 1024 * 1024
+_NEAR: Final = f"{DRAFT}near-"
 
 
 def open_store(data_dir: Path, clock: Clock) -> ObjectsInPlace:
@@ -133,6 +134,7 @@ class DirectoryBytes:
         self._versions = own / "versions"
         for path in (root, self._drafts, self._versions):
             path.mkdir(parents=True, exist_ok=True)
+        self._discard_near()
 
     def buckets(self) -> Sequence[str]:
         """The directories whose names can be a bucket's."""
@@ -203,12 +205,6 @@ class DirectoryBytes:
             raise no_object(bucket, "/".join(path))
         return sight(os.fstat(fd)), FileReader(fd)
 
-    def place_path(self, loose: LooseFile, bucket: str, path: tuple[str, ...], time_us: int) -> None:
-        """Put other bytes in the place of one of them, whole and durable."""
-        loose.seal(time_us)
-        tree.move_in(loose.path, self._root, bucket, path)
-        loose.placed()
-
     def remove_path(self, bucket: str, path: tuple[str, ...]) -> None:
         """Remove one of them."""
         tree.remove(self._root, bucket, path)
@@ -228,38 +224,58 @@ class DirectoryBytes:
         """Seal, record, and move in: the row is there before the bytes are."""
         assert isinstance(loose, LooseFile)
         bucket, name = where
+        return self._move_in(loose, (bucket, *object_path(name)), time_us, record)
+
+    def place_path(
+        self, loose: LooseFile, bucket: str, path: tuple[str, ...], time_us: int, last_look: Callable[[], None]
+    ) -> None:
+        """Put other bytes in the place of a file that is no object, whole and durable, unless `last_look` raises."""
+        self._move_in(loose, (bucket, *path), time_us, lambda _: last_look())
+
+    def _move_in(self, loose: LooseFile, place: tuple[str, ...], time_us: int, record: Callable[[str], None]) -> str:
         stamp = loose.seal(time_us).stamp
         record(stamp)
         try:
-            tree.move_in(loose.path, self._root, bucket, object_path(name))
+            tree.move_in(loose.path, self._root, place[0], place[1:])
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            stamp = self._move_across(loose, where, time_us, record)
+            stamp = self._move_across(loose, place, time_us, record)
         loose.placed()
         return stamp
 
     def _move_across(
-        self, loose: LooseFile, where: tuple[str, str], time_us: int, record: Callable[[str], None]
+        self, loose: LooseFile, place: tuple[str, ...], time_us: int, record: Callable[[str], None]
     ) -> str:
         """The bucket lies on another file system: copy there under a name that is no object's, then move in."""
-        bucket, name = where
-        near = LooseFile(self._root / bucket / f"{DRAFT}{loose.path.name}", None)
+        near = LooseFile(self._root / place[0] / f"{_NEAR}{loose.path.name}", None)
         try:
             source = os.open(loose.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
+                near.liken(source)
                 for offset in range(0, size := os.fstat(source).st_size, _COPY_BYTES):
                     near.write(os.pread(source, min(_COPY_BYTES, size - offset), offset))
             finally:
                 os.close(source)
             stamp = near.seal(time_us).stamp
             record(stamp)
-            tree.move_in(near.path, self._root, bucket, object_path(name))
+            tree.move_in(near.path, self._root, place[0], place[1:])
             near.placed()
         finally:
             near.discard()
         loose.path.unlink()
         return stamp
+
+    def _discard_near(self) -> None:
+        """What a crash has left half moved, in the clear maybe, where nobody sees it."""
+        here = self._drafts.stat().st_dev
+        for bucket in self.buckets():
+            with contextlib.suppress(
+                OSError
+            ):  # a mount of today may be read only, or broken; that is its users' trouble
+                if (self._root / bucket).stat().st_dev != here:
+                    for path in (self._root / bucket).glob(f"{_NEAR}*"):
+                        path.unlink()
 
     def copy(self, source: Reader, size: int, loose: Loose) -> None:
         """In the kernel; file systems that share blocks share them."""

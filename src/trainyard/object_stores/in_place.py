@@ -46,6 +46,10 @@ class _Bytes:
     beginning: bytes
 
 
+class _ChangedMeanwhile(Exception):
+    """Somebody has put other bytes there, which stay."""
+
+
 class ObjectsInPlace(KeptObjects):
     """See trainyard.objects.ObjectStore and SealsInPlace."""
 
@@ -171,11 +175,8 @@ class ObjectsInPlace(KeptObjects):
             raise Unavailable("The service is being stopped; it goes on with this when it is up again.")
 
     def _change(self, bucket: str, name: str, owner: int | None) -> None:
-        """Seal an object by a data key, or open it (None). Raises Unavailable where it changes all the time."""
-        for _ in range(_TRIES):
-            if self._tried(bucket, name, owner):
-                return
-        raise Unavailable(f"gs://{bucket}/{name} is written to again and again, and cannot be sealed or opened so.")
+        """Seal an object by a data key, or open it (None). Raises OSError where it changes all the time."""
+        _persist(lambda: self._tried(bucket, name, owner), f"gs://{bucket}/{name}")
 
     def _tried(self, bucket: str, name: str, owner: int | None) -> bool:
         """Whether the object is gone or in the wanted form now; False where somebody has changed it meanwhile."""
@@ -202,8 +203,13 @@ class ObjectsInPlace(KeptObjects):
 
         def record(stamp: str) -> None:
             self._catalogue.write([Row(f"{seen.stamp} {stamp}", same)])
+            if self._files.look(known.bucket, known.name) != seen:  # the disk has taken its time
+                raise _ChangedMeanwhile
 
-        self._files.place(loose, (known.bucket, known.name), seen.changed_us, record)
+        try:
+            self._files.place(loose, (known.bucket, known.name), seen.changed_us, record)
+        except _ChangedMeanwhile:
+            return False
         return True
 
     def _change_noncurrent(self, row: Row, owner: int) -> None:
@@ -223,12 +229,24 @@ class ObjectsInPlace(KeptObjects):
 
     def _change_nameless(self, bucket: str, path: tuple[str, ...], owner: int | None, since_us: int = 0) -> None:
         """Seal or open a file that is no object: nothing is known of it that could be parted from it."""
+        _persist(lambda: self._tried_nameless(bucket, path, owner, since_us), f"{'/'.join(path)!r} in {bucket}")
+
+    def _tried_nameless(self, bucket: str, path: tuple[str, ...], owner: int | None, since_us: int) -> bool:
         with self._nameless(bucket, path) as there:
             if there is None or there.seen.touched_us < since_us:
-                return
-            with self._aside(there.reader) as loose:
+                return True
+            seen = there.seen
+
+            def last_look() -> None:
+                with self._nameless(bucket, path) as now:
+                    if now is None or now.seen != seen:
+                        raise _ChangedMeanwhile
+
+            with self._aside(there.reader) as loose, contextlib.suppress(_ChangedMeanwhile):
                 if self._written(loose, there, owner, None):
-                    self._files.place_path(loose, bucket, path, there.seen.changed_us)
+                    self._files.place_path(loose, bucket, path, seen.changed_us, last_look)
+                return True
+        return False
 
     def _written(self, loose: LooseFile, there: _Bytes, owner: int | None, digests: Digests | None) -> bool:
         """Write the other form aside; False where the bytes are in the wanted one."""
@@ -238,6 +256,7 @@ class ObjectsInPlace(KeptObjects):
         for piece in form:
             self._go_on()
             loose.write(piece)
+        loose.flush()  # here it may take long; from the last look at what is there to the rename it must not
         return True
 
     def _sealed(self, there: _Bytes, owner: int, digests: Digests | None) -> Iterator[bytes] | None:
@@ -279,6 +298,13 @@ class ObjectsInPlace(KeptObjects):
             yield loose
         finally:
             loose.discard()
+
+
+def _persist(tried: Callable[[], bool], what: str) -> None:
+    for _ in range(_TRIES):
+        if tried():
+            return
+    raise OSError(f"{what} is written to again and again, and cannot be sealed or opened so.")
 
 
 @contextlib.contextmanager
