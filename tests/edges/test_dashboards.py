@@ -174,6 +174,25 @@ def test_a_web_socket(api: Api, dashboard: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
+    "host",
+    ["{host}.", "a.{host}", "x{host}", ".{host}", "{host}, evil.example", "{host}\r\nHost: evil.example", "{host}:1:2"],
+)
+def test_hosts_that_are_nearly_one(dashboard: Visitor, host: str) -> None:
+    """They lead to no dashboard, nor to the service: whoever has such a name may have it for the other's sake."""
+    with socket.create_connection(("127.0.0.1", dashboard.port), timeout=60) as connection:
+        asked = f"GET /trainyard/v1/health HTTP/1.1\r\nHost: {host.format(host=dashboard.host)}\r\n\r\n"
+        connection.sendall(asked.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 404 ")
+
+
+def test_upper_case_is_the_same_host(dashboard: Visitor) -> None:
+    """As names are; the port that is said may be any, for proxies have their own."""
+    for host in (dashboard.host.upper(), dashboard.host.partition(":")[0], f"{dashboard.host}0"):
+        dashboard.host = host
+        assert dashboard.asks("/").body == PAGE.encode()
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"Origin": "http://evil.example"},
@@ -350,6 +369,9 @@ def test_dashboards_and_credentials(tmp_path: Path) -> None:
         assert seen.status == 200
         assert b"ookie" not in seen.body
         assert other.asks("/", **cookie).status == 401
+        tossed = f"trainyard-dashboard=theirs; {cookie['Cookie']}; __Host-{cookie['Cookie']}"
+        assert visitor.asks("/headers", Cookie=tossed).status == 200, "a neighbour's page may set it for us, too"
+        assert visitor.asks("/headers", Cookie=f"__Host-{cookie['Cookie']}").status == 401
         with visitor.opens("/events", cookie) as reader:
             assert reader.recv(4096)
             CredentialFile(server.data_dir).revoke("uma")

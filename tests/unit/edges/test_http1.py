@@ -139,3 +139,21 @@ def test_upgrades_are_not_taken() -> None:
             writer.close()
 
     uvloop.run(story())
+
+
+def test_who_speaks_before_another_protocol_is_granted_is_not_kept_for_ever() -> None:
+    """What comes behind the offer is held for the protocol, but not without end: the connection is closed."""
+
+    async def story() -> None:
+        async with serving() as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /hang HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                for _ in range(8):
+                    writer.write(bytes(64 * 1024))
+                    await writer.drain()
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 60) == b""
+            writer.close()
+
+    asyncio.run(story())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -40,23 +41,21 @@ class DashboardApp:
     def __init__(self, dashboards: Dashboards, at: str, lasting: Lasting) -> None:
         """`at`: scheme, host and port that dashboards lie below; what runs in `lasting` ends with the service."""
         scheme, _, netloc = at.partition("://")
-        self._secure = scheme == "https"
-        self._below = f".{netloc.partition(':')[0].lower()}"
-        self._below_bytes = self._below.encode()
+        self._cookie = heads.SECURE_COOKIE if scheme == "https" else heads.COOKIE
+        below = f".{netloc.partition(':')[0].lower()}"
+        self._below = below.encode()
+        self._host = re.compile(rf"([^.:,]+){re.escape(below)}(:\d*)?")
         self._dashboards = dashboards
         self._lasting = lasting
         self._sessions = Sessions(time.monotonic)
 
     def claims(self, scope: Mapping[str, Any]) -> bool:
         """Whether a request is for a dashboard, or for the page that asks who somebody is."""
-        for name, value in scope["headers"]:
-            if name == b"host" and self._below_bytes in value.lower():
-                return bool(self._label(value.decode("latin-1")))
-        return False
+        return any(name == b"host" and self._below in value.lower() for name, value in scope["headers"])
 
     def _label(self, host: str) -> str:
-        name = host.lower().partition(":")[0]
-        return name.removesuffix(self._below) if name.endswith(self._below) else ""
+        match = self._host.fullmatch(host.lower())
+        return match[1] if match else ""
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -114,7 +113,10 @@ class DashboardApp:
 
     def _caller(self, scope: Any, job_id: int) -> tuple[Caller, bool]:
         """Who looks, and whether the Authorization header says so; raises Unauthenticated, PermissionDenied."""
-        if (session := heads.cookie_of(scope)) and (known := self._sessions.caller(session, job_id)) is not None:
+        for session in heads.cookies_of(scope, self._cookie):
+            known = self._sessions.caller(session, job_id)
+            if known is None:
+                continue
             try:
                 self._dashboards.recheck(known)
             except Unauthenticated:
@@ -165,13 +167,12 @@ class DashboardApp:
         headers = [(b"location", quote(place, safe="/?&=%:@!$'()*+,;~").encode())]
         session = self._sessions.begin(given.get("ticket", ""), job_id)
         if session is not None:  # else its page sends them to where tickets are given
-            headers.append((b"set-cookie", self._cookie(session).encode()))
+            headers.append((b"set-cookie", self._set(session).encode()))
         await pages.answer(send, 303, b"", pages.TEXT, *headers)
 
-    def _cookie(self, session: str) -> str:
-        name = heads.SECURE_COOKIE if self._secure else heads.COOKIE
-        secure = "; Secure" if self._secure else ""
-        return f"{name}={session}; Path=/; Max-Age={SESSION_SECONDS:.0f}; HttpOnly; SameSite=Lax{secure}"
+    def _set(self, session: str) -> str:
+        secure = "; Secure" if self._cookie == heads.SECURE_COOKIE else ""
+        return f"{self._cookie}={session}; Path=/; Max-Age={SESSION_SECONDS:.0f}; HttpOnly; SameSite=Lax{secure}"
 
 
 def _sibling(scope: Any, label: str) -> str:

@@ -96,12 +96,11 @@ async def _join(scope: Any, send: Any, upstream: Upstream, head: Head) -> None:
     upstream.transport.set_protocol(far)
     await send({"type": UPGRADE, "headers": upgrade_headers(head.headers), "protocol": near})
     try:
-        if near.transport is None:  # the client has left meanwhile
+        if near.transport is None or upstream.transport.is_closing():  # who left meanwhile does not say so again
             return
         if head.early:
             near.transport.write(head.early)
-        if not upstream.transport.is_closing():
-            upstream.transport.resume_reading()
+        upstream.transport.resume_reading()
         await ended.wait()
     finally:
         end()

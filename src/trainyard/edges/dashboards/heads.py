@@ -17,6 +17,7 @@ _OF_ONE_HOP: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te",
      b"trailer", b"transfer-encoding", b"upgrade")
 )  # fmt: skip
+_OF_THE_MESSAGE: Final = frozenset((b"host", b"content-length"))
 _KEPT_FROM_PROGRAMS: Final = frozenset((b"expect", b"x-goog-api-key", b"x-forwarded-for", b"via"))
 _KEPT_FROM_BROWSERS: Final = frozenset((b"date", b"via", b"clear-site-data"))
 
@@ -27,12 +28,9 @@ def header(scope: Any, name: bytes) -> str:
     return separator.join(value.decode("latin-1") for each, value in scope["headers"] if each == name)
 
 
-def cookie_of(scope: Any) -> str:
-    """Our cookie's value; empty where there is none."""
-    for name, _, value in _cookies(header(scope, b"cookie")):
-        if name in (COOKIE, SECURE_COOKIE):
-            return value
-    return ""
+def cookies_of(scope: Any, name: str) -> list[str]:
+    """The values under this name of ours: several where a neighbour's page has set it for all hosts below, too."""
+    return [value for each, _, value in _cookies(header(scope, b"cookie")) if each == name]
 
 
 def loops(scope: Any, label: str) -> bool:
@@ -52,16 +50,16 @@ def request_head(scope: Any, label: str, *, upgrades: bool, hides_authorization:
         kept += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
     else:
         kept.append((b"connection", b"close"))
-        if is_chunked(scope):
-            kept.append((b"transfer-encoding", b"chunked"))
+    if coding := header(scope, b"transfer-encoding"):
+        kept.append((b"transfer-encoding", coding.encode("latin-1")))
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), target), *(b"%b: %b" % pair for pair in kept)]
     return b"\r\n".join((*lines, b"", b""))
 
 
 def is_chunked(scope: Any) -> bool:
-    """Whether the request's body comes in chunks, its length unknown."""
-    return bool(header(scope, b"transfer-encoding")) and not header(scope, b"content-length")
+    """Whether the request's body comes in chunks, its length unknown; the parser takes no request that says both."""
+    return bool(header(scope, b"transfer-encoding"))
 
 
 def answer_headers(headers: Sequence[Header], status: int, method: str) -> list[Header]:
@@ -79,9 +77,9 @@ def upgrade_headers(headers: Sequence[Header]) -> list[Header]:
 
 
 def _named(headers: Iterable[Header]) -> frozenset[bytes]:
-    """What Connection names besides."""
+    """What Connection names besides; never what says where a message ends."""
     said = b",".join(value for name, value in headers if name == b"connection")
-    return frozenset(token.strip().lower() for token in said.split(b","))
+    return frozenset(token.strip().lower() for token in said.split(b",")) - _OF_THE_MESSAGE
 
 
 def _forwarded(scope: Any, label: str) -> list[Header]:

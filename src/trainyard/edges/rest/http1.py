@@ -156,6 +156,8 @@ class HttpConnection(HttpToolsProtocol):
         """Parse, unless the head of the request has grown beyond all reason."""
         if self._early is not None:
             self._early += data
+            if len(self._early) > MOST_HEAD_BYTES:  # nobody speaks a protocol before it is granted (RFC 6455, 4.1)
+                self.transport.close()
             return
         if self._in_head:
             self._head_bytes += len(data)

@@ -49,7 +49,10 @@ def test_what_is_for_one_hop_stays() -> None:
     hop = (("connection", "keep-alive, X-A"), ("x-a", "1"), ("te", "trailers"), ("keep-alive", "5"), ("expect", "100"))
     assert lines(scope(*hop)) == lines(scope())
     assert lines(scope(("transfer-encoding", "chunked")))[-1] == "transfer-encoding: chunked"
+    assert "transfer-encoding: gzip, chunked" in lines(scope(("transfer-encoding", "gzip, chunked")))
     assert "content-length: 3" in lines(scope(("content-length", "3")))
+    told = lines(scope(("connection", "Host, Content-Length"), ("content-length", "3")))
+    assert {"host: 7.d", "content-length: 3"} <= set(told), "without them its body would be another request"
     assert lines(scope(("upgrade", "websocket")), upgrades=True)[-2:] == ["connection: Upgrade", "upgrade: websocket"]
 
 
@@ -57,10 +60,12 @@ def test_what_opened_the_way_stays() -> None:
     """Our cookie, under both names, our tokens and API keys; the program's own cookies and passwords pass."""
     for cookie in (heads.COOKIE, heads.SECURE_COOKIE):
         asked = scope(("cookie", f"a=1; {cookie}=s"), ("cookie", "b=2=3"))
-        assert heads.cookie_of(asked) == "s"
+        assert heads.cookies_of(asked, cookie) == ["s"]
         assert "cookie: a=1; b=2=3" in lines(asked)
         assert not [line for line in lines(scope(("cookie", f"{cookie}=s"))) if line.startswith("cookie")]
-    assert heads.cookie_of(scope()) == ""
+    two = scope(("cookie", f"{heads.COOKIE}=theirs; a=1; {heads.COOKIE}=s; {heads.SECURE_COOKIE}=t"))
+    assert heads.cookies_of(two, heads.COOKIE) == ["theirs", "s"]
+    assert heads.cookies_of(scope(), heads.COOKIE) == []
     for secret in ("Bearer ty_x", "bearer  tyt_x", "Bearer tyk_x"):
         assert lines(scope(("authorization", secret))) == lines(scope())
     assert "authorization: Basic eA==" in lines(scope(("authorization", "Basic eA==")))
