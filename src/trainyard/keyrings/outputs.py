@@ -11,6 +11,10 @@ from trainyard.keyrings.tables import Tables
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS output (job INTEGER PRIMARY KEY, owner INTEGER NOT NULL, uri TEXT NOT NULL,
                                    since_us INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS output_by_owner ON output (owner);
+"""
+_DONE: Final = """
+UPDATE data_key SET pending = 0 WHERE owner = ? AND NOT EXISTS (SELECT 1 FROM output WHERE owner = ?)
 """
 
 
@@ -21,7 +25,12 @@ class OutputNotes:
         """Over tables with the SCHEMA."""
         self._tables = tables
         found = tables.rows("SELECT job, owner, uri, since_us FROM output ORDER BY job")
-        self.all = tuple(Output(*row) for row in found)
+        self._noted = {row[0]: Output(*row) for row in found}
+
+    @property
+    def all(self) -> tuple[Output, ...]:
+        """In order of their making."""
+        return tuple(self._noted.values())
 
     def write(self, connection: sqlite3.Connection, output: Output) -> None:
         """Within a transaction, after which `written` is to be called; once more changes nothing."""
@@ -30,17 +39,14 @@ class OutputNotes:
 
     def written(self, output: Output) -> None:
         """It is durable."""
-        if output not in self.all:
-            self.all = (*self.all, output)
+        self._noted.setdefault(output.job, output)
 
     def remove(self, job: int) -> None:
         """It is sealed; its owner's data key is pending no more where nothing else of it is."""
-        owners = {each.owner for each in self.all if each.job == job}
+        noted = self._noted.get(job)
+        if noted is None:
+            return
         with self._tables.writing() as connection:
             connection.execute("DELETE FROM output WHERE job = ?", (job,))
-            for owner in owners:
-                connection.execute(
-                    "UPDATE data_key SET pending = 0 WHERE owner = ? AND owner NOT IN (SELECT owner FROM output)",
-                    (owner,),
-                )
-        self.all = tuple(each for each in self.all if each.job != job)
+            connection.execute(_DONE, (noted.owner, noted.owner))
+        del self._noted[job]

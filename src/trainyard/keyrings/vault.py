@@ -55,6 +55,10 @@ _USE: Final = """
 SELECT total(owner > 0), count(DISTINCT CASE WHEN pending THEN abs(owner) END), total(owner < 0)
 FROM data_key WHERE key = ?
 """
+_OLD: Final = """
+SELECT owner, version, wrapped FROM data_key WHERE key = ? AND wrapped IS NOT NULL AND version <> ? LIMIT 100
+"""
+_RENEW: Final = "UPDATE data_key SET version = ?, wrapped = ? WHERE owner = ? AND wrapped = ?"
 
 
 class DataVault:
@@ -65,6 +69,7 @@ class DataVault:
         self._tables = Tables(directory / FILE_NAME, _SCHEMA + outputs.SCHEMA)
         self._ring = ring
         self._lock = threading.RLock()  # from what the ring said to what is noted of it nothing else may change
+        self._rotating = threading.Lock()
         self._keys: dict[int, bytes] = {}  # data keys in the clear, of owners that were asked for
         self._ciphers: dict[int, AESGCM] = {}
         self._growths = Growths(self._data_key)
@@ -175,8 +180,9 @@ class DataVault:
 
     def rotate(self, name: KeyName, now_us: int) -> Key:
         """See Vault."""
-        with self._lock:
-            self._ring.add_version(name, now_us)
+        with self._rotating:
+            with self._lock:
+                self._ring.add_version(name, now_us)
             return self._rewrap(name)
 
     def set_enabled(self, name: KeyName, *, enabled: bool) -> Key:
@@ -203,13 +209,25 @@ class DataVault:
         return key
 
     def _rewrap(self, name: KeyName) -> Key:
-        statement = "SELECT owner, version, wrapped FROM data_key WHERE key = ? AND wrapped IS NOT NULL"
-        with self._tables.writing() as connection:
-            for owner, version, wrapped in connection.execute(statement, (str(name),)).fetchall():
+        """Wrap all data keys by the newest version, some at a time: a token is slow, and others need theirs meanwhile.
+
+        Those that are shredded or dropped by then stay so. Raises FailedPrecondition.
+        """
+        while True:
+            with self._lock:
+                key = self.key(name)
+                if key.state is not KeyState.ENABLED:
+                    raise key_unusable(name, key.state)
+                old = self._tables.rows(_OLD, str(name), key.versions[-1])
+                if not old:
+                    return self._ring.keep_newest(name)
+            fresh = []
+            for owner, version, wrapped in old:
                 context = _context(owner, name)
-                fresh = self._ring.wrap(name, self._ring.unwrap(name, version, wrapped, context), context)
-                connection.execute("UPDATE data_key SET version = ?, wrapped = ? WHERE owner = ?", (*fresh, owner))
-        return self._ring.keep_newest(name)
+                plain = self._ring.unwrap(name, version, wrapped, context)
+                fresh.append((*self._ring.wrap(name, plain, context), owner, wrapped))
+            with self._lock, self._tables.writing() as connection:
+                connection.executemany(_RENEW, fresh)
 
     def _shred(self, name: KeyName) -> None:
         """The data keys of a key that is destroyed; that they were there stays known, for the sentence about it."""

@@ -85,7 +85,7 @@ class Keys:
     async def _write(self, verb: str, name: KeyName, caller: Caller, work: Callable[[], Key]) -> dict[str, Any]:
         with noted(self.audit, self._clock, caller, f"keys.{verb}", str(name)):
             self._allowed(verb, name, caller)
-            return self._shown(await asyncio.to_thread(work))
+            return await asyncio.to_thread(lambda: self._shown(work()))
 
     def _allowed(self, verb: str, name: KeyName, caller: Caller) -> KeyName:
         require(self._access, caller, f"trainyard.keys.{verb}", str(name.scope))

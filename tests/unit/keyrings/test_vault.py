@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -303,6 +305,61 @@ def test_rotations_at_once_lose_no_data_key(tmp_path: Path, vault: DataVault) ->
     assert [again.opened(value) for value in sealed] == [b"content"] * 12
     assert again.key(NAME).versions == (13,)
     assert len(again.pending()) == len(vault.pending()) == 13
+
+
+def test_a_slow_rotation_holds_up_nobody(tmp_path: Path, vault: DataVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a token takes its time, others get their keys, new jobs are admitted, and what is dropped stays dropped."""
+    values = {owner: vault.seal(owner, b"content") for owner in (7, *admitted(vault, range(100, 110)))}
+    real, turned, go_on = LocalKeyRing.wrap, threading.Event(), threading.Event()
+
+    def slow(self: LocalKeyRing, name: KeyName, content: bytes, context: bytes) -> tuple[int, bytes]:
+        if not turned.is_set():
+            turned.set()
+            assert go_on.wait(60)
+        return real(self, name, content, context)
+
+    fresh = opened(tmp_path)
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(LocalKeyRing, "wrap", slow)
+        rotation = pool.submit(fresh.rotate, NAME, 2)
+        try:
+            assert turned.wait(60)
+            assert fresh.opened(values[109]) == b"content"
+            fresh.admit(200, SCOPE, str(NAME))
+            fresh.drop(100)
+            assert not fresh.is_shredded(101)
+        finally:
+            go_on.set()
+        assert rotation.result(60).versions == (2,)
+    again = opened(tmp_path)
+    assert again.owners() == (7, *range(101, 110), 200)
+    assert all(again.opened(values[owner]) == b"content" for owner in (7, *range(101, 110)))
+
+
+def test_a_key_destroyed_while_it_is_rotated_is_gone(
+    tmp_path: Path, vault: DataVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rotation says so, and brings no data key back."""
+    real = LocalKeyRing.wrap
+
+    def late(self: LocalKeyRing, name: KeyName, content: bytes, context: bytes) -> tuple[int, bytes]:
+        wrapped = real(self, name, content, context)
+        vault.destroy(NAME)
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalKeyRing, "wrap", late)
+        with pytest.raises(FailedPrecondition, match="is destroyed"):
+            vault.rotate(NAME, 2)
+    assert vault.is_shredded(7)
+    assert "is destroyed" in opened(tmp_path).why_locked(7)
+
+
+def admitted(vault: DataVault, owners: Iterable[int]) -> Iterator[int]:
+    """Each of these, once it has a data key."""
+    for owner in owners:
+        vault.admit(owner, SCOPE, str(NAME))
+        yield owner
 
 
 def test_no_job_is_admitted_under_a_key_that_goes(tmp_path: Path, vault: DataVault) -> None:
