@@ -82,8 +82,9 @@ class Upstream(asyncio.Protocol):
         return piece
 
     def close(self) -> None:
-        """Hang up at once."""
+        """Hang up at once, and keep nothing: the parser and this hold each other until the collector comes round."""
         self.transport.abort()
+        self._pieces.clear()
         if self._head.done() and not self._head.cancelled():
             self._head.exception()  # heard
         self._head.cancel()

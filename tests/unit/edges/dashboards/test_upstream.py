@@ -144,3 +144,16 @@ def test_who_is_not_read_waits() -> None:
 
     size = 16 << 20
     against(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size), story)
+
+
+def test_what_nobody_reads_is_let_go() -> None:
+    """Who leaves in the middle of a body leaves nothing of it behind, collector or not."""
+
+    async def story(upstream: Upstream) -> None:
+        await upstream.head()
+        while upstream._waiting_bytes <= 256 * 1024:
+            await asyncio.sleep(0)
+        upstream.close()
+        assert not upstream._pieces
+
+    against(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (16 << 20) + bytes(1 << 20), story, hangs_up=False)
