@@ -52,7 +52,8 @@ class Sealing:
         self._executor = executor
         self._output = output
         self._deleted: set[int] = set()
-        self._sealed: set[int] = set()  # trials of searches that go on
+        self._through: dict[int, int] = {}  # by search that goes on: up to this trial's job all are sealed
+        self._sealed: set[int] = set()  # of its later ones, these
         self.problem = ""
         jobs.on_write(self._hinted)
 
@@ -73,50 +74,58 @@ class Sealing:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def sweep(self) -> None:
-        """See to every job that has ended by now; what cannot be done stays to be done."""
-        try:
-            while self._deleted:
-                owner = next(iter(self._deleted))
-                await asyncio.to_thread(self._vault.drop, owner)
-                self._deleted.discard(owner)
-            for owner in self._vault.pending():
-                await self._see_to(owner)
-        except (ApiError, OSError) as error:
-            self._report(
-                f"What jobs with an encryptionSpec have left cannot be sealed now, and is in the clear: {error}"
-            )
-        except Exception as error:  # a defect here must end neither the server nor later tries
-            self._report(f"What jobs with an encryptionSpec have left cannot be sealed now: {error!r}", error)
-        else:
-            self.problem = ""
+        """See to every job that has ended by now; what cannot be done stays to be done, and holds up no other."""
+        failed: list[tuple[str, Exception | None]] = []
+        steps = [(self._drop, owner) for owner in self._deleted]
+        for step, owner in [*steps, *((self._see_to, owner) for owner in self._vault.pending())]:
+            sentence = f"What job {owner} with an encryptionSpec has left cannot be sealed now"
+            try:
+                await step(owner)
+            except (ApiError, OSError) as error:
+                failed.append((f"{sentence}, and is in the clear: {error}", None))
+            except Exception as error:  # a defect here must end neither the server nor later tries
+                failed.append((f"{sentence}: {error!r}", error))
+        self._report(*(failed[0] if failed else ("", None)))
+
+    async def _drop(self, owner: int) -> None:
+        await asyncio.to_thread(self._vault.drop, owner)
+        self._deleted.discard(owner)
 
     async def _see_to(self, owner: int) -> None:
         job = self._jobs.find(owner)
         if job is None:
             return
-        trials = await self._see_to_trials(owner)
-        if not job.is_final or trials is None:
-            return
-        await self._seal(owner, owner)
-        await asyncio.to_thread(self._vault.all_sealed, owner)
-        self._sealed.difference_update(trials)
+        trials_are_sealed = await self._see_to_trials(owner)
+        if job.is_final and trials_are_sealed:
+            await self._seal(owner, owner)
+            await asyncio.to_thread(self._vault.all_sealed, owner)
+            self._through.pop(owner, None)
 
-    async def _see_to_trials(self, owner: int) -> list[int] | None:
-        """The jobs of the owner's trials once all of them are sealed, else None."""
-        found: list[int] = []
-        over, after = True, 0
+    async def _see_to_trials(self, owner: int) -> bool:
+        """Seal those of the owner's trials that have ended, if it has any; whether these are all of them."""
+        over, after, failed = True, self._through.get(owner, 0), None
         while runs := self._jobs.runs_after(owner, after, _MOST_RUNS):
-            after = runs[-1].id
             for run in runs:
-                over = over and run.state in FINAL
-                found.append(run.id)
-                if run.state in FINAL and run.id not in self._sealed:
-                    await self._seal(run.id, owner)
-                    self._sealed.add(run.id)
-        return found if over else None
+                try:
+                    over = await self._is_sealed(run, owner) and over
+                except (ApiError, OSError) as error:
+                    over, failed = False, failed or error
+                if over:
+                    self._through[owner] = run.id
+                    self._sealed.discard(run.id)
+            after = runs[-1].id
+        if failed is not None:
+            raise failed
+        return over
+
+    async def _is_sealed(self, run: Run, owner: int) -> bool:
+        if run.state in FINAL and run.id not in self._sealed:
+            await self._seal(run.id, owner)
+            self._sealed.add(run.id)
+        return run.state in FINAL
 
     async def _seal(self, job_id: int, owner: int) -> None:
-        if self._vault.is_shredded(owner):
+        if await asyncio.to_thread(self._vault.is_shredded, owner):
             await self._executor.forget(job_id)  # it was to be unreadable with its key, and cannot be sealed any more
             return
         await self._executor.forget(job_id, output=False)
@@ -126,7 +135,7 @@ class Sealing:
         if fresh is None and self._vault.in_use and self._jobs.find(job_id) is None:
             self._deleted.add(job_id)
 
-    def _report(self, sentence: str, error: Exception | None = None) -> None:
-        if sentence != self.problem:
+    def _report(self, sentence: str, error: Exception | None) -> None:
+        if sentence and sentence != self.problem:
             _log.warning("%s", sentence, exc_info=error)
         self.problem = sentence

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainyard.control.sealing import Sealing
+from trainyard.core.errors import Internal
 from trainyard.core.jobs import Job, Parentage
 from trainyard.core.names import KeyName, Scope
 from trainyard.core.states import JobState
@@ -27,6 +28,7 @@ class Jobs:
     def __init__(self, *jobs: Job) -> None:
         self.jobs = {job.id: job for job in jobs}
         self.listener: Callable[[int, Job | None], None] = lambda *_: None
+        self.asked: list[int] = []  # behind which trials
 
     def find(self, job_id: int) -> Job | None:
         """The job."""
@@ -34,6 +36,7 @@ class Jobs:
 
     def runs_after(self, job_id: int, run_id: int, most: int) -> list[Run]:
         """Its trials' jobs."""
+        self.asked.append(run_id)
         children = [job for job in self.jobs.values() if job.parent and job.parent.job_id == job_id]
         return [Run(job.id, Stage.SEARCH, 1, job.status.state) for job in children if job.id > run_id][:most]
 
@@ -53,6 +56,7 @@ class Traces:
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
         self.broken: Exception | None = None
+        self.damaged: set[int] = set()
 
     async def forget(self, job_id: int, *, output: bool = True) -> None:
         """See Executor."""
@@ -62,6 +66,8 @@ class Traces:
         """See SealsOutput."""
         if self.broken is not None:
             raise self.broken
+        if job_id in self.damaged:
+            raise Internal("damaged")
         self.asked.append((f"seal by {owner}", job_id))
 
 
@@ -102,6 +108,39 @@ def test_what_cannot_be_sealed_is_told_and_tried_again(tmp_path: Path) -> None:
     traces.broken = None
     asyncio.run(sealing.sweep())
     assert sealing.problems() == ()
+    assert vault.pending() == ()
+
+
+def test_one_that_cannot_be_sealed_holds_up_no_other(tmp_path: Path) -> None:
+    """Damaged output of a job, or of one trial among others, is told of, and all else is sealed."""
+    trials = [replace(plain_job(job_id), parent=Parentage(9, Stage.SEARCH, job_id - 9)) for job_id in (10, 11)]
+    vault, jobs, traces, sealing = ground(tmp_path, plain_job(7), plain_job(8), plain_job(9), *trials)
+    for job_id in jobs.jobs:
+        jobs.end(job_id)
+    traces.damaged = {7, 10}
+    for _ in range(2):
+        asyncio.run(sealing.sweep())
+        assert [what for what in traces.asked if what[0].startswith("seal")] == [("seal by 8", 8), ("seal by 9", 11)]
+        assert vault.pending() == (7, 9)
+        assert "What job 7" in sealing.problem
+    traces.damaged = set()
+    asyncio.run(sealing.sweep())
+    assert (vault.pending(), sealing.problems()) == ((), ())
+
+
+def test_sealed_trials_are_looked_at_no_more(tmp_path: Path) -> None:
+    """A long search costs what its open trials do."""
+    trials = [replace(plain_job(job_id), parent=Parentage(7, Stage.SEARCH, job_id - 7)) for job_id in range(8, 18)]
+    vault, jobs, _, sealing = ground(tmp_path, plain_job(7), *trials)
+    for job_id in (*range(8, 15), 16):
+        jobs.end(job_id)
+    asyncio.run(sealing.sweep())
+    jobs.asked.clear()
+    asyncio.run(sealing.sweep())
+    assert jobs.asked == [14, 17]
+    for job_id in (15, 17, 7):
+        jobs.end(job_id)
+    asyncio.run(sealing.sweep())
     assert vault.pending() == ()
 
 
