@@ -114,6 +114,7 @@ class OutputSealing:
         for output in self.vault.outputs():
             if now < self._again.get(output.job, 0.0):
                 continue
+            await asyncio.sleep(0)  # hundreds may be waiting for their jobs' ends
             self._again[output.job] = now + _AGAIN_SECONDS
             try:
                 await self._see_to(output)
@@ -139,7 +140,9 @@ class OutputSealing:
             if blocker is not None:
                 self._waits_for[output.job] = blocker
                 return
-            if self.vault.is_shredded(output.owner):  # it cannot be sealed any more, and must not stay in the clear
+            if await asyncio.to_thread(
+                self.vault.is_shredded, output.owner
+            ):  # it cannot be sealed any more, and must not stay in the clear
                 until_us = job.status.end_time_us if job is not None else None
                 await asyncio.to_thread(objects.remove_below, place, until_us)
             else:
@@ -161,6 +164,7 @@ class OutputSealing:
         for job in self._jobs.runs():
             if job.id != job_id and self._writes(job, place):
                 return job.id
+            await asyncio.sleep(0)  # of hundreds of jobs the specs take a while
         after = 0
         while page := self._jobs.census(after, _PAGE):
             for one in page:
@@ -207,14 +211,17 @@ class OutputSealing:
         assert job.seal is not None
         task = self._opening.get(job.id)
         if task is None:
-            key = self.vault.key_of(lasting(job.seal.owner))
-            work = asyncio.to_thread(objects.open_below, *_where(uri), lambda owner: self.vault.key_of(owner) == key)
+            work = asyncio.to_thread(self._open, objects, lasting(job.seal.owner), uri)
             task = self._opening[job.id] = asyncio.create_task(work, name=f"opening for {job.id}")
         done, _ = await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
         if not done:
             raise Unavailable(f"{job.name} starts when what lies sealed below {uri} under its key has been opened.")
         self._opening.pop(job.id, None)
         return task.result()
+
+    def _open(self, objects: SealsInPlace, owner: int, uri: str) -> OpenedBelow:
+        key = self.vault.key_of(owner)
+        return objects.open_below(*_where(uri), lambda other: self.vault.key_of(other) == key)
 
     def _report(self, output: Output, what: str, error: Exception | None = None) -> None:
         sentence = f"What job {output.job} has written below {output.uri} {what}"

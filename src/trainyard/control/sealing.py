@@ -78,6 +78,7 @@ class Sealing:
         failed: list[tuple[str, Exception | None]] = []
         steps = [(self._drop, owner) for owner in self._deleted]
         for step, owner in [*steps, *((self._see_to, owner) for owner in self._vault.pending())]:
+            await asyncio.sleep(0)  # hundreds may just be running
             sentence = f"What job {owner} with an encryptionSpec has left cannot be sealed now"
             try:
                 await step(owner)

@@ -54,7 +54,10 @@ class LiveSealing:
     async def look(self) -> bool:
         """Seal what was there at the look before; True: there is more, look again at once."""
         try:
-            running = [(job_id, owner) for owner in self._vault.pending() for job_id in self._running(owner)]
+            running: list[tuple[int, int]] = []
+            for owner in self._vault.pending():
+                running += [(job_id, owner) for job_id in self._running(owner)]
+                await asyncio.sleep(0)  # there may be hundreds
             return bool(running) and await asyncio.to_thread(self._seal, running)
         except Exception as error:  # a defect here must end neither the server nor later looks
             self._report(f"The output of jobs with an encryptionSpec cannot be sealed while they run: {error!r}", error)
