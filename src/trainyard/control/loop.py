@@ -147,6 +147,8 @@ class Controller:
         first: list[int] = []
         for _ in range(_FIRST // _BATCH):
             first += self._line_up()
+            if not self._behind:  # a short queue is known before anybody asks
+                break
             await asyncio.sleep(0)
         due = [job.id for job in self._store.runs() if self._adopt(job)]  # nothing is awaited from here on
         self._running = True  # no step, not even a hinted one, before all room that is held is known
