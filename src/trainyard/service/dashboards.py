@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -69,16 +70,15 @@ class Dashboards:
         Unavailable where there is none yet.
         """
         looked = (job_id, caller.name, caller.address.rpartition(":")[0])
-        if looked in self._looked:
-            return self._find(job_id, caller)
-        with self._noted(caller, *self._told_of(job_id)):
-            way = self._find(job_id, caller)
+        with nullcontext() if looked in self._looked else self._noted(caller, *self._told_of(job_id)):
+            name, job, asked = self._asked(job_id, caller)
         self._looked[looked] = None
         if len(self._looked) > _MOST_KNOWN:
             self._looked.popitem(last=False)
-        return way
+        return Way(name, asked.replica, self._ports(name, job, asked))  # who waits for it asks every two seconds
 
-    def _find(self, job_id: int, caller: Caller) -> Way:
+    def _asked(self, job_id: int, caller: Caller) -> tuple[str, Job, Dashboard]:
+        """The name of the job or search, the job, and its dashboard, which the caller may see."""
         job = self._desk.find(job_id)
         owner = self._owner(job) if job is not None else None
         if job is None or owner is None:
@@ -92,10 +92,12 @@ class Dashboards:
                 f"{owner.name} was created without enableDashboardAccess, so there is no dashboard of it. Set "
                 "enableDashboardAccess in its job spec when you create it (--enable-dashboard-access)."
             )
-        self._check_state(job, str(owner.name))
+        state = job.status.state
+        if job.is_final or state is JobState.CANCELLING:
+            raise FailedPrecondition(f"{owner.name} is {state.api_name}, and its dashboard has ended with it.")
         if asked.account:  # what the page can do, the account's programs do
             require_act_as(self._access, caller, asked.account)
-        return Way(str(owner.name), asked.replica, self._ports(job, asked))
+        return str(owner.name), job, asked
 
     def _owner(self, job: Job) -> Job | None:
         """The job itself, or the search whose trial it runs."""
@@ -109,17 +111,10 @@ class Dashboards:
             return "customJobs.dashboard", f"dashboards/{job_id}"
         return f"{owner.name.collection}.dashboard", f"{owner.name}/dashboards/{job_id}"
 
-    @staticmethod
-    def _check_state(job: Job, name: str) -> None:
-        """Raises FailedPrecondition, Unavailable."""
+    def _ports(self, name: str, job: Job, asked: Dashboard) -> Ports:
         state = job.status.state
-        if job.is_final or state is JobState.CANCELLING:
-            raise FailedPrecondition(f"{name} is {state.api_name}, and its dashboard has ended with it.")
         if state is not JobState.RUNNING or job.status.run_id is None:
             raise Unavailable(f"{name} is {state.api_name}; its dashboard is here once its program runs.")
-
-    def _ports(self, job: Job, asked: Dashboard) -> Ports:
         if self._ports_of is None:
             raise FailedPrecondition("The executor that runs the jobs of this service forwards no dashboards.")
-        assert job.status.run_id is not None, "it is running"
         return self._ports_of(job.status.run_id, asked)
