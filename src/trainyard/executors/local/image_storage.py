@@ -6,6 +6,7 @@ database by what it keeps images, and that goes before every configuration, so t
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,10 +65,11 @@ def _set(ask: Ask, path: Path, root: Path) -> bool:
         _forget(root)
         if _driver(_look(ask)) == "overlay":
             return True
+    except OSError:
+        pass  # as where it does not work
+    with contextlib.suppress(OSError):  # it could not even be written
         path.unlink()
         _forget(root)
-    except OSError:
-        return False
     return False
 
 

@@ -89,6 +89,14 @@ def test_where_nothing_can_be_written_nothing_is_promised(tmp_path: Path) -> Non
     assert storage(podman).driver == "vfs"
 
 
+def test_where_the_database_stays_the_configuration_goes_again(tmp_path: Path) -> None:
+    """It could not be removed: what was written for nothing is not left behind."""
+    podman = Podman(tmp_path)
+    (tmp_path / "storage/db.sql").mkdir()
+    assert storage(podman).driver == "vfs"
+    assert not podman.path.exists()
+
+
 def test_a_podman_that_says_nothing(tmp_path: Path) -> None:
     """No answer is no driver."""
     assert storage(lambda *_: None).found == "podman did not say"
