@@ -21,7 +21,7 @@ from trainyard.keyrings.local.ring import open_ring
 from trainyard.keyrings.vault import DataVault
 from trainyard.object_stores import tree
 from trainyard.object_stores.bytes_kept import Sight
-from trainyard.object_stores.directory import DirectoryBytes, LooseFile, open_store
+from trainyard.object_stores.directory import DirectoryBytes, FileReader, LooseFile, open_store
 from trainyard.object_stores.in_place import ObjectsInPlace
 from trainyard.objects import Draft, ObjectLocked, OpenedBelow, Outputs, Query, ReadAt, StoredObject, Target
 
@@ -386,6 +386,48 @@ def test_what_cannot_be_sealed_any_more_is_removed(store: ObjectsInPlace, bucket
     store.remove_below(since, until_us)
     assert names(store) == ["after", "before"]
     assert sorted(at_rest(bucket)) == ["after", "before"]
+
+
+def test_one_file_that_cannot_be_removed_keeps_no_other(
+    store: ObjectsInPlace, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others are gone, then it is told."""
+    for name in ("a", "b", "c", "line\nend", "other\nend"):
+        (bucket / name).write_bytes(WORDS)
+    real, real_path = DirectoryBytes.remove, DirectoryBytes.open_path
+
+    def kept(self: DirectoryBytes, bucket: str, name: str) -> None:
+        if name == "a":
+            raise PermissionError(13, "Permission denied", name)
+        real(self, bucket, name)
+
+    def closed(self: DirectoryBytes, bucket: str, path: tuple[str, ...]) -> tuple[Sight, FileReader]:
+        if path == ("line\nend",):
+            raise PermissionError(13, "Permission denied", path[0])
+        return real_path(self, bucket, path)
+
+    monkeypatch.setattr(DirectoryBytes, "remove", kept)
+    monkeypatch.setattr(DirectoryBytes, "open_path", closed)
+    with pytest.raises(PermissionError, match="'a'"):
+        store.remove_below(ALL, None)
+    assert sorted(at_rest(bucket)) == ["a", "line\nend"]
+
+
+def test_noncurrent_ones_are_found_by_every_prefix(store: ObjectsInPlace) -> None:
+    """A prefix may be empty or end in the last character that there is."""
+    store.update_bucket("b", {"versioning": {"enabled": True}})
+    last = "\U0010ffff"
+    for name in ("a", "b/1", "b/2", "c", f"{last}x", f"{last}{last}"):
+        put(store, name)
+        store.delete("b", name)
+
+    def found(prefix: str) -> list[str]:
+        return list(store._catalogue.archived("b", "", prefix, 10))
+
+    assert found("") == ["a", "b/1", "b/2", "c", f"{last}x", f"{last}{last}"]
+    assert found("b/") == ["b/1", "b/2"]
+    assert found(last) == [f"{last}x", f"{last}{last}"]
+    assert found("d") == []
 
 
 def test_what_is_written_to_all_the_time_is_not_sealed_half(

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from trainyard.core.errors import NotFound, Unavailable
+from trainyard.core.object_paths import after_all
 from trainyard.objects import Bucket, StoredObject
 
 VERSION: Final = 2
@@ -138,12 +139,11 @@ class Catalogue:
     def archived(self, bucket: str, start: str, prefix: str, size: int) -> Sequence[str]:
         """Up to `size` names from `start` on, with the prefix, that have noncurrent generations."""
         found = self._read(
-            "SELECT DISTINCT name FROM objects WHERE bucket = ? AND name >= ? AND substr(name, 1, ?) = ? "
+            "SELECT DISTINCT name FROM objects WHERE bucket = ? AND name >= ? AND name < ? "
             "AND deleted_us IS NOT NULL ORDER BY name LIMIT ?",
             bucket,
             max(start, prefix),
-            len(prefix),
-            prefix,
+            after_all(prefix) or b"",  # to SQLite every text is less than any blob
             size,
         )
         return [row[0] for row in found]

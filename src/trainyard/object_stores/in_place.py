@@ -122,13 +122,14 @@ class ObjectsInPlace(KeptObjects):
         def in_time(seen_us: int) -> bool:
             return until_us is None or seen_us <= until_us
 
+        failures: list[OSError] = []
         with self._changing():
             for row in self._noncurrent(outputs):
                 if in_time(row.object.created_us):
                     self._files.remove_archived(outputs.bucket, row.object.name, row.object.generation)
                     self._catalogue.write([], [row.object])
             for name in self._names(outputs.bucket, outputs.prefix):
-                with self._lock(outputs.bucket, name):
+                with _noting(failures), self._lock(outputs.bucket, name):
                     seen = self._files.look(outputs.bucket, name)
                     if seen is None or seen.touched_us < outputs.since_us or not in_time(seen.changed_us):
                         continue
@@ -136,10 +137,11 @@ class ObjectsInPlace(KeptObjects):
                     rows = self._catalogue.rows(outputs.bucket, name)
                     self._catalogue.write([], [each.object for each in rows if each.object.deleted_us is None])
             for path in self._files.nameless(outputs.bucket, outputs.prefix):
-                with self._nameless(outputs.bucket, path) as there:
-                    seen = None if there is None else there.seen
-                if seen is not None and seen.touched_us >= outputs.since_us and in_time(seen.changed_us):
-                    self._files.remove_path(outputs.bucket, path)
+                with _noting(failures), self._nameless(outputs.bucket, path) as there:
+                    if there and there.seen.touched_us >= outputs.since_us and in_time(there.seen.changed_us):
+                        self._files.remove_path(outputs.bucket, path)
+        if failures:
+            raise failures[0]
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -320,7 +322,7 @@ def _opened(take: Callable[[], tuple[Sight, FileReader]]) -> Iterator[_Bytes | N
 
 @contextlib.contextmanager
 def _noting(failures: list[OSError]) -> Iterator[None]:
-    """One file that cannot be read or written keeps no other from being sealed; a disk without room does."""
+    """One file that cannot be read or written keeps no other in the clear; a disk without room does."""
     try:
         yield
     except OSError as error:
