@@ -69,7 +69,7 @@ def test_a_page_in_a_container(tmp_path: Path, request: pytest.FixtureRequest, r
         await executor.close()
         again = await start(tmp_path, **how)
         assert again.dashboard_ports(group.run_id, ASKED) == ports
-        assert await fetched(ports) == b"a page\n"
+        assert await until(lambda: fetched(ports), "the page again") == b"a page\n"
         await again.stop(group.run_id, 5.0)
         await end(again, group)
         await again.release(group.run_id)
