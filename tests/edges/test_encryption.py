@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -76,7 +77,9 @@ def readable(directory: Path, *texts: str) -> list[str]:
     found = []
     for folder, _, names in os.walk(directory):
         for path in (Path(folder, name) for name in names):
-            content = path.read_bytes() if path.is_file() else b""  # there is a FIFO, too
+            content = b""
+            with contextlib.suppress(FileNotFoundError):  # the service goes on meanwhile
+                content = path.read_bytes() if path.is_file() else b""  # there is a FIFO, too
             found += [f"{path}: {text}" for text in texts if text.encode() in content]
     return found
 

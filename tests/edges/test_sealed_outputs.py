@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import signal
 import sys
 import time
@@ -19,6 +18,7 @@ from google.api_core.exceptions import BadRequest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from nas_requests import made, nas, reporting
+from test_encryption import readable
 from test_run_metrics import record
 
 SECRET = "s3cr3t-weights"
@@ -77,12 +77,6 @@ def sealed(api: Api, key: str = KEY) -> bool:
     return bool(api.get(f"/trainyard/v1/{key}").json["openJobs"] == 0)
 
 
-def holding(directory: Path, text: str) -> list[str]:
-    """Files below the directory that hold the text."""
-    files = (Path(folder, name) for folder, _, names in os.walk(directory) for name in names)
-    return [str(path) for path in files if path.is_file() and text.encode() in path.read_bytes()]
-
-
 def client_of(server: Server) -> storage.Client:
     """The official client."""
     address = f"http://127.0.0.1:{server.port}"
@@ -118,7 +112,7 @@ def test_outputs_cannot_be_read_at_rest_and_clients_see_no_difference(served: tu
     before.with_name("go").touch()
     assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
     until(lambda: sealed(api))
-    assert holding(server.data_dir, SECRET) == []
+    assert readable(server.data_dir, SECRET) == []
     assert before.read_text() == "it lay here before"
     blob = bucket.get_blob("out/model/w.bin")
     seen = ("generation", "metageneration", "size", "crc32c", "md5_hash", "metadata", "updated", "time_created")
@@ -176,7 +170,7 @@ def test_a_deleted_job_leaves_its_outputs_readable(served: tuple[Server, Api]) -
             until(lambda: sealed(api))
         assert api.call("DELETE", name).status == 200
     until(lambda: sealed(api) and api.get(f"/trainyard/v1/{KEY}").json["jobs"] == 0)
-    assert holding(server.data_dir, SECRET) == []
+    assert readable(server.data_dir, SECRET) == []
     restarted(server, api)
     for directory in ("one", "two"):
         blob = client_of(server).bucket("b").blob(f"{directory}/model/w.bin")
@@ -199,7 +193,7 @@ def test_a_job_under_the_same_key_goes_on_from_a_checkpoint(served: tuple[Server
     again = f'[ "$(cat "$model/w.bin")" = {SECRET} ] && printf {SECRET}-2 > "$model/w2.bin"'
     ended(api, writing(again))
     until(lambda: sealed(api))
-    assert holding(server.data_dir, SECRET) == []
+    assert readable(server.data_dir, SECRET) == []
     bucket = client_of(server).bucket("b")
     assert bucket.get_blob("out/model/w.bin").generation == generation
     assert bucket.blob("out/model/w.bin").download_as_bytes() == SECRET.encode()
@@ -220,7 +214,7 @@ def test_nothing_is_sealed_under_a_running_program(served: tuple[Server, Api]) -
     (model / "go").touch()
     assert api.wait(other)["state"] == "JOB_STATE_SUCCEEDED"
     until(lambda: sealed(api))
-    assert holding(server.data_dir, SECRET) == []
+    assert readable(server.data_dir, SECRET) == []
 
 
 def test_noncurrent_generations_of_a_job_are_sealed(served: tuple[Server, Api]) -> None:
@@ -235,11 +229,11 @@ def test_noncurrent_generations_of_a_job_are_sealed(served: tuple[Server, Api]) 
     upload = "; ".join(f'{sys.executable} -c "{post}" "{address}" {SECRET}-{n}' for n in (1, 2))
     ended(api, writing(upload))
     until(lambda: sealed(api))
-    assert holding(server.data_dir, SECRET) == []
+    assert readable(server.data_dir, SECRET) == []
     found = [each for each in bucket.list_blobs(versions=True) if each.name == "out/o"]
     read = [bucket.blob("out/o", generation=each.generation).download_as_bytes() for each in found]
     assert read == [b"from before", f"{SECRET}-1".encode(), f"{SECRET}-2".encode()]
-    assert holding(server.data_dir / "objects" / "versions", "from before") != []
+    assert readable(server.data_dir / "objects" / "versions", "from before") != []
     do(api, "disable")
     with pytest.raises(BadRequest, match="is disabled"):
         bucket.blob("out/o", generation=found[1].generation).download_as_bytes()
@@ -257,7 +251,7 @@ def test_a_destroyed_key_takes_the_outputs_of_running_jobs_along(served: tuple[S
     assert api.wait(name)["state"] == "JOB_STATE_FAILED"
     until(lambda: sealed(api))
     assert [path.name for path in before.parent.iterdir()] == ["of-others"]
-    assert holding(server.data_dir, SECRET) == []
+    assert readable(server.data_dir, SECRET) == []
 
 
 def test_metrics_of_a_sealed_job_are_read_while_the_key_is_there(served: tuple[Server, Api], tmp_path: Path) -> None:
@@ -272,7 +266,7 @@ def test_metrics_of_a_sealed_job_are_read_while_the_key_is_there(served: tuple[S
     until(lambda: sealed(api))
     told = api.get(f"/trainyard/v1/{name}:metrics").json
     assert [(one["tag"], one["count"]) for one in told["series"]] == [("very-s3cr3t-loss", 50)]
-    assert holding(server.data_dir, "very-s3cr3t-loss") == []
+    assert readable(server.data_dir, "very-s3cr3t-loss") == []
     do(api, "disable")
     answer = api.get(f"/trainyard/v1/{name}:metrics")
     assert (answer.status, answer.error["status"]) == (400, "FAILED_PRECONDITION")
@@ -288,7 +282,7 @@ def test_outputs_of_trials_are_sealed(served: tuple[Server, Api]) -> None:
     name = made(api, search)["name"]
     assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
     until(lambda: sealed(api))
-    assert holding(server.data_dir / "buckets", SECRET) == []
+    assert readable(server.data_dir / "buckets", SECRET) == []
     assert api.get(f"/trainyard/v1/{KEY}").json["outputs"] == 1
     assert api.call("DELETE", name).status == 200
     until(lambda: api.get(f"/trainyard/v1/{KEY}").json["jobs"] == 0)
@@ -313,7 +307,7 @@ def test_a_server_killed_while_it_opens_outputs_opens_them_later(
     restarted(server, api)
     assert api.wait(name)["state"] == "JOB_STATE_SUCCEEDED"
     until(lambda: sealed(api))
-    assert holding(server.data_dir, SECRET) == []
+    assert readable(server.data_dir, SECRET) == []
     assert (server.data_dir / "buckets" / "b" / "starts").read_text() == "once\n"
     assert {each.name: each.generation for each in client_of(server).list_blobs("b", prefix="out/")} == known
 
@@ -331,7 +325,7 @@ def test_a_server_killed_while_it_seals_outputs_seals_them_later(
     time.sleep(after_seconds)
     restarted(server, api)
     until(lambda: sealed(api))
-    assert holding(server.data_dir, SECRET) == []
+    assert readable(server.data_dir, SECRET) == []
     bucket = client_of(server).bucket("b")
     assert {each.name: each.generation for each in bucket.list_blobs()} == known
     for number in (1, 30, 60):
