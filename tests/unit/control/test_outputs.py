@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,15 @@ class Ground:
         return list(self.objects.asked)
 
 
+@contextmanager
+def refused(match: str) -> Iterator[None]:
+    """The start is told to come again, without patience."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outputs, "_PATIENCE_SECONDS", 0.02)
+        with pytest.raises(Unavailable, match=match):
+            yield
+
+
 def bounded(work: Coroutine[Any, Any, None]) -> None:
     """Run it; one that never ends fails."""
     asyncio.run(asyncio.wait_for(work, 30))
@@ -158,8 +168,8 @@ def bounded(work: Coroutine[Any, Any, None]) -> None:
 
 @pytest.fixture
 def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """A fresh one, without patience."""
-    monkeypatch.setattr(outputs, "_PATIENCE_SECONDS", 0.05)
+    """A fresh one; how long a thread takes to come to its turn is not what is tried."""
+    monkeypatch.setattr(outputs, "_PATIENCE_SECONDS", 30.0)
     monkeypatch.setattr(outputs, "_AGAIN_SECONDS", 0.0)
     return Ground(tmp_path)
 
@@ -234,7 +244,7 @@ def test_nobody_starts_where_something_is_being_sealed(ground: Ground) -> None:
         await asyncio.sleep(0)
         while not ground.seals._sealing:
             await asyncio.sleep(0.001)
-        with pytest.raises(Unavailable, match="is being sealed"):
+        with refused("is being sealed"):
             await ground.ready(plain)
         assert await ground.ready(elsewhere) == ""
         ground.objects.gate.set()
@@ -286,7 +296,7 @@ def test_opening_takes_its_time_and_holds_nothing_up(ground: Ground) -> None:
     async def slow() -> None:
         ground.objects.gate = threading.Event()
         for _ in range(2):
-            with pytest.raises(Unavailable, match="has been opened"):
+            with refused("has been opened"):
                 await ground.ready(job)
         ground.jobs.end(7)
         await ground.seals.sweep()
@@ -306,7 +316,7 @@ def test_one_that_ends_while_it_is_opened_is_sealed(ground: Ground) -> None:
 
     async def cancelled() -> None:
         ground.objects.gate = threading.Event()
-        with pytest.raises(Unavailable):
+        with refused("has been opened"):
             await ground.ready(job)
         ground.jobs.end(7)
         ground.objects.gate.set()
