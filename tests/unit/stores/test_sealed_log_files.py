@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from trainyard.core.errors import FailedPrecondition
+from trainyard.core.errors import FailedPrecondition, Internal
 from trainyard.core.log_files import CLOSED, INDEX, STREAMS, index_record, replica_directory
 from trainyard.core.names import KeyName, Scope
 from trainyard.keyrings import holes
@@ -157,3 +158,20 @@ def test_a_job_without_a_key_is_left_alone(ground: Ground, monkeypatch: pytest.M
     other.vault.in_use = False
     monkeypatch.setattr(os.path, "exists", None)
     assert other.book.files.read(path, 0, 100) == b"plain\n"
+
+
+def test_a_damaged_stream_leaves_no_other_in_the_clear(ground: Ground) -> None:
+    """While the job runs and at its end all others are sealed, then it is told."""
+    damaged, other = (ground.directory / name for name in STREAMS)
+    for stream in range(2):
+        ground.write(["s3cr3t-line"] * 20_000, stream)
+    damaged.with_name(f"{damaged.name}.growing").write_bytes(b"this was changed at rest")
+    for _ in range(3):
+        with suppress(Internal):
+            ground.book.seal_growth(JOB, JOB)
+    assert b"s3cr3t" not in other.read_bytes()
+    ground.close()
+    with pytest.raises(Internal, match="is damaged"):
+        ground.book.seal(JOB, JOB)
+    assert not other.exists()
+    assert damaged.exists()

@@ -7,13 +7,17 @@ While a sealed job writes, only the newest is in the plain file; the rest is bla
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+from trainyard.core.errors import ApiError
 from trainyard.core.log_files import STREAMS, read_directory_name
 from trainyard.keyring import SEALED, Seals
+
+_Done = TypeVar("_Done")
 
 
 class Files:
@@ -67,22 +71,16 @@ class Files:
 
     def seal_growth(self, directory: str, owner: int) -> bool:
         """Seal what the streams in a job's directory have grown by; see Seals.seal_growth."""
-        more = False
-        if self._seals is not None:
-            for name in names(directory):
-                if read_directory_name(name) is not None:
-                    for stream in STREAMS:
-                        more = self._seals.seal_growth(owner, f"{directory}/{name}/{stream}") or more
-        return more
+        if self._seals is None:
+            return False
+        seals = self._seals
+        return any(_all(lambda stream: seals.seal_growth(owner, stream), _streams(directory)))
 
     def seal(self, directory: Path, owner: int) -> None:
         """Seal the streams of every incarnation in a job's directory; nobody writes there any more. May be repeated."""
-        if self._seals is None or not directory.is_dir():
-            return
-        for incarnation in sorted(directory.iterdir()):
-            if read_directory_name(incarnation.name) is not None:
-                for stream in STREAMS:
-                    self._seals.seal_file(owner, str(incarnation / stream))
+        if self._seals is not None:
+            seals = self._seals
+            _all(lambda stream: seals.seal_file(owner, stream), _streams(str(directory)))
 
     def _sealed_size(self, path: str) -> int:
         if self._seals is not None and self._seals.in_use:
@@ -95,6 +93,30 @@ class Files:
             with suppress(FileNotFoundError):
                 return self._seals.read_file(path, offset, size)
         return b""
+
+
+def _streams(directory: str) -> list[str]:
+    """Paths of what the incarnations in a job's directory have printed, or may have."""
+    return [
+        f"{directory}/{name}/{stream}"
+        for name in sorted(names(directory))
+        if read_directory_name(name) is not None
+        for stream in STREAMS
+    ]
+
+
+def _all(work: Callable[[str], _Done], streams: Iterable[str]) -> list[_Done]:
+    """Do it to all of them; one that fails holds up no other, and is told then."""
+    done: list[_Done] = []
+    failed: Exception | None = None
+    for stream in streams:
+        try:
+            done.append(work(stream))
+        except (ApiError, OSError) as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return done
 
 
 def names(directory: str) -> list[str]:
