@@ -372,11 +372,15 @@ def test_dashboards_and_credentials(tmp_path: Path) -> None:
         tossed = f"trainyard-dashboard=theirs; {cookie['Cookie']}; __Host-{cookie['Cookie']}"
         assert visitor.asks("/headers", Cookie=tossed).status == 200, "a neighbour's page may set it for us, too"
         assert visitor.asks("/headers", Cookie=f"__Host-{cookie['Cookie']}").status == 401
+        waiting = visitor.connect()
+        waiting.request("POST", "/", iter(()), {"Host": visitor.host, **cookie, "Content-Length": "5"})
         with visitor.opens("/events", cookie) as reader:
             assert reader.recv(4096)
             CredentialFile(server.data_dir).revoke("uma")
             while reader.recv(4096):
                 pass
+        assert waiting.getresponse().status == 401, "the program has said nothing, so that we can"
+        waiting.close()
         assert visitor.asks("/", **cookie).status == 401
         log = [json.loads(line) for line in (server.data_dir / "audit.log").read_text().splitlines()]
         told = [(each["who"], each["result"]) for each in log if each["what"] == "customJobs.dashboard"]

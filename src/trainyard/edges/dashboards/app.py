@@ -69,14 +69,11 @@ class DashboardApp:
         try:
             with self._lasting():
                 await self._serve(scope, receive, sending)
-        except ApiError as error:
-            await pages.say(scope, send, _status(error), error.message, again=error.code is Code.UNAVAILABLE)
         except Exception as error:
-            sentence = f"The dashboard's program failed: {error}."
-            if not isinstance(error, CutShort):
-                sentence = unforeseen(f"{scope['method']} at a dashboard", log).message
+            known = isinstance(error, ApiError | CutShort)
+            why = error if known else unforeseen(f"{scope['method']} at a dashboard", log)
             if not begun:
-                await pages.say(scope, send, 502 if isinstance(error, CutShort) else 500, sentence)
+                await _say_why(scope, send, why)
             elif CUT in scope.get("extensions", ()):
                 await send({"type": CUT})
 
@@ -183,6 +180,13 @@ def _sibling(scope: Any, label: str) -> str:
 def _client(scope: Any) -> str:
     host, port = scope.get("client") or ("", 0)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _say_why(scope: Any, send: Any, error: Exception) -> None:
+    if isinstance(error, ApiError):
+        await pages.say(scope, send, _status(error), error.message, again=error.code is Code.UNAVAILABLE)
+    else:
+        await pages.say(scope, send, 502, f"The dashboard's program failed: {error}.")
 
 
 def _status(error: ApiError) -> int:

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from trainyard.core.errors import ApiError
 from trainyard.edges.dashboards.heads import answer_headers, is_chunked, upgrade_headers
-from trainyard.edges.dashboards.upstream import CutShort, Head, NoAnswer, Upstream, connect
+from trainyard.edges.dashboards.upstream import Head, NoAnswer, Upstream, connect
 from trainyard.edges.port import End
 from trainyard.edges.side_by_side import UPGRADE
 
@@ -18,7 +17,7 @@ RECHECK_SECONDS: Final = 2.0
 async def forward(scope: Any, receive: Any, send: Any, to: tuple[int, bytes], recheck: Callable[[], None]) -> None:
     """Pass it on; `to` is a port of loopback and the head that is sent there.
 
-    `recheck` is asked now and then and raises ApiError where the caller may not go on. Raises NoAnswer with nothing
+    `recheck` is asked now and then, and raises ApiError where the caller may not go on. Raises NoAnswer with nothing
     sent, CutShort in the middle.
     """
     port, head = to
@@ -29,7 +28,7 @@ async def forward(scope: Any, receive: Any, send: Any, to: tuple[int, bytes], re
         while not answering.done() and (upstream.is_joined or not client.done()):
             waiting = [task for task in (answering, client) if not task.done()]
             await asyncio.wait(waiting, timeout=RECHECK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            _check(recheck)
+            recheck()
         if answering.done():
             answering.result()
         elif not client.cancelled() and (error := client.exception()) is not None:
@@ -39,13 +38,6 @@ async def forward(scope: Any, receive: Any, send: Any, to: tuple[int, bytes], re
             task.cancel()
         await asyncio.gather(answering, client, return_exceptions=True)
         upstream.close()
-
-
-def _check(recheck: Callable[[], None]) -> None:
-    try:
-        recheck()
-    except ApiError as error:
-        raise CutShort(error.message) from None
 
 
 async def _hear(scope: Any, receive: Any, upstream: Upstream, head: bytes) -> None:
