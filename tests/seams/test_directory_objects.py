@@ -262,3 +262,20 @@ def test_no_acknowledged_object_is_lost_to_a_directory_of_its_name(store: KeptOb
         for done in [pool.submit(come_and_go), pool.submit(replace)]:
             done.result()
     assert content(store, "a") == b"149"
+
+
+def test_noncurrent_ones_are_found_by_every_prefix(store: KeptObjects) -> None:
+    """A prefix may be empty or end in the last character that there is."""
+    store.create_bucket("b", {"versioning": {"enabled": True}})
+    last = "\U0010ffff"
+    for name in ("a", "b/1", "b/2", "c", f"{last}x", f"{last}{last}"):
+        put(store, name)
+        store.delete("b", name)
+
+    def found(prefix: str) -> list[str]:
+        return list(store._catalogue.archived("b", "", prefix, 10))
+
+    assert found("") == ["a", "b/1", "b/2", "c", f"{last}x", f"{last}{last}"]
+    assert found("b/") == ["b/1", "b/2"]
+    assert found(last) == [f"{last}x", f"{last}{last}"]
+    assert found("d") == []

@@ -413,23 +413,6 @@ def test_one_file_that_cannot_be_removed_keeps_no_other(
     assert sorted(at_rest(bucket)) == ["a", "line\nend"]
 
 
-def test_noncurrent_ones_are_found_by_every_prefix(store: ObjectsInPlace) -> None:
-    """A prefix may be empty or end in the last character that there is."""
-    store.update_bucket("b", {"versioning": {"enabled": True}})
-    last = "\U0010ffff"
-    for name in ("a", "b/1", "b/2", "c", f"{last}x", f"{last}{last}"):
-        put(store, name)
-        store.delete("b", name)
-
-    def found(prefix: str) -> list[str]:
-        return list(store._catalogue.archived("b", "", prefix, 10))
-
-    assert found("") == ["a", "b/1", "b/2", "c", f"{last}x", f"{last}{last}"]
-    assert found("b/") == ["b/1", "b/2"]
-    assert found(last) == [f"{last}x", f"{last}{last}"]
-    assert found("d") == []
-
-
 def test_what_is_written_to_all_the_time_is_not_sealed_half(
     store: ObjectsInPlace, bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -596,3 +579,21 @@ def test_what_is_written_while_the_sealed_form_reaches_the_disk_stays(
     assert at_rest(bucket) == []
     assert store.open_below("b", "", OWNER.__eq__) == OpenedBelow(opened=1)
     assert file.read_bytes() == WORDS + b" and newer ones"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_stays_its_owner_s(store: ObjectsInPlace, bucket: Path) -> None:
+    """An image's own user goes on with a checkpoint that was sealed and opened again."""
+    for name in ("object", "line\nend"):
+        (bucket / name).write_bytes(WORDS)
+        os.chown(bucket / name, 1234, 4321)
+        (bucket / name).chmod(0o640)
+
+    def owners() -> set[tuple[int, int, int]]:
+        return {(found.st_uid, found.st_gid, found.st_mode & 0o777) for found in map(os.stat, bucket.iterdir())}
+
+    store.seal_below(ALL, OWNER)
+    assert at_rest(bucket) == []
+    assert owners() == {(1234, 4321, 0o640)}
+    store.open_below("b", "", OWNER.__eq__)
+    assert owners() == {(1234, 4321, 0o640)}

@@ -92,8 +92,11 @@ class LooseFile:
         return sight(os.fstat(self._fd))
 
     def liken(self, fd: int) -> None:
-        """Give it the permissions of another file."""
-        os.fchmod(self._fd, os.fstat(fd).st_mode & 0o777)
+        """Give it the permissions of another file, and its owner where we may: an image's own user, say."""
+        found = os.fstat(fd)
+        with contextlib.suppress(PermissionError):
+            os.fchown(self._fd, found.st_uid, found.st_gid)
+        os.fchmod(self._fd, found.st_mode & 0o777)
 
     def take(self, fd: int, size: int) -> None:
         """Append the first `size` bytes of another file, in the kernel."""
