@@ -14,12 +14,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from edge_server import Api, Server
 
+from trainyard.local_ending import end_all
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`python -m trainyard serve` on a free port with an empty data directory."""
     with Server(tmp_path_factory.mktemp("edges") / "data", "--replicas", "64") as running:
         yield running
+    end_all(running.data_dir / "runs")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from trainyard.local_ending import end_all
+
 BUSY_SECONDS = 15.0  # what a machine with other work to do may add to a promise of seconds; benchmarks/ measure those
 FINAL = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"})
 MINIMAL: Mapping[str, Any] = {
@@ -57,7 +59,7 @@ def running(*command: str, **changes: Any) -> dict[str, Any]:
 
 
 class Server:
-    """`python -m trainyard serve`, up when entered, stopped when left."""
+    """`python -m trainyard serve`, up when entered, stopped when left; replicas outlive it if the test is well."""
 
     def __init__(self, data_dir: Path, *flags: str, port: int = 0) -> None:
         self.data_dir = data_dir
@@ -102,6 +104,8 @@ class Server:
         if self.process.poll() is None:
             self.stop()
         self.errors.close()
+        if kind is not None:  # the test has failed: nobody will let its programs go
+            end_all(self.data_dir / "runs")
 
     def stop(self, number: int = signal.SIGTERM, patience: float = 60.0) -> int:
         """Ask it to end; its exit code."""
