@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from benchmarks import tables
 from benchmarks.harness import Row, load, machine, versions
 from benchmarks.peers import PEERS
+
+import trainyard
 
 # In the order of the table that they fill.
 BENCHMARKS = (
@@ -61,6 +64,7 @@ def main() -> None:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     if asked.write and (asked.quick or asked.name):
         parser.error("--write documents a whole run: leave out names and --quick")
+    compileall.compile_dir(str(Path(trainyard.__file__).parent), quiet=1)  # as set-up does
     before = load()
     print(f"{machine()}\n{versions()}\nload average {before:.1f}", flush=True)
     results = [measured(name, quick=asked.quick) for name in asked.name or BENCHMARKS]
