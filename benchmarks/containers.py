@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.harness import JOBS_PATH, Row, Server, job_body, median, server
-from benchmarks.rest_client import connect, request, run, wait_until_final
+from benchmarks.rest_client import job_ms, request, run
 
 IMAGE = "localhost/trainyard-bench/busybox:1"
 AT_ONCE, ALL = 4, 40
@@ -60,15 +60,8 @@ def _rows(network: str, ours: float, bare: float, kept: float) -> list[Row]:
 
 async def _one_job(one: Server) -> float:
     """Milliseconds from sending the create to seeing that it has ended."""
-    connection = await connect(one.port)
-    began = time.perf_counter()
-    answer = await connection.ask(request("POST", JOBS_PATH, job_body("/bin/true", image=IMAGE)))
-    state = await wait_until_final(connection, answer.json["name"], _LOOK_AGAIN_SECONDS, _MOST_SECONDS)
-    took = time.perf_counter() - began
-    connection.close()
-    if state != "JOB_STATE_SUCCEEDED":
-        raise RuntimeError(f"a container ended {state}")
-    return took * 1000
+    create = request("POST", JOBS_PATH, job_body("/bin/true", image=IMAGE))
+    return await job_ms(one.port, create, _LOOK_AGAIN_SECONDS, _MOST_SECONDS)
 
 
 async def _many(one: Server) -> float:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 from benchmarks.harness import JOBS_PATH, Row, Server, job_body, median, scratch, server
-from benchmarks.rest_client import connect, request, run, wait_until_final
+from benchmarks.rest_client import job_ms, request, run
 
 IMAGE, BUCKET, WHEEL = "localhost/trainyard-bench/python-alone:1", "bench", "trainer-0.1-py3-none-any.whl"
 _LOOK_AGAIN_SECONDS = 0.002
@@ -67,12 +66,4 @@ def _put_wheel(bucket: Path) -> None:
 
 async def _job(one: Server, body: bytes) -> float:
     """Milliseconds from sending the create to seeing that it has ended well."""
-    connection = await connect(one.port)
-    began = time.perf_counter()
-    answer = await connection.ask(request("POST", JOBS_PATH, body))
-    state = await wait_until_final(connection, answer.json["name"], _LOOK_AGAIN_SECONDS, _MOST_SECONDS)
-    took = time.perf_counter() - began
-    connection.close()
-    if state != "JOB_STATE_SUCCEEDED":
-        raise RuntimeError(f"{answer.json['name']} ended {state}")
-    return took * 1000
+    return await job_ms(one.port, request("POST", JOBS_PATH, body), _LOOK_AGAIN_SECONDS, _MOST_SECONDS)

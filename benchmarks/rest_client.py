@@ -123,6 +123,19 @@ async def wait_until_final(connection: Connection, name: str, every_seconds: flo
     raise TimeoutError(f"{name} did not end in {most_seconds:g} s")
 
 
+async def job_ms(port: int, create: bytes, every_seconds: float, most_seconds: float) -> float:
+    """Milliseconds from sending the create to seeing that its job has ended well; else RuntimeError."""
+    connection = await connect(port)
+    began = time.perf_counter()
+    answer = await connection.ask(create)
+    state = await wait_until_final(connection, answer.json["name"], every_seconds, most_seconds)
+    took = time.perf_counter() - began
+    connection.close()
+    if state != "JOB_STATE_SUCCEEDED":
+        raise RuntimeError(f"{answer.json['name']} ended {state}")
+    return took * 1000
+
+
 def run(main: Any) -> Any:
     """Run a coroutine on the same kind of loop as the server's."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -229,3 +229,20 @@ class Api:
             assert time.monotonic() < deadline, f"still {job.get('state')} after {seconds} s: {job}"
             assert job.get("state") not in FINAL, f"wanted {states}: {job}"
             time.sleep(0.02)
+
+
+def restarted(server: Server, api: Api) -> None:
+    """As after kill -9."""
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    server.__enter__()
+    api.port = server.port
+    api.connection = Api(server.port).connection
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Poll until it is so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.02)

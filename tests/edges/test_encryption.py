@@ -10,10 +10,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import edge_server
 import pytest
 from edge_server import Api, Server, running
 from nas_requests import METRIC, choice, made, nas, reporting, search_trials, space
@@ -45,20 +47,15 @@ def made_key(server: Server, name: str = "team/training") -> None:
     assert answer.returncode == 0, answer.stderr
 
 
+until = partial(edge_server.until, seconds=30.0)
+
+
 def secretive(script: str = SCRIPT, **changes: Any) -> dict[str, Any]:
     """A job that names the key, with a secret in its environment, its command and its output."""
     job = running("sh", "-c", f"true {SECRET}-arg; {script}", displayName="findable", **changes)
     spec = job["jobSpec"]["workerPoolSpecs"][0]["containerSpec"]
     spec["env"] = [{"name": "PASSWORD", "value": SECRET}, *spec.get("env", [])]
     return job | {"encryptionSpec": {"kmsKeyName": KEY}, "labels": {"team": "vision"}}
-
-
-def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Poll until it is so."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.02)
 
 
 def key_of(api: Api) -> dict[str, Any]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_server import Api, Server, running
+from edge_server import Api, Server, restarted, running, until
 from nas_requests import made, nas, reporting
 
 from trainyard.keyrings.holes import can_punch
 
 KEY = "projects/p1/locations/us-central1/keyRings/team/cryptoKeys/training"
-SECONDS = 60.0
 ENDLESS = "while [ ! -e $GO ]; do sleep 0.05; done"
 
 
@@ -39,23 +36,6 @@ def started(api: Api, script: str, **changes: Any) -> str:
     name: str = api.made(job)["name"]
     api.wait(name, {"JOB_STATE_RUNNING"})
     return name
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Poll until it is so."""
-    deadline = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.02)
-
-
-def restarted(server: Server, api: Api) -> None:
-    """As after kill -9."""
-    server.process.send_signal(signal.SIGKILL)
-    server.process.wait()
-    server.__enter__()
-    api.port = server.port
-    api.connection = Api(server.port).connection
 
 
 def holding(directory: Path, text: bytes) -> list[str]:

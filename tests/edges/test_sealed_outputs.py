@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_server import Api, Server, running
+from edge_server import Api, Server, restarted, running, until
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import BadRequest
 from google.auth.credentials import AnonymousCredentials
@@ -25,7 +24,6 @@ SECRET = "s3cr3t-weights"
 RING = "projects/p1/locations/us-central1/keyRings/team/cryptoKeys"
 KEY = f"{RING}/training"
 AT = 'at=$TRAINYARD_GCS_ROOT; [ -d /gcs ] && at=/gcs; model=$at/${AIP_MODEL_DIR#gs://}; mkdir -p "$model";'
-SECONDS = 60.0
 
 
 @pytest.fixture
@@ -64,14 +62,6 @@ def ended(api: Api, job: dict[str, Any], state: str = "JOB_STATE_SUCCEEDED") -> 
     return name
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Poll until it is so."""
-    deadline = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.02)
-
-
 def sealed(api: Api, key: str = KEY) -> bool:
     """Whether nothing of any job is in the clear any more."""
     return bool(api.get(f"/trainyard/v1/{key}").json["openJobs"] == 0)
@@ -81,15 +71,6 @@ def client_of(server: Server) -> storage.Client:
     """The official client."""
     address = f"http://127.0.0.1:{server.port}"
     return storage.Client("p1", AnonymousCredentials(), client_options=ClientOptions(api_endpoint=address))
-
-
-def restarted(server: Server, api: Api) -> None:
-    """As after kill -9."""
-    server.process.send_signal(signal.SIGKILL)
-    server.process.wait()
-    server.__enter__()
-    api.port = server.port
-    api.connection = Api(server.port).connection
 
 
 MANY = f'for i in $(seq 60); do (printf {SECRET}-$i; head -c 200000 /dev/zero) > "$model/$i"; done'

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from trainyard.core.errors import ApiError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from trainyard.core.object_paths import check_bucket
+from trainyard.core.object_paths import bucket_and_prefix, check_bucket
 from trainyard.core.states import JobState
 from trainyard.keyring import Output, lasting
 from trainyard.kind import Searches
@@ -84,14 +84,14 @@ class OutputSealing:
         uri = group.base_output_uri
         if not self.vault.in_use or not _is_place(uri):
             return ""
-        await self._until_still(*_where(uri))
+        await self._until_still(*bucket_and_prefix(uri))
         if job.id in self._ready:
             return ""
         if self._objects is None:
             return _NOT_HERE if job.seal is not None else ""
         if job.seal is None:
             with contextlib.suppress(OSError, Unavailable):  # what is only worth a sentence holds no job up
-                if await asyncio.to_thread(self._objects.any_sealed, *_where(uri), _MOST_LOOKED_AT):
+                if await asyncio.to_thread(self._objects.any_sealed, *bucket_and_prefix(uri), _MOST_LOOKED_AT):
                     return f"There are objects below {uri} that are sealed: {_AS_SEALED}"
             return ""
         try:
@@ -140,9 +140,8 @@ class OutputSealing:
             if blocker is not None:
                 self._waits_for[output.job] = blocker
                 return
-            if await asyncio.to_thread(
-                self.vault.is_shredded, output.owner
-            ):  # it cannot be sealed any more, and must not stay in the clear
+            if await asyncio.to_thread(self.vault.is_shredded, output.owner):
+                # It cannot be sealed any more, and must not stay in the clear.
                 until_us = job.status.end_time_us if job is not None else None
                 await asyncio.to_thread(objects.remove_below, place, until_us)
             else:
@@ -159,7 +158,8 @@ class OutputSealing:
         Those that were never started wait in `ready`.
         """
         for output in self.vault.outputs():
-            if output.job != job_id and place.overlaps(*_where(output.uri)) and not self._is_over(output.job):
+            elsewhere = output.job == job_id or not place.overlaps(*bucket_and_prefix(output.uri))
+            if not elsewhere and not self._is_over(output.job):
                 return output.job
         for job in self._jobs.runs():
             if job.id != job_id and self._writes(job, place):
@@ -182,7 +182,7 @@ class OutputSealing:
             return False
         begun = replace(job, status=replace(job.status, run_id=job.status.run_id or f"{job.id}-{attempt}"))
         uri = kind.run_group(begun).base_output_uri
-        return _is_place(uri) and place.overlaps(*_where(uri))
+        return _is_place(uri) and place.overlaps(*bucket_and_prefix(uri))
 
     def _is_over(self, job_id: int) -> bool:
         job = self._jobs.find(job_id)
@@ -221,7 +221,7 @@ class OutputSealing:
 
     def _open(self, objects: SealsInPlace, owner: int, uri: str) -> OpenedBelow:
         key = self.vault.key_of(owner)
-        return objects.open_below(*_where(uri), lambda other: self.vault.key_of(other) == key)
+        return objects.open_below(*bucket_and_prefix(uri), lambda other: self.vault.key_of(other) == key)
 
     def _report(self, output: Output, what: str, error: Exception | None = None) -> None:
         sentence = f"What job {output.job} has written below {output.uri} {what}"
@@ -230,23 +230,17 @@ class OutputSealing:
         self._problems[output.job] = sentence
 
 
-def _where(uri: str) -> tuple[str, str]:
-    """Bucket and prefix of gs://bucket/prefix."""
-    bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-    return bucket, prefix
-
-
 def _is_place(uri: str) -> bool:
     """Whether objects can lie there."""
     try:
-        check_bucket(_where(uri)[0])
+        check_bucket(bucket_and_prefix(uri)[0])
     except InvalidArgument:
         return False
     return uri.startswith("gs://")
 
 
 def _place(output: Output) -> Outputs:
-    return Outputs(*_where(output.uri), output.since_us)
+    return Outputs(*bucket_and_prefix(output.uri), output.since_us)
 
 
 def _told(found: OpenedBelow, uri: str) -> str:

@@ -35,6 +35,12 @@ _BUCKET: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?\Z")
 _ATOM: Final = re.compile(r"%[0-9A-F]{2}|[^%]", re.DOTALL)
 
 
+def bucket_and_prefix(uri: str) -> tuple[str, str]:
+    """Of gs://bucket/prefix, as it is."""
+    bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+    return bucket, prefix
+
+
 def check_bucket(bucket: str) -> str:
     """The name of a bucket, as it is; raises InvalidArgument where it cannot be one."""
     if not _BUCKET.match(bucket):

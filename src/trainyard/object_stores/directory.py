@@ -273,9 +273,8 @@ class DirectoryBytes:
         """What a crash has left half moved, in the clear maybe, where nobody sees it."""
         here = self._drafts.stat().st_dev
         for bucket in self.buckets():
-            with contextlib.suppress(
-                OSError
-            ):  # a mount of today may be read only, or broken; that is its users' trouble
+            # A mount of today may be read only, or broken; that is its users' trouble.
+            with contextlib.suppress(OSError):
                 if (self._root / bucket).stat().st_dev != here:
                     for path in (self._root / bucket).glob(f"{_NEAR}*"):
                         path.unlink()

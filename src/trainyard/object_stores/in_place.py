@@ -23,8 +23,8 @@ from trainyard.core.errors import Internal, NotFound, Unavailable
 from trainyard.object_stores.catalogue import Row
 from trainyard.object_stores.digests import Digests
 from trainyard.object_stores.kept import KeptObjects
-from trainyard.object_stores.sealed import beginning
-from trainyard.objects import OpenedBelow, Outputs, ReadAt, StoredObject
+from trainyard.object_stores.sealed import SealedReader, beginning
+from trainyard.objects import OpenedBelow, Outputs, StoredObject
 
 if TYPE_CHECKING:
     from trainyard.core.clock import Clock
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from trainyard.object_stores.directory import DirectoryBytes, FileReader, LooseFile
 
 _TRIES: Final = 3
-_PIECE_BYTES: Final = 1024 * 1024
 _NAMES_AT_ONCE: Final = 500
 
 
@@ -126,16 +125,13 @@ class ObjectsInPlace(KeptObjects):
         with self._changing():
             for row in self._noncurrent(outputs):
                 if in_time(row.object.created_us):
-                    self._files.remove_archived(outputs.bucket, row.object.name, row.object.generation)
-                    self._catalogue.write([], [row.object])
+                    self._remove_noncurrent(row.object)
             for name in self._names(outputs.bucket, outputs.prefix):
                 with _noting(failures), self._lock(outputs.bucket, name):
                     seen = self._files.look(outputs.bucket, name)
                     if seen is None or seen.touched_us < outputs.since_us or not in_time(seen.changed_us):
                         continue
-                    self._files.remove(outputs.bucket, name)
-                    rows = self._catalogue.rows(outputs.bucket, name)
-                    self._catalogue.write([], [each.object for each in rows if each.object.deleted_us is None])
+                    self._remove_live(outputs.bucket, name)
             for path in self._files.nameless(outputs.bucket, outputs.prefix):
                 with _noting(failures), self._nameless(outputs.bucket, path) as there:
                     if there and there.seen.touched_us >= outputs.since_us and in_time(there.seen.changed_us):
@@ -275,7 +271,9 @@ class ObjectsInPlace(KeptObjects):
 
     def _opened(self, there: _Bytes) -> Iterator[bytes] | None:
         size = self._seals.size_of(there.beginning)
-        return None if size is None else _pieces(self._seals.opening(there.reader.read, there.seen.size), size)
+        if size is None:
+            return None
+        return SealedReader(there.reader, self._seals.opening(there.reader.read, there.seen.size)).pieces(size)
 
     def _owner(self, looked: AbstractContextManager[_Bytes | None]) -> int | None:
         """Whose data key seals it; None where it is in the clear, or may not be read: we have sealed no such file."""
@@ -329,8 +327,3 @@ def _noting(failures: list[OSError]) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         failures.append(error)
-
-
-def _pieces(read: ReadAt, size: int) -> Iterator[bytes]:
-    for offset in range(0, size, _PIECE_BYTES):
-        yield read(offset, min(_PIECE_BYTES, size - offset))

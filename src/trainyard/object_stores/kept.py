@@ -225,16 +225,13 @@ class KeptObjects:
             _check(row, conditions)
             _refuse_held(row)
             if archived:
-                self._bytes.remove_archived(bucket, name, row.object.generation)
-                self._catalogue.write([], [row.object])
+                self._remove_noncurrent(row.object)
                 return
             keeping = generation is None and self.bucket(bucket).versioned
             if keeping:
                 self._bytes.archive(bucket, name, row.object.generation)
                 self._catalogue.write([replace(row, object=replace(row.object, deleted_us=self._clock.now_us()))])
-            self._bytes.remove(bucket, name)
-            rows = self._catalogue.rows(bucket, name)
-            self._catalogue.write([], [each.object for each in rows if each.object.deleted_us is None])
+            self._remove_live(bucket, name)
 
     def close(self) -> None:
         """Let go of the catalogue."""
@@ -283,6 +280,16 @@ class KeptObjects:
                     return row, True
         self._bytes.made_us(bucket)  # a missing bucket is told before a missing object
         raise no_object(bucket, name)
+
+    def _remove_live(self, bucket: str, name: str) -> None:
+        """With the name's lock; noncurrent generations stay."""
+        self._bytes.remove(bucket, name)
+        rows = self._catalogue.rows(bucket, name)
+        self._catalogue.write([], [each.object for each in rows if each.object.deleted_us is None])
+
+    def _remove_noncurrent(self, known: StoredObject) -> None:
+        self._bytes.remove_archived(known.bucket, known.name, known.generation)
+        self._catalogue.write([], [known])
 
     def _digested(self, row: Row) -> StoredObject:
         """Read the bytes, and write their digests down where they are still the same."""

@@ -73,9 +73,8 @@ def beginning(reader: Reader, size: int) -> bytes:
 def content_size(seals: ObjectSeals, kept: Bytes, where: tuple[str, str], sight: Sight) -> int:
     """How large an object is whose bytes nobody knows yet: sealed ones may have been moved by their path."""
     if seals.in_use:
-        with contextlib.suppress(
-            NotFound, OSError
-        ):  # it is gone or shorter by now, so that nobody has any use for this
+        # Where it is gone or shorter by now, nobody has any use for this.
+        with contextlib.suppress(NotFound, OSError):
             there, reader = kept.open(*where)
             with contextlib.closing(reader):
                 if there.stamp == sight.stamp:

@@ -18,6 +18,7 @@ from trainyard.core.clock import rfc3339
 from trainyard.core.errors import FailedPrecondition, Internal, InvalidArgument, NotFound
 from trainyard.core.event_files import Damaged, Scalar, scalars
 from trainyard.core.names import JobName
+from trainyard.core.object_paths import bucket_and_prefix
 from trainyard.core.thinning import Thinned
 from trainyard.objects import Query
 from trainyard.service.call import unlocked
@@ -95,7 +96,7 @@ class RunMetrics:
     def points(self, job: Job) -> Iterator[tuple[str, Scalar]]:
         """Every point that the job's programs wrote, with its run. Blocks; raises FailedPrecondition as `read`."""
         source = _logs_of(self._kinds[job.name.collection].render(job), str(job.name))
-        bucket, _, prefix = source.removeprefix("gs://").partition("/")
+        bucket, prefix = bucket_and_prefix(source)
         for one in self._files(bucket, prefix):
             run = one.name[len(prefix) :].rpartition("/")[0]
             with contextlib.suppress(Damaged, Internal):  # what stands before the damage counts
@@ -104,7 +105,7 @@ class RunMetrics:
     def _series(self, source: str, tag: str, most: int) -> tuple[dict[tuple[str, str], Series], list[dict[str, str]]]:
         found: dict[tuple[str, str], Series] = {}
         damaged = []
-        bucket, _, prefix = source.removeprefix("gs://").partition("/")
+        bucket, prefix = bucket_and_prefix(source)
         for one in self._files(bucket, prefix):
             run = one.name[len(prefix) :].rpartition("/")[0]
             try:

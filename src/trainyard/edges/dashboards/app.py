@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote
 
 from trainyard.core.dashboards import PORT_VARIABLE
 from trainyard.core.errors import HTTP_STATUS, ApiError, Code, Unauthenticated
+from trainyard.edges.client_address import client_of
 from trainyard.edges.dashboards import heads, pages
 from trainyard.edges.dashboards.forwarding import forward
 from trainyard.edges.dashboards.guard import refuse_other_origins
@@ -120,7 +121,7 @@ class DashboardApp:
                 self._sessions.end(session)
             else:
                 return known, False
-        client, authorization = _client(scope), heads.header(scope, b"authorization")
+        client, authorization = client_of(scope), heads.header(scope, b"authorization")
         try:
             return self._dashboards.identify("").at(client), False
         except Unauthenticated:
@@ -147,7 +148,7 @@ class DashboardApp:
 
     async def _give_ticket(self, scope: Any, send: Any, label: str) -> None:
         try:
-            caller = self._dashboards.identify(heads.header(scope, b"authorization")).at(_client(scope))
+            caller = self._dashboards.identify(heads.header(scope, b"authorization")).at(client_of(scope))
             self._dashboards.find(int(label), caller)
         except ApiError as error:
             await pages.answer(send, _status(error), json.dumps({"error": error.message}).encode(), b"application/json")
@@ -175,11 +176,6 @@ class DashboardApp:
 def _sibling(scope: Any, label: str) -> str:
     """Another host below ours, as this client reaches it."""
     return f"{label}.{heads.header(scope, b'host').partition('.')[2]}"
-
-
-def _client(scope: Any) -> str:
-    host, port = scope.get("client") or ("", 0)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _say_why(scope: Any, send: Any, error: Exception) -> None:

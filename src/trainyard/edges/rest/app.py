@@ -7,13 +7,13 @@ server's log has.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Any, Final
 
 from trainyard import __version__
 from trainyard.contract.json_faults import JsonFaults
 from trainyard.contract.transcoding import NoRoute, Router, WrongMethod, request_of
 from trainyard.core.errors import ApiError, Code, FieldViolation, InvalidArgument
+from trainyard.edges.client_address import client_of
 from trainyard.edges.faults import error_body, http_answer, unforeseen
 from trainyard.edges.rest.browsers import Names, refuse_foreign_page
 from trainyard.edges.rest.exchange import JSON, Disconnected, Exchange, Receive, Refusal, Send
@@ -100,12 +100,6 @@ class RestApp:
         request = request_of(match, exchange.query, await exchange.body())
         answer = await self._service.answer(match.operation, match.version, request, caller)
         await exchange.answer(200, *style.write(answer))
-
-
-def client_of(scope: Mapping[str, Any]) -> str:
-    """`127.0.0.1:43512` or `[::1]:43512`: where a request comes from."""
-    host, port = scope.get("client") or ("", 0)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _answer_error(exchange: Exchange, error: ApiError) -> None:

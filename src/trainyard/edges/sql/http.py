@@ -20,6 +20,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from trainyard.core.errors import ApiError, Code, FieldViolation, InvalidArgument, ResourceExhausted
+from trainyard.edges.client_address import client_of
 from trainyard.edges.faults import error_body, http_answer, unforeseen
 from trainyard.edges.sql.errors import CANCELLED, FORBIDDEN, INTERNAL, SqlError
 from trainyard.edges.sql.session import Column, Result, Row, Session, SqlEngine
@@ -107,9 +108,7 @@ class SqlApp:
             return
         query = parse_qs(scope["query_string"].decode("latin-1"))
         key = headers.get("x-goog-api-key") or query.get("key", [""])[-1]
-        host, port = scope.get("client") or ("", 0)
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        caller = replace(self._access.identify(headers.get("authorization", ""), key), address=address)
+        caller = replace(self._access.identify(headers.get("authorization", ""), key), address=client_of(scope))
         asked = asked_of(await _body(receive), headers.get("content-type", ""))
         if self._running >= MOST_AT_ONCE:
             raise ResourceExhausted(f"{MOST_AT_ONCE} SQL requests are being answered; repeat this one in a moment.")

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from trainyard.core.errors import ApiError
+from trainyard.edges.client_address import client_of
 from trainyard.edges.storage import downloads, routes, signed, uploads
 from trainyard.edges.storage.batch import batch
 from trainyard.edges.storage.calls import Call, Reply
@@ -212,12 +213,6 @@ def claims(scope: Mapping[str, Any]) -> bool:
     if scope["raw_path"].startswith(_PREFIXES) or (b"host", _XML_HOST) in scope["headers"]:
         return True
     return bool(scope["query_string"]) and (_is_xml(scope) or _is_signed(scope))
-
-
-def client_of(scope: Mapping[str, Any]) -> str:
-    """`127.0.0.1:43512` or `[::1]:43512`: where a request comes from."""
-    host, port = scope.get("client") or ("", 0)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_step(reply: Reply) -> bool:
